@@ -1,0 +1,20 @@
+//! What the app is: definition text → checked [`Model`] → [`Operation`]s.
+//!
+//! Pure. Deliberately absent: clock, randomness, async, HTTP, SQL, files (sources arrive as text). Everything
+//! below this crate's wall is told what the time is and what the bytes on disk are.
+
+pub mod cel;
+pub mod definition;
+pub mod diagnostic;
+pub mod expr;
+pub mod field_type;
+pub mod operation;
+pub mod schema;
+pub mod settings;
+pub mod value;
+
+pub use diagnostic::{Diagnostic, Severity, Source, Span};
+pub use expr::{Expr, Node};
+pub use operation::{Operation, operations};
+pub use schema::{Collection, CollectionId, Field, FieldId, Model, Relation, RelationId};
+pub use value::{Decimal, Float, Kind, Type, Value};

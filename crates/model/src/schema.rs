@@ -1,0 +1,280 @@
+//! The checked model: collections, fields, relations, rules. Built by [`crate::definition`] only; read by everybody.
+//!
+//! Absent: anything of how it was written (spans, TOML) and anything of how it is stored (SQL).
+
+use crate::expr::Expr;
+use crate::field_type::FieldType;
+use crate::settings::Settings;
+use crate::value::{Kind, Type, Value};
+use rustc_hash::FxHashMap;
+
+/// Position of a collection in [`Model::collections`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct CollectionId(pub u16);
+
+/// A field of a collection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct FieldId {
+    /// Whose field.
+    pub collection: CollectionId,
+    /// Position in [`Collection::fields`].
+    pub index: u16,
+}
+
+/// A relation of a collection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct RelationId {
+    /// From which collection it leads.
+    pub collection: CollectionId,
+    /// Position in [`Collection::relations`].
+    pub index: u16,
+}
+
+/// The whole application, checked. Immutable; a changed definition is a new model.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// `undergird.toml`, with defaults filled in.
+    pub settings: Settings,
+    /// The application's collections in order of their names, then the system's.
+    pub collections: Vec<Collection>,
+    /// The collection whose rows are the users, when `[auth] profile` names one.
+    pub profile: Option<CollectionId>,
+    /// Name → position, system collections included.
+    pub(crate) names: FxHashMap<String, CollectionId>,
+}
+
+impl Model {
+    /// The collection at a position.
+    pub fn collection(&self, id: CollectionId) -> &Collection {
+        &self.collections[usize::from(id.0)]
+    }
+
+    /// The field at a position.
+    pub fn field(&self, id: FieldId) -> &Field {
+        &self.collection(id.collection).fields[usize::from(id.index)]
+    }
+
+    /// The relation at a position.
+    pub fn relation(&self, id: RelationId) -> &Relation {
+        &self.collection(id.collection).relations[usize::from(id.index)]
+    }
+
+    /// A collection by its name, system collections included.
+    pub fn find(&self, name: &str) -> Option<&Collection> {
+        self.names.get(name).map(|id| self.collection(*id))
+    }
+
+    /// The collections that the application declared.
+    pub fn public(&self) -> impl Iterator<Item = &Collection> {
+        self.collections.iter().filter(|collection| !collection.system)
+    }
+}
+
+/// One file = one collection = one table = one URL segment.
+#[derive(Clone, Debug)]
+pub struct Collection {
+    /// Its position in the model.
+    pub id: CollectionId,
+    /// The name on the wire, and the file's stem.
+    pub name: String,
+    /// The table's name in the database (the same unless adopted).
+    pub table: String,
+    /// What it is for, shown in the contract.
+    pub description: Option<String>,
+    /// Undergird's own (users, sessions, idempotency keys, …): reachable by [`Caller::system`] alone, under no route.
+    ///
+    /// [`Caller::system`]: ../../undergird_plan/caller/struct.Caller.html
+    pub system: bool,
+    /// In order of declaration, an implied `id` first.
+    pub fields: Vec<Field>,
+    /// The primary key, in order; never empty.
+    pub key: Vec<FieldId>,
+    /// To-one and to-many relations by name.
+    pub relations: Vec<Relation>,
+    /// Declared indexes; unique fields and the key have theirs besides.
+    pub indexes: Vec<Index>,
+    /// Rules that a stored row must obey.
+    pub checks: Vec<Check>,
+    /// Who may do what with which rows. `None`: nobody but a secret key.
+    pub access: Access,
+}
+
+impl Collection {
+    /// A field by its name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        // Linear: collections have tens of fields, and shapes are resolved once and cached.
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// A relation by its name.
+    pub fn relation(&self, name: &str) -> Option<&Relation> {
+        self.relations.iter().find(|relation| relation.name == name)
+    }
+
+    /// Whether the field is part of the primary key.
+    pub fn is_key(&self, field: FieldId) -> bool {
+        self.key.contains(&field)
+    }
+
+    /// The one integer key whose numbers the database gives out, if that is the key.
+    pub fn identity(&self) -> Option<&Field> {
+        match self.key.as_slice() {
+            [only] => {
+                let field = &self.fields[usize::from(only.index)];
+                (field.ty == Type::Scalar(Kind::Int) && field.default == Some(Default::Identity)).then_some(field)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One field = one column = one JSON member.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its position.
+    pub id: FieldId,
+    /// The name on the wire.
+    pub name: String,
+    /// The column's name in the database (the same unless adopted).
+    pub column: String,
+    /// The declared type with its parameters: validation, wire form, contract form.
+    pub declared: FieldType,
+    /// What expressions and stores see of it.
+    pub ty: Type,
+    /// What it is for, shown in the contract.
+    pub description: Option<String>,
+    /// May be null.
+    pub optional: bool,
+    /// No two rows have the same (nulls apart).
+    pub unique: bool,
+    /// Set by the app alone (a default, a secret key), never by a user.
+    pub readonly: bool,
+    /// Set at creation only.
+    pub immutable: bool,
+    /// What it is when the body of a create does not say.
+    pub default: Option<Default>,
+    /// Least number, or least length in characters / bytes / elements.
+    pub min: Option<Value>,
+    /// Greatest number, or greatest length.
+    pub max: Option<Value>,
+    /// Who may read it in which rows, beyond the row rule. Type bool over the row.
+    pub read: Option<Rule>,
+    /// Who may write it in which rows, beyond the row rule.
+    pub write: Option<Rule>,
+    /// The name that it had before, for migrations.
+    pub renamed_from: Option<String>,
+}
+
+impl Field {
+    /// Readable by nobody but the system itself: `type = "secret"`.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.declared, FieldType::Secret)
+    }
+}
+
+/// What a field is when a create leaves it out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Default {
+    /// A fixed value.
+    Literal(Value),
+    /// `{ expr = "…" }`, over `auth`, `now` and the row's other fields.
+    Computed(Expr),
+    /// A fresh UUID v7.
+    UuidV7,
+    /// The next number of the table, given out by the database.
+    Identity,
+}
+
+/// A way from one collection to another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Relation {
+    /// Its position.
+    pub id: RelationId,
+    /// The name in rules, `select` and errors (`author`, `posts`).
+    pub name: String,
+    /// Where it leads.
+    pub target: CollectionId,
+    /// How many rows it leads to.
+    pub cardinality: Cardinality,
+    /// (ours, theirs) pairs that are equal. For [`Through`], ours and the junction's.
+    pub on: Vec<(FieldId, FieldId)>,
+    /// Set for a many-to-many, which goes by way of a junction collection.
+    pub through: Option<Through>,
+    /// For a relation made by a `ref` field: that field, which lives here (to-one) or there (the way back).
+    pub field: Option<FieldId>,
+    /// What names it in PostgREST's `!hint`: the constraint's name `{table}_{column}_fkey`.
+    pub constraint: String,
+}
+
+/// The junction of a many-to-many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Through {
+    /// The collection with the two refs.
+    pub junction: CollectionId,
+    /// From the declaring collection to the junction (to-many).
+    pub first: RelationId,
+    /// From the junction to the target (to-one).
+    pub second: RelationId,
+}
+
+/// How many rows a relation leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Cardinality {
+    /// At most one.
+    One,
+    /// Any number.
+    Many,
+}
+
+/// A declared index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Index {
+    /// Name in the database.
+    pub name: String,
+    /// Columns with their direction, in order.
+    pub fields: Vec<(FieldId, Direction)>,
+    /// No two rows have the same combination.
+    pub unique: bool,
+}
+
+/// Direction of an ordering.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Direction {
+    /// Smallest first.
+    Ascending,
+    /// Greatest first (`-created_at`).
+    Descending,
+}
+
+/// A rule as written and as checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// The CEL text.
+    pub text: String,
+    /// Its meaning: a bool over [`RowVar::THIS`](crate::expr::RowVar::THIS) and, in `update`, [`RowVar::NEW`](crate::expr::RowVar::NEW).
+    pub expr: Expr,
+}
+
+/// A rule that a stored row must obey.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Name of the constraint in the database.
+    pub name: String,
+    /// The rule over the row as it would become ([`RowVar::THIS`](crate::expr::RowVar::THIS)).
+    pub rule: Rule,
+    /// What the caller is told.
+    pub message: String,
+}
+
+/// Row rules by verb.
+#[derive(Clone, Debug, PartialEq, core::default::Default)]
+pub struct Access {
+    /// Which rows may be seen.
+    pub read: Option<Rule>,
+    /// Which rows may come to be.
+    pub create: Option<Rule>,
+    /// Which rows may be changed, and into what.
+    pub update: Option<Rule>,
+    /// Which rows may go.
+    pub delete: Option<Rule>,
+}

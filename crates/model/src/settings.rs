@@ -1,0 +1,144 @@
+//! `undergird.toml`, checked and with its defaults filled in. Every key has a default.
+//!
+//! Absent: reading the environment and flags (the server lays them over the file before it is checked).
+
+use std::time::Duration;
+
+/// Everything that `undergird.toml` may say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `name`: the application's name, shown in the contract.
+    pub name: String,
+    /// `[server]`.
+    pub server: Server,
+    /// `[stores.main]`.
+    pub store: StoreSettings,
+    /// `[auth]`.
+    pub auth: Auth,
+    /// `[limits]`.
+    pub limits: Limits,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// `listen`: address and port. Default `127.0.0.1:8090`.
+    pub listen: String,
+    /// `public_url`: what links and the contract say; default `http://{listen}`.
+    pub public_url: Option<String>,
+    /// `cors_origins`: exact origins, or `["*"]` (the default), which never goes with credentials.
+    pub cors_origins: Vec<String>,
+    /// `metrics`: who may read `/metrics`. Default [`MetricsAccess::SecretKey`].
+    pub metrics: MetricsAccess,
+    /// `docs`: whether `/docs` and `/openapi.json` are served. Default true.
+    pub docs: bool,
+}
+
+/// Who may read `/metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// `"secret-key"`: callers with a secret key.
+    SecretKey,
+    /// `"public"`: everybody who reaches the port.
+    Public,
+}
+
+/// `[stores.main]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreSettings {
+    /// `url`: `sqlite:data/main.db` by default, relative to the application's directory.
+    pub url: String,
+}
+
+/// `[auth]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// `profile`: the collection whose rows are the users.
+    pub profile: Option<String>,
+    /// `sign_up`: whether anybody may sign up. Default true.
+    pub sign_up: bool,
+    /// `confirm_email`: whether an address must be confirmed by mail first. Default false.
+    pub confirm_email: bool,
+    /// `password_min`: least characters of a password. Default 8.
+    pub password_min: u32,
+    /// `access_token_seconds`: life of a JWT. Default 3600.
+    pub access_token_seconds: u32,
+    /// `session_days`: absolute life of a session. Default 90.
+    pub session_days: u32,
+}
+
+/// `[limits]`: a limit on everything.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// `body_bytes`: greatest request body. Default 10 MiB.
+    pub body_bytes: u64,
+    /// `url_bytes`: longest request target. Default 16 KiB.
+    pub url_bytes: u32,
+    /// `rows`: most rows in an answer; more are cut, and said so by `Content-Range`. Default 1,000.
+    pub rows: u32,
+    /// `insert_rows`: most rows in one create. Default 10,000.
+    pub insert_rows: u32,
+    /// `embed_depth`: deepest nesting of embedded collections. Default 6.
+    pub embed_depth: u32,
+    /// `embeds`: most embedded collections in one request. Default 20.
+    pub embeds: u32,
+    /// `filters`: most conditions in one request. Default 200.
+    pub filters: u32,
+    /// `list_items`: most items in one `in.(…)` list. Default 1,000.
+    pub list_items: u32,
+    /// `batch_steps`: most steps of a batch. Default 1,000.
+    pub batch_steps: u32,
+    /// `json_depth`: deepest nesting of a JSON body. Default 64.
+    pub json_depth: u32,
+    /// `statement_seconds`: longest time of a statement. Default 10.
+    pub statement: Duration,
+    /// `request_seconds`: longest time of a request. Default 30.
+    pub request: Duration,
+    /// `connections`: most open connections. Default 10,000.
+    pub connections: u32,
+    /// `connections_per_address`: most from one address. Default 1,000.
+    pub connections_per_address: u32,
+    /// `writes_waiting`: most writes in the queue before new ones are shed with 503. Default 4,096.
+    pub writes_waiting: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            name: "app".into(),
+            server: Server {
+                listen: "127.0.0.1:8090".into(),
+                public_url: None,
+                cors_origins: vec!["*".into()],
+                metrics: MetricsAccess::SecretKey,
+                docs: true,
+            },
+            store: StoreSettings { url: "sqlite:data/main.db".into() },
+            auth: Auth {
+                profile: None,
+                sign_up: true,
+                confirm_email: false,
+                password_min: 8,
+                access_token_seconds: 3600,
+                session_days: 90,
+            },
+            limits: Limits {
+                body_bytes: 10 << 20,
+                url_bytes: 16 << 10,
+                rows: 1_000,
+                insert_rows: 10_000,
+                embed_depth: 6,
+                embeds: 20,
+                filters: 200,
+                list_items: 1_000,
+                batch_steps: 1_000,
+                json_depth: 64,
+                statement: Duration::from_secs(10),
+                request: Duration::from_secs(30),
+                connections: 10_000,
+                connections_per_address: 1_000,
+                writes_waiting: 4_096,
+            },
+        }
+    }
+}
