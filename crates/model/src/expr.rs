@@ -388,7 +388,9 @@ impl Expr {
             | Node::Element(_)) => leaf,
             Node::Via { from, relation, bind, body } => Node::Via { from, relation, bind, body: boxed(body) },
             Node::Profile { bind, body } => Node::Profile { bind, body: boxed(body) },
-            Node::Exists { from, relation, bind, filter } => Node::Exists { from, relation, bind, filter: boxed(filter) },
+            Node::Exists { from, relation, bind, filter } => {
+                Node::Exists { from, relation, bind, filter: boxed(filter) }
+            }
             Node::Count { from, relation, bind, filter } => Node::Count { from, relation, bind, filter: boxed(filter) },
             Node::AnyElement { list, bind, filter } => {
                 Node::AnyElement { list: boxed(list), bind, filter: boxed(filter) }
