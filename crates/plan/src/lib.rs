@@ -1,1 +1,20 @@
-//! placeholder
+//! What this caller may do: [`Request`] + [`Caller`] + model → [`Plan`].
+//!
+//! Pure. Deliberately absent: clock and randomness (both arrive on the [`Caller`] as a [`caller::Moment`]), async, HTTP, SQL.
+//! Only [`authorize()`] makes a [`Plan`], and a store accepts nothing else: there is no second way to the data.
+
+pub mod authorize;
+pub mod caller;
+pub mod evaluate;
+pub mod partial;
+pub mod refusal;
+pub mod request;
+pub mod rows;
+pub mod shape;
+
+pub use authorize::{Limits, Planner, authorize};
+pub use caller::{Caller, Identity, Moment, User};
+pub use refusal::{FieldError, Refusal};
+pub use request::{Request, RequestShape};
+pub use rows::{Cell, RowRef, RowSink};
+pub use shape::{Plan, Shape};

@@ -1,0 +1,152 @@
+//! Who asks, and when. Identity is an enum without a null: a failed sign-in is a visitor or a refusal, never more.
+
+use undergird_model::Value;
+use undergird_model::expr::AuthFact;
+use uuid::Uuid;
+
+/// Who asks, and when.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    identity: Identity,
+    moment: Moment,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Nobody in particular: a publishable key, or none.
+    Visitor,
+    /// Somebody who signed in.
+    User(User),
+    /// The holder of a secret key: past access rules, never past validation.
+    Secret,
+    /// Undergird itself, in its own collections. Only `auth` and `engine` make it; a test holds that.
+    System,
+}
+
+/// Somebody who signed in: the checked contents of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// `sub`.
+    pub id: Uuid,
+    /// `email`.
+    pub email: Option<String>,
+    /// `app_metadata.roles`, sorted, without repetitions.
+    pub roles: Vec<String>,
+    /// The whole token body, as JSON.
+    pub claims: serde_json::Value,
+}
+
+/// The clock and the dice of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub now: i64,
+    /// Fresh random bits, from which the ids of this request are made.
+    pub entropy: u128,
+}
+
+/// The part of a caller that decides a plan's shape.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum CallerKind {
+    /// See [`Identity::Visitor`].
+    Visitor,
+    /// A user with these roles.
+    User(Vec<String>),
+    /// See [`Identity::Secret`].
+    Secret,
+    /// See [`Identity::System`].
+    System,
+}
+
+impl Caller {
+    /// A caller that is not Undergird itself.
+    pub fn visitor(moment: Moment) -> Caller {
+        Caller { identity: Identity::Visitor, moment }
+    }
+
+    /// A user whose token was checked.
+    pub fn user(mut user: User, moment: Moment) -> Caller {
+        user.roles.sort();
+        user.roles.dedup();
+        Caller { identity: Identity::User(user), moment }
+    }
+
+    /// The holder of a secret key.
+    pub fn secret(moment: Moment) -> Caller {
+        Caller { identity: Identity::Secret, moment }
+    }
+
+    /// Undergird itself, for its own collections: users, sessions, keys.
+    pub fn system(moment: Moment) -> Caller {
+        Caller { identity: Identity::System, moment }
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// When it is.
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    /// The same caller at another moment, as each step of a batch needs fresh ids.
+    pub fn at(&self, moment: Moment) -> Caller {
+        Caller { identity: self.identity.clone(), moment }
+    }
+
+    /// What decides a plan's shape.
+    pub fn kind(&self) -> CallerKind {
+        match &self.identity {
+            Identity::Visitor => CallerKind::Visitor,
+            Identity::User(user) => CallerKind::User(user.roles.clone()),
+            Identity::Secret => CallerKind::Secret,
+            Identity::System => CallerKind::System,
+        }
+    }
+
+    /// Whether somebody is signed in or a key stands for the app: decides between 401 and 403.
+    pub fn is_authenticated(&self) -> bool {
+        !matches!(self.identity, Identity::Visitor)
+    }
+
+    /// `anon`, `authenticated` or `service_role`, as clients know them.
+    pub fn role(&self) -> &'static str {
+        match self.identity {
+            Identity::Visitor => "anon",
+            Identity::User(_) => "authenticated",
+            Identity::Secret | Identity::System => "service_role",
+        }
+    }
+
+    /// A fact for a rule.
+    pub fn fact(&self, fact: &AuthFact) -> Value {
+        let user = match &self.identity {
+            Identity::User(user) => Some(user),
+            Identity::Visitor | Identity::Secret | Identity::System => None,
+        };
+        match fact {
+            AuthFact::Id => user.map_or(Value::Null, |user| Value::Uuid(user.id)),
+            AuthFact::Role => Value::text(self.role()),
+            AuthFact::Roles => {
+                Value::List(user.map_or_else(Vec::new, |user| user.roles.iter().map(Value::text).collect()))
+            }
+            AuthFact::Email => user.and_then(|user| user.email.as_ref()).map_or(Value::Null, Value::text),
+            AuthFact::Claim(path) => {
+                let mut at = match user {
+                    Some(user) => &user.claims,
+                    None => return Value::Null,
+                };
+                for step in path {
+                    match at.get(step) {
+                        Some(next) => at = next,
+                        None => return Value::Null,
+                    }
+                }
+                Value::Json(at.to_string())
+            }
+        }
+    }
+}
