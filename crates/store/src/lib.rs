@@ -1,1 +1,140 @@
-//! placeholder
+//! What a store must do, and what all stores share: plans to SQL text ([`sql`]), running them ([`run`]), the schema and the steps
+//! that change it ([`schema`]), and the conformance suite that every store passes ([`conformance`]).
+//!
+//! Deliberately absent: any driver, any connection, any name of a concrete store.
+
+pub mod conformance;
+pub mod error;
+pub mod run;
+pub mod schema;
+pub mod sql;
+
+pub use error::{ConstraintKind, StoreError};
+pub use sql::{Bind, Dialect, Statement, Statements};
+
+use futures_util::future::BoxFuture;
+use std::any::Any;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+use undergird_model::{Type, Value};
+use undergird_plan::{Plan, RowRef, RowSink};
+
+/// A plan with its statements, ready to run as often as one likes.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// What is to be done.
+    pub plan: Plan,
+    /// How, in this store's words. Written once per shape.
+    pub statements: Arc<Statements>,
+}
+
+/// A database that keeps the rows. One value per process and database; cheap to share.
+pub trait Store: Send + Sync + 'static {
+    /// How its SQL is written.
+    fn dialect(&self) -> &'static dyn Dialect;
+
+    /// Reads in one snapshot. The sink travels with the work and comes back with it.
+    ///
+    /// Dropping the future cancels the statement.
+    fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> BoxFuture<'_, ReadAnswer>;
+
+    /// Runs `work` in one transaction. It is committed when `work` gives `Ok(Commit)`, and rolled back otherwise. When this
+    /// future gives `Ok`, a commit is on disk.
+    ///
+    /// Several transactions may share one commit, each still all or nothing.
+    fn transaction(&self, work: Box<dyn Work>, deadline: Instant) -> BoxFuture<'_, Result<WorkAnswer, StoreError>>;
+
+    /// The schema that the database was last given, `None` for an empty one.
+    fn schema(&self) -> BoxFuture<'_, Result<Option<schema::Applied>, StoreError>>;
+
+    /// Takes the steps and remembers `wanted`, all in one transaction. Many nodes at once take them once.
+    fn migrate<'a>(
+        &'a self,
+        steps: &'a [schema::Step],
+        wanted: &'a schema::Applied,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The SQL of a migration, for people to read.
+    fn describe(&self, steps: &[schema::Step], wanted: &schema::Applied) -> Vec<String>;
+
+    /// How the store would run a prepared statement, in its own words (`EXPLAIN QUERY PLAN`), one line per step.
+    fn explain(&self, query: Prepared) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+
+    /// Whether the database answers and takes writes.
+    fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Figures worth watching: name, help, value (queue lengths, pages, sizes).
+    fn gauges(&self) -> Vec<(&'static str, &'static str, f64)>;
+
+    /// Finishes what is under way and closes. Later calls give [`StoreError::Unavailable`].
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What a read gives back: the sink that went in, and whether all went well.
+pub struct ReadAnswer {
+    /// The sink, with whatever it has. `None` only when the store lost it (a panic while it ran).
+    pub sink: Option<Box<dyn RowSink>>,
+    /// Whether the rows are complete.
+    pub result: Result<(), StoreError>,
+}
+
+/// What runs inside a transaction. It may be run again from the start after a conflict, so it keeps nothing between runs.
+pub trait Work: Send + 'static {
+    /// Does it.
+    fn run<'a>(&'a mut self, connection: &'a mut dyn Connection) -> BoxFuture<'a, Result<WorkAnswer, StoreError>>;
+}
+
+/// What comes out of a transaction.
+pub struct WorkAnswer {
+    /// Whether its effects stay.
+    pub decision: Decision,
+    /// Whatever the caller of [`Store::transaction`] expects.
+    pub value: Box<dyn Any + Send>,
+}
+
+/// Whether a transaction's effects stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// They stay.
+    Commit,
+    /// They vanish (a refusal, `tx=rollback`); no error of the store's.
+    Rollback,
+}
+
+/// A connection inside a transaction or a snapshot.
+///
+/// Stores whose driver is synchronous give ready futures: nothing waits, and whoever polls does the work.
+pub trait Connection: Send {
+    /// Runs a statement and lends each row to `each`, which may stop it. Gives the number of rows changed (for a write).
+    fn query<'a>(
+        &'a mut self,
+        statement: &'a Statement,
+        values: Vec<Bound<'a>>,
+        each: &'a mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
+    ) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Marks a place to come back to; nested marks have growing levels.
+    fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Goes back to the last mark (`false`) or forgets it and keeps what was done since (`true`).
+    fn release(&mut self, keep: bool) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// Whether to go on with the next row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Next, please.
+    Continue,
+    /// Enough.
+    Stop,
+}
+
+/// A value bound to a statement's parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bound<'a> {
+    /// One value of a type.
+    Value(Type, Cow<'a, Value>),
+    /// A list of values, for `IN` and `= ANY`. Each of the kind of the type's list.
+    List(Type, Cow<'a, [Value]>),
+}

@@ -1,0 +1,69 @@
+//! What can go wrong in a store, in terms that are the same for all of them.
+
+use std::fmt;
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// A constraint of the schema refuses the write.
+    Constraint {
+        /// Which kind.
+        kind: ConstraintKind,
+        /// The table.
+        table: String,
+        /// Its name where the store tells (checks, unique indexes).
+        name: Option<String>,
+        /// The columns where the store tells.
+        columns: Vec<String>,
+    },
+    /// Another transaction came first; trying again may succeed.
+    Conflict,
+    /// Too much is waiting already; try later.
+    Overloaded,
+    /// The deadline passed; the statement was stopped.
+    Deadline,
+    /// The one who asked has left; the statement was stopped.
+    Cancelled,
+    /// The disk is full. Nothing was written.
+    Full,
+    /// The database cannot be reached or is closing.
+    Unavailable(String),
+    /// The answer grew past its limit.
+    TooLarge,
+    /// The database's schema is not the definition's.
+    SchemaMismatch(String),
+    /// Anything else: a bug or a broken database. The text is for the log only.
+    Internal(String),
+}
+
+/// Kinds of constraints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "their names say it")]
+pub enum ConstraintKind {
+    Unique,
+    ForeignKey,
+    Check,
+    NotNull,
+}
+
+impl fmt::Display for StoreError {
+    /// For the log, not for the wire.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Constraint { kind, table, name, columns } => {
+                write!(f, "{kind:?} constraint {} on {table}({})", name.as_deref().unwrap_or("?"), columns.join(", "))
+            }
+            StoreError::Conflict => f.write_str("conflict with another transaction"),
+            StoreError::Overloaded => f.write_str("too many writes waiting"),
+            StoreError::Deadline => f.write_str("deadline passed"),
+            StoreError::Cancelled => f.write_str("cancelled"),
+            StoreError::Full => f.write_str("disk full"),
+            StoreError::Unavailable(why) => write!(f, "unavailable: {why}"),
+            StoreError::TooLarge => f.write_str("answer too large"),
+            StoreError::SchemaMismatch(why) => write!(f, "schema mismatch: {why}"),
+            StoreError::Internal(why) => write!(f, "internal: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
