@@ -1,1 +1,179 @@
-//! placeholder
+//! Runs plans: transactions, observation, idempotency. Everything that touches data goes through [`Engine::read`] or
+//! [`Engine::transaction`], and both make their plans with `undergird_plan` alone.
+//!
+//! Deliberately absent: HTTP, wire formats, concrete stores.
+
+pub mod failure;
+pub mod idempotency;
+pub mod observe;
+pub mod record;
+pub mod transaction;
+
+pub use failure::{Constraint, Failure};
+pub use record::Record;
+pub use transaction::{Outcome, Transaction};
+pub use undergird_store::run::Written;
+
+use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
+use observe::{Clock, Stage};
+use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use std::time::Instant;
+use undergird_model::{Model, Operation, operations};
+use undergird_plan::caller::Moment;
+use undergird_plan::{Caller, Plan, Planner, Request, RowSink, Shape};
+use undergird_store::{Prepared, Statements, Store};
+
+/// The definitions of the collections in which the engine keeps its own state.
+pub const SYSTEM: &[(&str, &str)] = &[("_idempotency", include_str!("../system/_idempotency.toml"))];
+
+/// One running application over one store.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    app: ArcSwap<App>,
+    clock: Clock,
+}
+
+/// A model with everything that is derived from it. Replaced as a whole when the definition changes.
+pub struct App {
+    model: Arc<Model>,
+    planner: Planner,
+    operations: Vec<Operation>,
+    statements: RwLock<FxHashMap<usize, KeptStatements>>,
+}
+
+/// The statements of a shape. The shape is kept with them, so its address, which is the key, stays its own.
+struct KeptStatements {
+    _shape: Arc<Shape>,
+    statements: Arc<Statements>,
+}
+
+/// More shapes than this are not kept: an application has hundreds.
+const STATEMENTS_MAX: usize = 8_192;
+
+impl App {
+    fn new(model: Arc<Model>) -> App {
+        App {
+            planner: Planner::new(model.clone()),
+            operations: operations(&model),
+            statements: RwLock::new(FxHashMap::default()),
+            model,
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Everything that can be called.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+}
+
+impl Engine {
+    /// An engine for a model whose schema the store has already.
+    pub fn new(model: Arc<Model>, store: Arc<dyn Store>) -> Arc<Engine> {
+        Arc::new(Engine { store, app: ArcSwap::from_pointee(App::new(model)), clock: Clock::new() })
+    }
+
+    /// The application as it is now.
+    pub fn app(&self) -> Arc<App> {
+        self.app.load_full()
+    }
+
+    /// Takes a changed definition, whose schema the store has already. Requests under way end with the old one.
+    pub fn replace(&self, model: Arc<Model>) {
+        self.app.store(Arc::new(App::new(model)));
+    }
+
+    /// The store, for the composition root and its commands.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The clock and fresh dice for one request.
+    pub fn moment(&self) -> Moment {
+        self.clock.moment()
+    }
+
+    /// Makes the plan of a request, as [`Engine::read`] would; for explaining.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub fn plan(&self, caller: &Caller, request: Request) -> Result<Prepared, Failure> {
+        self.prepare(&self.app.load(), caller, request)
+    }
+
+    fn prepare(&self, app: &App, caller: &Caller, request: Request) -> Result<Prepared, Failure> {
+        let plan = app.planner.plan(caller, request).map_err(Failure::Refused)?;
+        let statements = self.statements(app, &plan);
+        Ok(Prepared { plan, statements })
+    }
+
+    fn statements(&self, app: &App, plan: &Plan) -> Arc<Statements> {
+        let address = Arc::as_ptr(plan.shape()) as usize;
+        if let Some(kept) = app.statements.read().get(&address) {
+            return kept.statements.clone();
+        }
+        let statements = Arc::new(undergird_store::sql::write(plan.model(), plan.shape(), self.store.dialect()));
+        let mut kept = app.statements.write();
+        if kept.len() >= STATEMENTS_MAX {
+            // Whoever floods us with shapes pays with slower requests, not with our memory.
+            kept.clear();
+        }
+        kept.insert(address, KeptStatements { _shape: plan.shape().clone(), statements: statements.clone() });
+        statements
+    }
+
+    /// Reads rows into a sink, in one snapshot. The sink comes back.
+    ///
+    /// # Errors
+    /// A refusal of the plan or a failure of the store.
+    pub async fn read<S: RowSink + 'static>(
+        &self,
+        caller: &Caller,
+        request: Request,
+        sink: S,
+        stages: &mut observe::Stages,
+    ) -> Result<S, Failure> {
+        let started = Instant::now();
+        let app = self.app.load();
+        let prepared = self.prepare(&app, caller, request)?;
+        let limit = app.model.settings.limits.statement;
+        drop(app);
+        let planned = Instant::now();
+        stages.add(Stage::Plan, planned - started);
+        let model = prepared.plan.model().clone();
+        let answer = self.store.read(prepared, Box::new(sink), planned + limit).await;
+        stages.add(Stage::Store, planned.elapsed());
+        answer.result.map_err(|error| Failure::from_store(&model, error))?;
+        let sink = answer.sink.and_then(|sink| sink.into_any().downcast::<S>().ok());
+        sink.map(|sink| *sink).ok_or_else(|| Failure::Internal("the store lost the sink of a read".into()))
+    }
+
+    /// Runs `work` in one transaction. Committed when it gives [`Outcome::commit`], rolled back when it gives
+    /// [`Outcome::rollback`] or an error. When this gives `Ok` after a commit, the effects are on disk.
+    ///
+    /// # Errors
+    /// What `work` gives, or a failure of the store.
+    pub async fn transaction<T, F>(self: &Arc<Self>, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: for<'t, 'c> FnMut(&'t mut Transaction<'c>) -> BoxFuture<'t, Result<Outcome<T>, Failure>> + Send + 'static,
+    {
+        let app = self.app.load_full();
+        let deadline = Instant::now() + app.model.settings.limits.request;
+        let model = app.model.clone();
+        let work = transaction::Closure::new(self.clone(), app, work);
+        let answer = self.store.transaction(Box::new(work), deadline).await;
+        let answer = answer.map_err(|error| Failure::from_store(&model, error))?;
+        match answer.value.downcast::<Result<T, Failure>>() {
+            Ok(result) => *result,
+            Err(_) => Err(Failure::Internal("the store lost the answer of a transaction".into())),
+        }
+    }
+}

@@ -12,7 +12,24 @@ pub type Limits = undergird_model::settings::Limits;
 
 /// Makes plans for one model, keeping shapes.
 #[derive(Debug)]
-pub struct Planner {}
+pub struct Planner {
+    model: Arc<Model>,
+}
+
+impl Planner {
+    /// A planner for a model, with no shapes yet.
+    pub fn new(model: Arc<Model>) -> Planner {
+        Planner { model }
+    }
+
+    /// The plan of a request.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that says why not.
+    pub fn plan(&self, caller: &Caller, request: Request) -> Result<Plan, Refusal> {
+        authorize(&self.model, caller, request)
+    }
+}
 
 /// Makes a plan without keeping its shape.
 ///

@@ -1,6 +1,7 @@
 //! Why a request is not carried out, as `plan` sees it. Knows no HTTP: `api` maps each to a status and a code.
 
 use crate::request::Verb;
+use crate::shape::{Otherwise, Plan, Shape};
 
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,4 +145,31 @@ pub struct FieldError {
     pub message: String,
     /// The nearest valid name, for `unknown`.
     pub nearest: Option<String>,
+}
+
+impl Refusal {
+    /// What a guard's failure means. `row` is the position of the input row, where there is one.
+    pub fn from_guard(plan: &Plan, verb: Verb, otherwise: Otherwise, row: Option<usize>) -> Refusal {
+        let Shape::Write(write) = &**plan.shape() else {
+            return Refusal::Malformed { message: "a read has no guards".into(), hint: None };
+        };
+        let collection = plan.model().collection(write.collection);
+        let authenticated = plan.caller().is_authenticated();
+        match otherwise {
+            Otherwise::Access => Refusal::RowRule { collection: collection.name.clone(), verb, authenticated },
+            Otherwise::FieldWrite(field) => Refusal::FieldRule {
+                collection: collection.name.clone(),
+                field: plan.model().field(field).name.clone(),
+                authenticated,
+            },
+            Otherwise::Check(position) => {
+                let check = collection.checks.get(position);
+                Refusal::CheckFailed {
+                    check: check.map(|check| check.name.clone()).unwrap_or_default(),
+                    message: check.map(|check| check.message.clone()).unwrap_or_default(),
+                    pointer: row.map(|row| format!("/{row}")).unwrap_or_default(),
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,140 @@
+//! What may be done inside a transaction: plans, and nothing but plans.
+
+use crate::{App, Engine, Failure, Record, record};
+use futures_util::future::BoxFuture;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use undergird_plan::{Caller, Refusal, Request, RowSink};
+use undergird_store::run::{self, WriteAnswer, Written};
+use undergird_store::{Connection, Decision, StoreError, Work, WorkAnswer};
+
+/// An open transaction.
+pub struct Transaction<'c> {
+    connection: &'c mut dyn Connection,
+    engine: Arc<Engine>,
+    app: Arc<App>,
+}
+
+/// How a transaction's work ended.
+pub struct Outcome<T> {
+    decision: Decision,
+    value: T,
+}
+
+impl<T> Outcome<T> {
+    /// Its effects stay.
+    pub fn commit(value: T) -> Outcome<T> {
+        Outcome { decision: Decision::Commit, value }
+    }
+
+    /// Its effects vanish, and that is no error (`tx=rollback`).
+    pub fn rollback(value: T) -> Outcome<T> {
+        Outcome { decision: Decision::Rollback, value }
+    }
+}
+
+impl Transaction<'_> {
+    /// The application in which this transaction runs.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Reads rows into a sink.
+    ///
+    /// # Errors
+    /// A refusal or a failure of the store.
+    pub async fn read(&mut self, caller: &Caller, request: Request, sink: &mut dyn RowSink) -> Result<(), Failure> {
+        let prepared = self.engine.prepare(&self.app, caller, request)?;
+        let read = run::read(self.connection, &prepared, sink).await;
+        read.map_err(|error| Failure::from_store(self.app.model(), error))
+    }
+
+    /// Writes rows; a representation that was asked for goes to the sink. On an error the whole transaction must end: what was
+    /// done so far is not taken back by itself.
+    ///
+    /// # Errors
+    /// A refusal, a demand that is not met, a constraint, or a failure of the store.
+    pub async fn write(
+        &mut self,
+        caller: &Caller,
+        request: Request,
+        sink: Option<&mut dyn RowSink>,
+    ) -> Result<Written, Failure> {
+        let verb = request.shape.verb;
+        let prepared = self.engine.prepare(&self.app, caller, request)?;
+        let demands = prepared.plan.demands();
+        let answer = run::write(self.connection, &prepared, sink).await;
+        match answer.map_err(|error| Failure::from_store(self.app.model(), error))? {
+            WriteAnswer::Done(written) => {
+                if demands.singular && written.affected != 1 {
+                    return Err(Failure::NotSingular { rows: written.affected });
+                }
+                match demands.max_affected {
+                    Some(max) if written.affected > max => Err(Failure::MaxAffected { rows: written.affected, max }),
+                    _ => Ok(written),
+                }
+            }
+            WriteAnswer::Refused { otherwise, row } => {
+                Err(Failure::Refused(Refusal::from_guard(&prepared.plan, verb, otherwise, row)))
+            }
+        }
+    }
+
+    /// Reads rows as records, for what Undergird asks itself.
+    ///
+    /// # Errors
+    /// A refusal or a failure of the store.
+    pub async fn records(&mut self, caller: &Caller, request: Request) -> Result<Vec<Record>, Failure> {
+        let mut sink = record::Collector::default();
+        self.read(caller, request, &mut sink).await?;
+        Ok(sink.into_records())
+    }
+}
+
+impl Engine {
+    /// Reads rows as records outside a transaction, for what Undergird asks itself.
+    ///
+    /// # Errors
+    /// A refusal or a failure of the store.
+    pub async fn records(&self, caller: &Caller, request: Request) -> Result<Vec<Record>, Failure> {
+        let mut stages = crate::observe::Stages::default();
+        let sink = self.read(caller, request, record::Collector::default(), &mut stages).await?;
+        Ok(sink.into_records())
+    }
+}
+
+/// A closure as the store's [`Work`], with the type of its answer, which `Work` does not name.
+pub(crate) struct Closure<T, F> {
+    engine: Arc<Engine>,
+    app: Arc<App>,
+    work: F,
+    answer: PhantomData<fn() -> T>,
+}
+
+impl<T, F> Closure<T, F>
+where
+    F: for<'t, 'c> FnMut(&'t mut Transaction<'c>) -> BoxFuture<'t, Result<Outcome<T>, Failure>> + Send + 'static,
+{
+    pub(crate) fn new(engine: Arc<Engine>, app: Arc<App>, work: F) -> Closure<T, F> {
+        Closure { engine, app, work, answer: PhantomData }
+    }
+}
+
+impl<T, F> Work for Closure<T, F>
+where
+    T: Send + 'static,
+    F: for<'t, 'c> FnMut(&'t mut Transaction<'c>) -> BoxFuture<'t, Result<Outcome<T>, Failure>> + Send + 'static,
+{
+    fn run<'a>(&'a mut self, connection: &'a mut dyn Connection) -> BoxFuture<'a, Result<WorkAnswer, StoreError>> {
+        Box::pin(async move {
+            let mut transaction = Transaction { connection, engine: self.engine.clone(), app: self.app.clone() };
+            let (decision, result): (Decision, Result<T, Failure>) = match (self.work)(&mut transaction).await {
+                Ok(outcome) => (outcome.decision, Ok(outcome.value)),
+                // The store runs the work again by itself after these.
+                Err(Failure::Conflict) => return Err(StoreError::Conflict),
+                Err(failure) => (Decision::Rollback, Err(failure)),
+            };
+            Ok(WorkAnswer { decision, value: Box::new(result) })
+        })
+    }
+}
