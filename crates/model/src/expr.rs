@@ -10,9 +10,20 @@
 //! - [`Node::Compare`] with a null on either side is false, whatever the comparison.
 //! - Everything else with a null argument is null, unless the function says otherwise.
 //! - What would be an error elsewhere (overflow, division by zero, a malformed conversion, an index out of range) is null.
-//! - Numbers compare by their mathematical value across int, float and decimal. Text compares by code point, bytes by octet,
-//!   `false` before `true`. JSON compares with scalars by JSON type and value; JSON with JSON structurally
-//!   (numbers by value, objects regardless of member order).
+//! - Numbers compare by their mathematical value across int, float and decimal, exactly. Text compares by code point, bytes by
+//!   octet, `false` before `true`, lists element by element. Values of kinds that have nothing to do with each other are
+//!   different, and neither is less: only [`Comparison::NotEqual`] is true of them.
+//! - JSON compares with JSON structurally: numbers by exact value, objects regardless of member order, the last of members
+//!   of one name. JSON compares with a scalar by JSON type and value; a uuid, timestamp, date, time or bytes is compared
+//!   with what a JSON string converts to, if it does. An ordering exists between two JSON numbers, two strings, two bools;
+//!   else there is only equal and different. The JSON value `null` is a value, different from the absence of one
+//!   ([`Value::Null`]); [`Function::JsonPresent`] asks for both.
+//! - JSON that cannot be read (deeper than 127 levels, a lone surrogate) is taken for null wherever it is looked into.
+//! - Where a list is wanted ([`Node::In`], [`Node::AnyElement`]), a JSON array serves, its elements being JSON; other JSON
+//!   is an empty list. `In` also asks a JSON object for a member of that name.
+//! - Arithmetic: a float result that is not finite is null, and −0 is 0. Timestamps stay within the years 0001 to 9999, else null.
+//!   `Remainder` has the sign of the dividend, for floats too.
+//! - A cost limit ends an evaluation in memory with an error; it is no value, and whoever evaluates must refuse.
 //!
 //! Rows are named by [`RowVar`]: the free ones are [`RowVar::THIS`] and [`RowVar::NEW`]; the others are bound by the node that
 //! introduces them.
@@ -107,6 +118,20 @@ pub enum Node {
         /// What it must pass.
         filter: Box<Expr>,
     },
+    /// What [`Node::Via`], [`Node::Exists`] and [`Node::Count`] say of the rows that a relation *would* lead to if its own side had
+    /// these values. Rules are not written like this: it is what `new.author.team_id` becomes in an update that sets `author_id`.
+    At {
+        /// The relation; never through a junction.
+        relation: RelationId,
+        /// A value for our side of each pair of the relation's `on`, in order. With a null among them it leads nowhere.
+        key: Vec<Expr>,
+        /// The related row's name within `body`.
+        bind: RowVar,
+        /// What is asked.
+        ask: Ask,
+        /// Of what: the body of a `Via`, the filter of the others.
+        body: Box<Expr>,
+    },
     /// Whether any element of a list passes `filter`. False for a null list.
     AnyElement {
         /// The list.
@@ -138,6 +163,17 @@ pub enum Node {
     Call(Function, Vec<Expr>),
     /// A list of expressions of one kind. Nulls in it are left out.
     List(Vec<Expr>),
+}
+
+/// What [`Node::At`] asks of the related rows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ask {
+    /// The value of the body in the one row that a to-one relation leads to, as [`Node::Via`].
+    Value,
+    /// Whether any row passes, as [`Node::Exists`].
+    Any,
+    /// How many rows pass, as [`Node::Count`].
+    Count,
 }
 
 /// A fact about the caller that rules may use.
@@ -187,7 +223,8 @@ pub enum Function {
     StartsWith,
     /// text, text → bool.
     EndsWith,
-    /// text, text → bool: an RE2-style regular expression matches somewhere in the first. A malformed pattern gives null.
+    /// text, text → bool: an RE2-style regular expression matches somewhere in the first. A pattern that is malformed or too large
+    /// gives null.
     Matches,
     /// text → int: number of characters (code points).
     TextSize,
@@ -201,11 +238,11 @@ pub enum Function {
     LowerAscii,
     /// text → text: ASCII letters made capital.
     UpperAscii,
-    /// text → text: without ASCII white space at both ends.
+    /// text → text: without ASCII white space (U+0009 to U+000D, U+0020) at both ends.
     Trim,
     /// text, text → text.
     Concatenate,
-    /// timestamp → int: the full year, UTC.
+    /// timestamp or date → int: the full year, UTC. (A date is its midnight, here and in the six that follow.)
     Year,
     /// timestamp → int: the month, 0 to 11, UTC (CEL's `getMonth`).
     Month,
@@ -217,50 +254,57 @@ pub enum Function {
     DayOfWeek,
     /// timestamp → int: 0 to 365, UTC.
     DayOfYear,
-    /// timestamp or duration → int: hours of the day; for a duration, whole hours in all.
+    /// timestamp or duration → int: hours of the day; for a duration, whole hours in all, toward zero.
     Hours,
     /// timestamp or duration → int: minutes of the hour; for a duration, in all.
     Minutes,
     /// timestamp or duration → int: seconds of the minute; for a duration, in all.
     Seconds,
-    /// timestamp or duration → int: milliseconds of the second.
+    /// timestamp or duration → int: milliseconds of the second; of a negative duration, negative.
     Milliseconds,
-    /// scalar → int, as CEL's `int()`: float truncates toward zero, text parses, timestamp gives seconds since 1970.
+    /// scalar → int, as CEL's `int()`: float and decimal truncate toward zero, text parses (`[+-]?[0-9]+`), bool is 0 or 1, timestamp
+    /// gives whole seconds since 1970 (toward the past). JSON, in this and the conversions that follow, is converted as the
+    /// number, text or bool that it holds (a number that is no int as the nearest float); null for other JSON.
     ToInt,
-    /// scalar → float.
+    /// int, float, decimal, text → float, the nearest. Text in the grammar of JSON numbers, `+5`, `.5` and `5.` too.
     ToFloat,
-    /// scalar → text, in the wire form.
+    /// any → text, in the wire form; JSON as [`Function::JsonGetText`] gives it.
     ToText,
-    /// text → timestamp (RFC 3339), int → timestamp (seconds since 1970).
+    /// text → timestamp (as field values are read from text), int → timestamp (seconds since 1970), date → timestamp (midnight).
     ToTimestamp,
     /// timestamp or text → date.
     ToDate,
-    /// text → duration, as CEL's `duration()`.
+    /// text → duration, as CEL's `duration()` (`1h30m`, `-1.5s`); what is finer than a microsecond is cut off.
     ToDuration,
     /// text → uuid.
     ToUuid,
-    /// any but text → bool from text `true`/`false`/…; CEL's `bool()`.
+    /// text → bool, as CEL's `bool()` (`1`, `t`, `T`, `TRUE`, `true`, `True` and their opposites); int → whether it is not 0.
     ToBool,
-    /// json, text or int → json: a member or an element; null where there is none. PostgREST's `->`.
+    /// json, text or int → json: a member of an object by text, an element of an array by int (from the end when negative); null
+    /// where there is none. PostgREST's `->`.
     JsonGet,
-    /// json, text or int → text: the same as text (strings unquoted, JSON null is null). PostgREST's `->>`.
+    /// json, text or int → text: the same as text: strings unquoted, JSON null is null, the rest as compact JSON. Null for a string
+    /// with U+0000, which no text holds. PostgREST's `->>`.
     JsonGetText,
-    /// json → bool: whether it is present and not JSON null (CEL's `has()` on JSON).
+    /// json → bool: whether it is present and not JSON null (CEL's `has()` on JSON). False, not null, for null.
     JsonPresent,
 
-    /// text, text → bool: SQL `LIKE` with `%`, `_` and `\` as escape, case-sensitive.
+    /// text, text → bool: SQL `LIKE` with `%`, `_` and `\` as escape, case-sensitive, by code point. A pattern that ends in the middle
+    /// of an escape, or is too long, gives null.
     Like,
     /// text, text → bool: the same, without regard to case (Unicode simple case folding).
     LikeInsensitive,
     /// text, text → bool: regular expression without regard to case.
     MatchesInsensitive,
-    /// list, list or json, json → bool: the first contains the second (`@>`).
+    /// list, list or json, json → bool: the first contains the second (`@>` of PostgreSQL's arrays and jsonb). Null when finding out
+    /// would cost too much.
     Covers,
     /// list, list → bool: they have an element in common (`&&`).
     Overlaps,
-    /// list, int → scalar of the list: element by 0-based index.
+    /// list, int → scalar of the list: element by 0-based index; null beyond either end.
     Element,
-    /// A cast asked for by `select=field::type`; the target is the expression's type. Same conversions as the wire form.
+    /// A cast asked for by `select=field::type`; the target is the expression's type. As PostgreSQL casts: text is read as field
+    /// values are, floats round to the even int, decimals half away from zero; null where PostgreSQL would fail.
     Cast,
 }
 
@@ -336,7 +380,8 @@ impl Expr {
             | Node::Or(_)
             | Node::Same(..)
             | Node::Compare(..)
-            | Node::In(..) => true,
+            | Node::In(..)
+            | Node::At { ask: Ask::Any, .. } => true,
             Node::If(parts) => parts[1].is_two_valued() && parts[2].is_two_valued(),
             Node::Param(_)
             | Node::Input(_)
@@ -347,6 +392,7 @@ impl Expr {
             | Node::Via { .. }
             | Node::Profile { .. }
             | Node::Count { .. }
+            | Node::At { ask: Ask::Value | Ask::Count, .. }
             | Node::Arithmetic(..)
             | Node::Negate(_)
             | Node::Call(..)
@@ -366,6 +412,7 @@ impl Expr {
             | Node::Element(_) => Vec::new(),
             Node::Via { body, .. } | Node::Profile { body, .. } => vec![body],
             Node::Exists { filter, .. } | Node::Count { filter, .. } => vec![filter],
+            Node::At { key, body, .. } => key.iter().chain([&**body]).collect(),
             Node::AnyElement { list, filter, .. } => vec![list, filter],
             Node::Not(a) | Node::Negate(a) => vec![a],
             Node::And(list) | Node::Or(list) | Node::List(list) | Node::Call(_, list) => list.iter().collect(),
@@ -377,6 +424,10 @@ impl Expr {
     /// The same node with each direct child replaced by `f` of it.
     pub fn map_children(self, mut f: impl FnMut(Expr) -> Expr) -> Expr {
         let Expr { ty, node } = self;
+        if let Node::At { relation, key, bind, ask, body } = node {
+            let key = key.into_iter().map(&mut f).collect();
+            return Expr { ty, node: Node::At { relation, key, bind, ask, body: Box::new(f(*body)) } };
+        }
         let mut boxed = |e: Box<Expr>| Box::new(f(*e));
         let node = match node {
             leaf @ (Node::Literal(_)
@@ -385,7 +436,8 @@ impl Expr {
             | Node::Auth(_)
             | Node::Now
             | Node::Field(..)
-            | Node::Element(_)) => leaf,
+            | Node::Element(_)
+            | Node::At { .. }) => leaf,
             Node::Via { from, relation, bind, body } => Node::Via { from, relation, bind, body: boxed(body) },
             Node::Profile { bind, body } => Node::Profile { bind, body: boxed(body) },
             Node::Exists { from, relation, bind, filter } => {
@@ -421,7 +473,10 @@ impl Expr {
     /// Whether the answer needs other rows than the ones in scope.
     pub fn needs_relations(&self) -> bool {
         self.any_node(&mut |node| {
-            matches!(node, Node::Via { .. } | Node::Profile { .. } | Node::Exists { .. } | Node::Count { .. })
+            matches!(
+                node,
+                Node::Via { .. } | Node::Profile { .. } | Node::Exists { .. } | Node::Count { .. } | Node::At { .. }
+            )
         })
     }
 }

@@ -44,6 +44,12 @@ pub struct Model {
 }
 
 impl Model {
+    /// A model of parts that are already checked. For [`crate::definition`], and for tests that make models at random.
+    pub fn new(settings: Settings, collections: Vec<Collection>, profile: Option<CollectionId>) -> Model {
+        let names = collections.iter().map(|collection| (collection.name.clone(), collection.id)).collect();
+        Model { settings, collections, profile, names }
+    }
+
     /// The collection at a position.
     pub fn collection(&self, id: CollectionId) -> &Collection {
         &self.collections[usize::from(id.0)]
