@@ -107,7 +107,7 @@ pub async fn sweep(transaction: &mut Transaction<'_>, caller: &Caller) -> Result
 fn owner(caller: &Caller) -> String {
     match caller.identity() {
         Identity::Visitor => "visitor".into(),
-        Identity::User(user) => format!("user:{}", user.id),
+        Identity::User(user) => format!("user:{}", user.id()),
         Identity::Secret => "secret".into(),
         Identity::System => "system".into(),
     }

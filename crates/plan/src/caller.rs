@@ -1,5 +1,6 @@
 //! Who asks, and when. Identity is an enum without a null: a failed sign-in is a visitor or a refusal, never more.
 
+use std::sync::Arc;
 use undergird_model::Value;
 use undergird_model::expr::AuthFact;
 use uuid::Uuid;
@@ -17,7 +18,7 @@ pub enum Identity {
     /// Nobody in particular: a publishable key, or none.
     Visitor,
     /// Somebody who signed in.
-    User(User),
+    User(Arc<User>),
     /// The holder of a secret key: past access rules, never past validation.
     Secret,
     /// Undergird itself, in its own collections. Only `auth` and `engine` make it; a test holds that.
@@ -27,14 +28,35 @@ pub enum Identity {
 /// Somebody who signed in: the checked contents of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
+    id: Uuid,
+    email: Option<String>,
+    roles: Vec<String>,
+    claims: serde_json::Value,
+}
+
+impl User {
+    /// `sub`, `email`, `app_metadata.roles` and the whole body of a token that was checked.
+    pub fn new(id: Uuid, email: Option<String>, mut roles: Vec<String>, claims: serde_json::Value) -> User {
+        // Sorted, without repetitions: two users with the same roles share their plans' shapes.
+        roles.sort();
+        roles.dedup();
+        User { id, email, roles, claims }
+    }
+
     /// `sub`.
-    pub id: Uuid,
-    /// `email`.
-    pub email: Option<String>,
-    /// `app_metadata.roles`, sorted, without repetitions.
-    pub roles: Vec<String>,
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// `app_metadata.roles`, sorted.
+    pub fn roles(&self) -> &[String] {
+        &self.roles
+    }
+
     /// The whole token body, as JSON.
-    pub claims: serde_json::Value,
+    pub fn claims(&self) -> &serde_json::Value {
+        &self.claims
+    }
 }
 
 /// The clock and the dice of one request.
@@ -65,10 +87,8 @@ impl Caller {
         Caller { identity: Identity::Visitor, moment }
     }
 
-    /// A user whose token was checked.
-    pub fn user(mut user: User, moment: Moment) -> Caller {
-        user.roles.sort();
-        user.roles.dedup();
+    /// A user whose token was checked. Shared, because the same token comes with many requests.
+    pub fn user(user: Arc<User>, moment: Moment) -> Caller {
         Caller { identity: Identity::User(user), moment }
     }
 
@@ -104,6 +124,17 @@ impl Caller {
             Identity::User(user) => CallerKind::User(user.roles.clone()),
             Identity::Secret => CallerKind::Secret,
             Identity::System => CallerKind::System,
+        }
+    }
+
+    /// Whether the caller is of a kind, without making the kind.
+    pub fn is_kind(&self, kind: &CallerKind) -> bool {
+        match (&self.identity, kind) {
+            (Identity::Visitor, CallerKind::Visitor)
+            | (Identity::Secret, CallerKind::Secret)
+            | (Identity::System, CallerKind::System) => true,
+            (Identity::User(user), CallerKind::User(roles)) => user.roles == *roles,
+            _ => false,
         }
     }
 

@@ -17,7 +17,7 @@ pub struct Plan {
     pub(crate) shape: Arc<Shape>,
     pub(crate) params: Vec<Value>,
     pub(crate) input: Vec<Vec<Value>>,
-    pub(crate) caller: Arc<Caller>,
+    pub(crate) caller: Caller,
     pub(crate) demands: Demands,
 }
 
