@@ -154,12 +154,15 @@ pub(super) struct Rows {
 impl Rows {
     /// The relation's first step and what its row must pass, when the rows must pass `condition`.
     fn step(&self, condition: Expr) -> (RelationId, RowVar, Box<Expr>) {
-        let filter = Expr::all(self.filters.iter().cloned().chain([condition]));
+        let filter = if self.filters.is_empty() {
+            condition
+        } else {
+            Expr::all(self.filters.iter().cloned().chain([condition]))
+        };
         match self.junction {
             None => (self.relation, self.bind, Box::new(filter)),
             Some((bind, second)) => {
-                let node =
-                    Node::Exists { from: bind, relation: second, bind: self.bind, filter: Box::new(filter) };
+                let node = Node::Exists { from: bind, relation: second, bind: self.bind, filter: Box::new(filter) };
                 (self.relation, bind, Box::new(Expr::test(node)))
             }
         }
@@ -259,7 +262,9 @@ impl<'a> Checker<'a> {
             Meaning::Row(place) => {
                 let hint = match place.steps.last() {
                     Some((relation, _)) => match self.ref_field(*relation) {
-                        Some(field) => format!("its key here is \"{field}\"; or name one of its fields, or compare it with null"),
+                        Some(field) => {
+                            format!("its key here is \"{field}\"; or name one of its fields, or compare it with null")
+                        }
                         None => "name one of its fields, or compare it with null".to_owned(),
                     },
                     None => "name one of its fields".to_owned(),
@@ -270,8 +275,12 @@ impl<'a> Checker<'a> {
                 "this is many rows, not a value".to_owned(),
                 "ask about them with `exists`, `all`, `exists_one` or `size`".to_owned(),
             ),
-            Meaning::Auth => ("`auth` is not a value".to_owned(), "a caller who is signed in has `auth.id != null`".to_owned()),
-            Meaning::Claims => ("`auth.claims` is not a value".to_owned(), "name a claim, as in `auth.claims.org`".to_owned()),
+            Meaning::Auth => {
+                ("`auth` is not a value".to_owned(), "a caller who is signed in has `auth.id != null`".to_owned())
+            }
+            Meaning::Claims => {
+                ("`auth.claims` is not a value".to_owned(), "name a claim, as in `auth.claims.org`".to_owned())
+            }
         };
         self.tell(Problem::new(span, "relation-as-value", message).hint(hint))
     }
@@ -287,7 +296,8 @@ impl<'a> Checker<'a> {
         if expr.ty == Type::BOOL {
             return Some(expr);
         }
-        let problem = Problem::new(ast.span, "type-mismatch", format!("expected a condition (bool), found {}", expr.ty));
+        let problem =
+            Problem::new(ast.span, "type-mismatch", format!("expected a condition (bool), found {}", expr.ty));
         self.tell(match expr.ty {
             Type::Null => problem,
             Type::Scalar(Kind::Json) => problem.hint("compare it: `… == true`"),

@@ -7,7 +7,7 @@ use super::literal;
 use super::operators::number_hint;
 use super::parser::RESERVED;
 use crate::diagnostic::Span;
-use crate::expr::{AuthFact, Expr, Function, Node};
+use crate::expr::{Expr, Function, Node};
 use crate::value::{Kind, Type, Value};
 
 /// Called as `name(…)`.
@@ -16,9 +16,28 @@ const FUNCTIONS: &[&str] =
 
 /// Called as `value.name(…)`.
 const METHODS: &[&str] = &[
-    "size", "contains", "startsWith", "endsWith", "matches", "lowerAscii", "upperAscii", "trim", "getFullYear",
-    "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getHours", "getMinutes", "getSeconds",
-    "getMilliseconds", "exists", "all", "exists_one", "filter",
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "lowerAscii",
+    "upperAscii",
+    "trim",
+    "getFullYear",
+    "getMonth",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getHours",
+    "getMinutes",
+    "getSeconds",
+    "getMilliseconds",
+    "exists",
+    "all",
+    "exists_one",
+    "filter",
 ];
 
 /// What other languages call them.
@@ -52,9 +71,34 @@ const ALIASES: &[(&str, &str)] = &[
 
 /// Parts of CEL and its extensions that rules do not have.
 const ABSENT: &[&str] = &[
-    "type", "dyn", "bytes", "uint", "map", "format", "split", "join", "replace", "substring", "indexOf",
-    "lastIndexOf", "charAt", "reverse", "quote", "sort", "sortBy", "distinct", "flatten", "slice", "range",
-    "first", "last", "opt", "optMap", "orValue", "value", "hasValue",
+    "type",
+    "dyn",
+    "bytes",
+    "uint",
+    "map",
+    "format",
+    "split",
+    "join",
+    "replace",
+    "substring",
+    "indexOf",
+    "lastIndexOf",
+    "charAt",
+    "reverse",
+    "quote",
+    "sort",
+    "sortBy",
+    "distinct",
+    "flatten",
+    "slice",
+    "range",
+    "first",
+    "last",
+    "opt",
+    "optMap",
+    "orValue",
+    "value",
+    "hasValue",
 ];
 
 /// A regular expression larger than this, compiled, is refused.
@@ -115,7 +159,8 @@ impl<'a> Checker<'a> {
             }
             if Macro::find(name).is_some() {
                 let _ = self.meaning(receiver);
-                let problem = Problem::new(span, "wrong-arguments", format!("`{name}` takes a variable and a condition"));
+                let problem =
+                    Problem::new(span, "wrong-arguments", format!("`{name}` takes a variable and a condition"));
                 return self.tell(problem.hint(format!("as in `posts.{name}(p, p.status == 'draft')`")));
             }
             let _ = self.meaning(receiver);
@@ -253,9 +298,9 @@ impl<'a> Checker<'a> {
 
     fn part_of_time(&mut self, function: Function, receiver: &Ast, of_durations: bool) -> Option<Expr> {
         let expr = self.value(receiver)?.expr;
-        let fine = expr.ty == Type::TIMESTAMP || (of_durations && expr.ty == Type::Duration);
-        if !fine {
-            let wanted = if of_durations { "a timestamp or a duration" } else { "a timestamp" };
+        let other = if of_durations { Type::Duration } else { Type::Scalar(Kind::Date) };
+        if expr.ty != Type::TIMESTAMP && expr.ty != other {
+            let wanted = format!("timestamp or {other}");
             let problem = Problem::new(receiver.span, "type-mismatch", format!("expected {wanted}, found {}", expr.ty));
             return self.tell(match expr.ty {
                 Type::Scalar(Kind::Text) => problem.hint("convert it: `timestamp(…)`"),
@@ -281,21 +326,15 @@ impl<'a> Checker<'a> {
         if found == ty {
             return Some(argument);
         }
-        let argument = match json_as_text(argument) {
-            Ok(argument) => argument,
-            Err(whole) if ty == Type::TEXT => whole,
-            Err(_) => {
-                let problem = Problem::new(span, "type-mismatch", format!("json as a whole is not {ty}"));
-                return self.tell(problem.hint(format!("convert a member of it: `{name}(meta.member)`")));
-            }
-        };
         let fine = match (ty, argument.ty) {
             (_, Type::Null | Type::List(_) | Type::Duration) => false,
             (Type::TEXT, Type::Scalar(kind)) => kind != Kind::Bytes,
+            (Type::INT | Type::FLOAT | Type::BOOL | Type::TIMESTAMP | Type::UUID, Type::JSON) => true,
+            (Type::Scalar(Kind::Date), Type::JSON) => true,
             (_, Type::TEXT) => true,
             (Type::INT, from) => from.is_number() || from == Type::TIMESTAMP,
             (Type::FLOAT, from) => from.is_number(),
-            (Type::TIMESTAMP, from) => from == Type::INT,
+            (Type::TIMESTAMP, from) => matches!(from, Type::Scalar(Kind::Int | Kind::Date)),
             (Type::Scalar(Kind::Date), from) => from == Type::TIMESTAMP,
             _ => false,
         };
@@ -368,17 +407,15 @@ impl<'a> Checker<'a> {
         })
     }
 
-    fn macro_on_list(
-        &mut self,
-        which: Macro,
-        list: Typed<'a>,
-        span: Span,
-        name: &str,
-        body: &Ast,
-    ) -> Option<Expr> {
-        let Type::List(kind) = list.expr.ty else {
-            let message = format!("`{}` wants a list or a to-many relation, this is {}", which.name(), list.expr.ty);
-            return self.tell(Problem::new(span, "type-mismatch", message));
+    fn macro_on_list(&mut self, which: Macro, list: Typed<'a>, span: Span, name: &str, body: &Ast) -> Option<Expr> {
+        let kind = match list.expr.ty {
+            Type::List(kind) => kind,
+            // An array; other JSON counts as an empty list.
+            Type::Scalar(Kind::Json) => Kind::Json,
+            other => {
+                let message = format!("`{}` wants a list or a to-many relation, this is {other}", which.name());
+                return self.tell(Problem::new(span, "type-mismatch", message));
+            }
         };
         let bind = self.element_var();
         let element = Expr { ty: Type::Scalar(kind), node: Node::Element(bind) };
@@ -387,9 +424,8 @@ impl<'a> Checker<'a> {
         let condition = self.condition(body);
         self.variables.pop();
         let condition = condition?;
-        let any = |filter: Expr| {
-            Expr::test(Node::AnyElement { list: Box::new(list.expr), bind, filter: Box::new(filter) })
-        };
+        let any =
+            |filter: Expr| Expr::test(Node::AnyElement { list: Box::new(list.expr), bind, filter: Box::new(filter) });
         match which {
             Macro::Exists => Some(any(condition)),
             Macro::All => Some(any(condition.negated()).negated()),
@@ -399,24 +435,5 @@ impl<'a> Checker<'a> {
                 self.tell(problem.hint("lists have `exists` and `all`; relations also `exists_one` and `filter`"))
             }
         }
-    }
-}
-
-/// A member of JSON as the text that it holds; anything but JSON as it is. `Err` gives back JSON that is no member of anything.
-fn json_as_text(expr: Expr) -> Result<Expr, Expr> {
-    if expr.ty != Type::JSON {
-        return Ok(expr);
-    }
-    match expr.node {
-        Node::Call(Function::JsonGet, arguments) => {
-            Ok(Expr { ty: Type::TEXT, node: Node::Call(Function::JsonGetText, arguments) })
-        }
-        Node::Auth(AuthFact::Claim(mut path)) => {
-            let name = path.pop().unwrap_or_default();
-            let parent = Expr { ty: Type::JSON, node: Node::Auth(AuthFact::Claim(path)) };
-            let arguments = vec![parent, Expr::literal(Type::TEXT, Value::Text(name))];
-            Ok(Expr { ty: Type::TEXT, node: Node::Call(Function::JsonGetText, arguments) })
-        }
-        node => Err(Expr { ty: expr.ty, node }),
     }
 }

@@ -3,121 +3,33 @@
 //! All of it is exact or refused. Absent: the clock, time zones other than UTC offsets, leap seconds.
 
 use crate::expr::Arithmetic;
+use crate::field_type::FieldType;
 use crate::value::{Decimal, Float, Kind, Type, Value};
-use uuid::Uuid;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
-/// The text as a value of a kind that is written as text, or what form it should have had.
-pub fn from_text(text: &str, ty: Type) -> Result<Value, &'static str> {
-    match ty {
-        Type::Scalar(Kind::Uuid) => uuid(text).map(Value::Uuid).ok_or("as in '01890a5d-ac96-774b-bcce-b302099a8057'"),
-        Type::Scalar(Kind::Timestamp) => timestamp(text)
-            .map(Value::Timestamp)
-            .ok_or("RFC 3339, as in '2026-01-31T12:00:00Z', at most 6 digits of a second, years 0001 to 9999"),
-        Type::Scalar(Kind::Date) => date(text).map(Value::Date).ok_or("as in '2026-01-31', years 0001 to 9999"),
-        Type::Scalar(Kind::Time) => time(text).map(Value::Time).ok_or("as in '12:00' or '23:59:59.5'"),
-        Type::Duration => duration(text).map(Value::Duration).ok_or("as in '90s', '1h30m' or '250ms'"),
-        _ => Err("not written as text"),
-    }
+/// The text as a value of a kind that is written as text, or what form it should have had. The same forms as everywhere that a field's value
+/// is read from text.
+pub fn from_text(text: &str, ty: Type) -> Result<Value, String> {
+    let declared = match ty {
+        Type::Scalar(Kind::Uuid) => FieldType::Uuid,
+        Type::Scalar(Kind::Timestamp) => FieldType::Timestamp,
+        Type::Scalar(Kind::Date) => FieldType::Date,
+        Type::Scalar(Kind::Time) => FieldType::Time,
+        Type::Duration => {
+            return duration(text)
+                .map(Value::Duration)
+                .ok_or_else(|| "expected a duration like 90s, 1h30m or 250ms".into());
+        }
+        other => return Err(format!("{other} is not written as text")),
+    };
+    declared.accept_text(text)
 }
 
-/// Whether [`from_text`] reads this type.
+/// Whether a text literal stands for a value of this type where one is wanted.
 pub fn is_written_as_text(ty: Type) -> bool {
     matches!(ty, Type::Scalar(Kind::Uuid | Kind::Timestamp | Kind::Date | Kind::Time))
-}
-
-/// Hyphenated form only.
-fn uuid(text: &str) -> Option<Uuid> {
-    Uuid::try_parse(text).ok().filter(|_| text.len() == 36)
-}
-
-/// Days since 1970-01-01 of `YYYY-MM-DD`.
-fn date(text: &str) -> Option<i32> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
-        return None;
-    }
-    let year = digits(&bytes[0..4])?;
-    let month = digits(&bytes[5..7])?;
-    let day = digits(&bytes[8..10])?;
-    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    let length = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + i32::from(leap),
-        _ => return None,
-    };
-    if year < 1 || day < 1 || day > length {
-        return None;
-    }
-    // Howard Hinnant's `days_from_civil`; the year begins in March, so that the leap day is its last.
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let era = shifted / 400;
-    let year_of_era = shifted % 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
-}
-
-/// Microseconds since midnight of `HH:MM[:SS[.ffffff]]`.
-fn time(text: &str) -> Option<i64> {
-    let bytes = text.as_bytes();
-    if bytes.len() < 5 || bytes[2] != b':' {
-        return None;
-    }
-    let hours = digits(&bytes[0..2])?;
-    let minutes = digits(&bytes[3..5])?;
-    let mut seconds = 0;
-    let mut micros = 0;
-    if bytes.len() > 5 {
-        if bytes.len() < 8 || bytes[5] != b':' {
-            return None;
-        }
-        seconds = digits(&bytes[6..8])?;
-        if bytes.len() > 8 {
-            micros = fraction(bytes[8..].strip_prefix(b".")?)?;
-        }
-    }
-    if hours > 23 || minutes > 59 || seconds > 59 {
-        return None;
-    }
-    Some(i64::from(hours * 3600 + minutes * 60 + seconds) * MICROS_PER_SECOND + micros)
-}
-
-/// Digits after the point of a second as microseconds; more than six only when they are zeros.
-fn fraction(bytes: &[u8]) -> Option<i64> {
-    if bytes.is_empty() || bytes.len() > 9 || !bytes.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let nanos = (0..9).fold(0i64, |sum, at| sum * 10 + i64::from(bytes.get(at).map_or(0, |digit| digit - b'0')));
-    (nanos % 1000 == 0).then_some(nanos / 1000)
-}
-
-/// Microseconds since 1970 of an RFC 3339 instant.
-fn timestamp(text: &str) -> Option<i64> {
-    if !text.is_ascii() || text.len() < 20 || !matches!(text.as_bytes()[10], b'T' | b't') {
-        return None;
-    }
-    let days = date(&text[..10])?;
-    let clock = &text[11..];
-    let zone_at = clock.find(['Z', 'z', '+', '-'])?;
-    let (clock, zone) = clock.split_at(zone_at);
-    if clock.len() < 8 {
-        return None;
-    }
-    let offset_minutes = match zone.as_bytes() {
-        b"Z" | b"z" => 0,
-        [sign, h1, h2, b':', m1, m2] => {
-            let hours = digits(&[*h1, *h2]).filter(|hours| *hours <= 23)?;
-            let minutes = digits(&[*m1, *m2]).filter(|minutes| *minutes <= 59)?;
-            if *sign == b'-' { -(hours * 60 + minutes) } else { hours * 60 + minutes }
-        }
-        _ => return None,
-    };
-    let micros = i64::from(days) * MICROS_PER_DAY + time(clock)? - i64::from(offset_minutes) * 60 * MICROS_PER_SECOND;
-    in_years(micros).then_some(micros)
 }
 
 /// Whether microseconds since 1970 lie in the years 0001 to 9999.
@@ -126,11 +38,7 @@ fn in_years(micros: i64) -> bool {
     (-719_162 * MICROS_PER_DAY..2_932_897 * MICROS_PER_DAY).contains(&micros)
 }
 
-fn digits(bytes: &[u8]) -> Option<i32> {
-    bytes.iter().try_fold(0i32, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i32::from(byte - b'0')))
-}
-
-/// Microseconds of a duration as Go and CEL write it: `-1h30m`, `1.5s`. Within 10,000 years.
+/// Microseconds of a duration as Go and CEL write it: `-1h30m`, `1.5s`. Within 10,000 years; what is finer is cut off.
 fn duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix(['-', '+']) {
         Some(rest) => (text.starts_with('-'), rest),
@@ -168,7 +76,7 @@ fn duration(text: &str) -> Option<i64> {
         // A part of a unit that is no whole nanosecond is dropped, as in Go.
         nanos += whole * unit + part_digits * unit / scale;
     }
-    if nanos > 315_576_000_000 * 1_000_000_000 || nanos % 1000 != 0 {
+    if nanos > 315_576_000_000 * 1_000_000_000 {
         return None;
     }
     let micros = i64::try_from(nanos / 1000).ok()?;
@@ -234,10 +142,10 @@ pub fn json(value: &Value) -> Option<Value> {
 }
 
 /// A literal converted as by `int()` and its siblings. `None`: not decided here. `Err` tells the form.
-pub fn convert(value: &Value, ty: Type) -> Option<Result<Value, &'static str>> {
-    const WHOLE: &str = "a whole number of at most 64 bits";
+pub fn convert(value: &Value, ty: Type) -> Option<Result<Value, String>> {
+    const WHOLE: &str = "expected a whole number of at most 64 bits";
     Some(match (value, ty) {
-        (Value::Text(text), Type::INT) => text.parse().map(Value::Int).map_err(|_| WHOLE),
+        (Value::Text(text), Type::INT) => text.parse().map(Value::Int).map_err(|_| WHOLE.to_owned()),
         (Value::Float(number), Type::INT) => {
             let number = number.get();
             // The bounds are exact doubles; the upper one is the first that does not fit.
@@ -245,18 +153,18 @@ pub fn convert(value: &Value, ty: Type) -> Option<Result<Value, &'static str>> {
             let whole = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0)
                 .contains(&number)
                 .then_some(Value::Int(number as i64));
-            whole.ok_or(WHOLE)
+            whole.ok_or_else(|| WHOLE.to_owned())
         }
         (Value::Timestamp(micros), Type::INT) => Ok(Value::Int(micros.div_euclid(MICROS_PER_SECOND))),
         (Value::Int(_), Type::FLOAT) => Ok(number(value, ty)?.0),
         (Value::Text(text), Type::FLOAT) => {
             let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
-            number.map(Value::float).ok_or("a number, as in '1.5'")
+            number.map(Value::float).ok_or_else(|| "expected a number like 1.5".to_owned())
         }
         (Value::Text(text), Type::BOOL) => match text.as_str() {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
-            _ => Err("'true' or 'false'"),
+            _ => Err("expected true or false".to_owned()),
         },
         (Value::Int(number), Type::TEXT) => Ok(Value::Text(number.to_string())),
         (Value::Bool(value), Type::TEXT) => Ok(Value::Text(value.to_string())),
@@ -265,9 +173,9 @@ pub fn convert(value: &Value, ty: Type) -> Option<Result<Value, &'static str>> {
             .checked_mul(MICROS_PER_SECOND)
             .filter(|micros| in_years(*micros))
             .map(Value::Timestamp)
-            .ok_or("seconds since 1970, years 0001 to 9999"),
+            .ok_or_else(|| "expected seconds since 1970 within the years 0001 to 9999".to_owned()),
         (Value::Timestamp(micros), Type::Scalar(Kind::Date)) => {
-            i32::try_from(micros.div_euclid(MICROS_PER_DAY)).map(Value::Date).map_err(|_| "years 0001 to 9999")
+            i32::try_from(micros.div_euclid(MICROS_PER_DAY)).map(Value::Date).map_err(|error| error.to_string())
         }
         (Value::Text(text), _) if is_written_as_text(ty) || ty == Type::Duration => from_text(text, ty),
         _ => return None,

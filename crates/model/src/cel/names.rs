@@ -122,7 +122,13 @@ impl<'a> Checker<'a> {
         Some(Meaning::Rows(Box::new(Rows { place, relation: first, junction, bind, target, filters: Vec::new() })))
     }
 
-    fn field(&mut self, place: &Place, collection: &'a Collection, field: &'a Field, span: Span) -> Option<Meaning<'a>> {
+    fn field(
+        &mut self,
+        place: &Place,
+        collection: &'a Collection,
+        field: &'a Field,
+        span: Span,
+    ) -> Option<Meaning<'a>> {
         if field.is_secret() {
             let message = format!("\"{}\" is of type secret, which no rule may read", field.name);
             return self.tell(Problem::new(span, "secret-in-rule", message));
@@ -163,7 +169,9 @@ impl<'a> Checker<'a> {
                 let message = format!("{} has no members", typed.expr.ty);
                 let problem = Problem::new(name.span, "type-mismatch", message);
                 self.tell(match typed.relation {
-                    Some(relation) => problem.hint(format!("the related row is \"{relation}\": `{relation}.{}`", name.text)),
+                    Some(relation) => {
+                        problem.hint(format!("the related row is \"{relation}\": `{relation}.{}`", name.text))
+                    }
                     None => problem,
                 })
             }
@@ -273,7 +281,6 @@ impl<'a> Checker<'a> {
 /// Whether a value is null. JSON's own `null` counts.
 pub(super) fn is_null(expr: Expr) -> Expr {
     if expr.ty == Type::JSON {
-        // The function may give null for null, so the surroundings of `Not` decide that it is absent.
         return Expr::test(Node::Call(Function::JsonPresent, vec![expr])).negated();
     }
     let null = Expr::literal(Type::Null, Value::Null);

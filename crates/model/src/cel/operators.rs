@@ -249,9 +249,8 @@ impl<'a> Checker<'a> {
         let null_as = |expr: Expr, ty| if expr.ty == Type::Null { Expr::literal(ty, Value::Null) } else { expr };
         let (then, otherwise) = (null_as(then, otherwise_ty), null_as(otherwise, then_ty));
         let (then, otherwise) = self.unify(then, then_span, otherwise, otherwise_span)?;
-        let decimals = |a, b| {
-            matches!((a, b), (Type::Scalar(Kind::Decimal { .. }), Type::Scalar(Kind::Decimal { .. })))
-        };
+        let decimals =
+            |a, b| matches!((a, b), (Type::Scalar(Kind::Decimal { .. }), Type::Scalar(Kind::Decimal { .. })));
         if then.ty != otherwise.ty && !decimals(then.ty, otherwise.ty) {
             let message = format!("one way gives {then_ty}, the other {otherwise_ty}");
             return self.tell(Problem::new(span, "type-mismatch", message));
@@ -366,7 +365,9 @@ fn wider(a: Type, b: Type) -> Type {
 
 pub(super) fn number_hint(problem: Problem, found: Type) -> Problem {
     match found {
-        Type::Scalar(Kind::Json | Kind::Text | Kind::Decimal { .. }) => problem.hint("convert it: `int(…)` or `double(…)`"),
+        Type::Scalar(Kind::Json | Kind::Text | Kind::Decimal { .. }) => {
+            problem.hint("convert it: `int(…)` or `double(…)`")
+        }
         _ => problem,
     }
 }
@@ -387,7 +388,9 @@ fn comparison_hint(left: &Expr, right: &Expr) -> Option<String> {
         () if literal && (pair(Type::TEXT, Type::BOOL) || left.ty.is_number() || right.ty.is_number()) => {
             "write it without quotes".to_owned()
         }
-        () if pair(Type::JSON, Type::JSON) => "say what one of them holds: `int(…)`, `double(…)` or `string(…)`".to_owned(),
+        () if pair(Type::JSON, Type::JSON) => {
+            "say what one of them holds: `int(…)`, `double(…)` or `string(…)`".to_owned()
+        }
         () if matches!(left.ty, Type::List(_)) != matches!(right.ty, Type::List(_)) => {
             "whether a list holds it is `… in …`".to_owned()
         }

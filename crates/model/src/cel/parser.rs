@@ -10,8 +10,23 @@ use crate::diagnostic::Span;
 
 /// Words that CEL keeps for itself; they may stand after a dot.
 pub const RESERVED: &[&str] = &[
-    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
-    "namespace", "return", "var", "void", "while",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 
 /// The tree of a text, or its mistakes.
@@ -275,7 +290,11 @@ impl Parser {
         let operand = arguments.remove(0);
         let nameable = matches!(operand.kind, AstKind::Select { .. } | AstKind::Name(_) | AstKind::Index { .. });
         if !nameable {
-            self.problems.push(Problem::new(operand.span, "bad-macro", "`has()` wants a field, as in `has(author.name)`"));
+            self.problems.push(Problem::new(
+                operand.span,
+                "bad-macro",
+                "`has()` wants a field, as in `has(author.name)`",
+            ));
         }
         self.node(span, AstKind::Has(Box::new(operand)))
     }

@@ -1,0 +1,1 @@
+//! Texts made to exhaust the stack, the memory or the clock.

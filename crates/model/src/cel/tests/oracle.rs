@@ -1,0 +1,1 @@
+//! The `cel` crate as a second opinion on constant expressions.
