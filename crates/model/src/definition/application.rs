@@ -1,0 +1,158 @@
+//! `undergird.toml` → [`Settings`]. The shapes are checked before; what is left are formats and names of collections.
+
+use super::keys;
+use super::report::{Place, Report, codes};
+use super::shape;
+use super::tree::{Data, Node, Table};
+use crate::settings::{MetricsAccess, Settings};
+use std::time::Duration;
+
+/// The settings, and where the profile collection is named.
+pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<Place>) {
+    shape::verify(&mut table, keys::APPLICATION, "undergird.toml", report);
+    let mut settings = Settings::default();
+    if let Some((name, place)) = table.text("name") {
+        if name.trim().is_empty() {
+            report.error(place, codes::BAD_VALUE, "\"name\" is empty");
+        }
+        settings.name = name.to_owned();
+    }
+    if let Some(server) = table.table("server") {
+        read_server(server, &mut settings, report);
+    }
+    if let Some((url, place)) = table.table("stores").and_then(|stores| stores.table("main")?.text("url")) {
+        if url.trim().is_empty() {
+            report.error(place, codes::BAD_VALUE, "\"url\" is empty").hint("the default is \"sqlite:data/main.db\"");
+        }
+        settings.store.url = url.to_owned();
+    }
+    let mut profile = None;
+    if let Some(auth) = table.table("auth") {
+        if let Some((name, place)) = auth.text("profile") {
+            settings.auth.profile = Some(name.to_owned());
+            profile = Some(place);
+        }
+        settings.auth.sign_up = auth.bool("sign_up").unwrap_or(settings.auth.sign_up);
+        settings.auth.confirm_email = auth.bool("confirm_email").unwrap_or(settings.auth.confirm_email);
+        set(auth, "password_min", &mut settings.auth.password_min);
+        set(auth, "access_token_seconds", &mut settings.auth.access_token_seconds);
+        set(auth, "session_days", &mut settings.auth.session_days);
+    }
+    if let Some(limits) = table.table("limits") {
+        read_limits(limits, &mut settings);
+    }
+    (settings, profile)
+}
+
+fn read_server(server: &Table, settings: &mut Settings, report: &mut Report) {
+    if let Some((listen, place)) = server.text("listen") {
+        let port = listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
+            report
+                .error(place, codes::BAD_VALUE, "\"listen\" is not an address and a port")
+                .hint("write it like \"127.0.0.1:8090\" or \"[::]:8090\"");
+        }
+        settings.server.listen = listen.to_owned();
+    }
+    if let Some((url, place)) = server.text("public_url") {
+        let http = url.starts_with("http://") || url.starts_with("https://");
+        if !http || crate::field_type::FieldType::Url.validate(&crate::Value::text(url)).is_err() {
+            report
+                .error(place, codes::BAD_VALUE, "\"public_url\" is not an absolute http or https URL")
+                .hint("write it like \"https://blog.example.org\"");
+        }
+        settings.server.public_url = Some(url.trim_end_matches('/').to_owned());
+    }
+    if server.get("cors_origins").is_some() {
+        settings.server.cors_origins =
+            server.items("cors_origins").iter().filter_map(|node| origin(node, report)).collect();
+    }
+    if let Some((access, _)) = server.text("metrics") {
+        settings.server.metrics = if access == "public" { MetricsAccess::Public } else { MetricsAccess::SecretKey };
+    }
+    settings.server.docs = server.bool("docs").unwrap_or(settings.server.docs);
+}
+
+/// `*`, or scheme, host and port without a path: what browsers send as `Origin`.
+fn origin(node: &Node, report: &mut Report) -> Option<String> {
+    let text = node.text()?;
+    let host = text.split_once("://").map(|(_, host)| host);
+    let fine = text == "*"
+        || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '*']))
+            && !text.contains(char::is_whitespace);
+    if !fine {
+        report
+            .error(node.place, codes::BAD_VALUE, format!("\"{text}\" is not an origin"))
+            .hint("write it like \"https://app.example.org\", without a path, or \"*\"");
+    }
+    Some(text.to_owned())
+}
+
+fn read_limits(limits: &Table, settings: &mut Settings) {
+    let target = &mut settings.limits;
+    if let Some(bytes) = limits.int("body_bytes") {
+        target.body_bytes = bytes.unsigned_abs();
+    }
+    set(limits, "url_bytes", &mut target.url_bytes);
+    set(limits, "rows", &mut target.rows);
+    set(limits, "insert_rows", &mut target.insert_rows);
+    set(limits, "embed_depth", &mut target.embed_depth);
+    set(limits, "embeds", &mut target.embeds);
+    set(limits, "filters", &mut target.filters);
+    set(limits, "list_items", &mut target.list_items);
+    set(limits, "batch_steps", &mut target.batch_steps);
+    set(limits, "json_depth", &mut target.json_depth);
+    set(limits, "connections", &mut target.connections);
+    set(limits, "connections_per_address", &mut target.connections_per_address);
+    set(limits, "writes_waiting", &mut target.writes_waiting);
+    for (name, target) in [("statement_seconds", &mut target.statement), ("request_seconds", &mut target.request)] {
+        if let Some(seconds) = limits.int(name) {
+            *target = Duration::from_secs(seconds.unsigned_abs());
+        }
+    }
+}
+
+/// A whole number whose range the inventory has bounded below 2^32.
+fn set(table: &Table, key: &str, target: &mut u32) {
+    if let Some(number) = table.int(key).and_then(|number| u32::try_from(number).ok()) {
+        *target = number;
+    }
+}
+
+/// A setting given as text from outside (environment, flag), typed by its key. `None`: it was reported.
+pub(super) fn override_node(path: &[String], text: &str, place: Place, report: &mut Report) -> Option<Node> {
+    let all = keys::settings();
+    let Some((_, key)) = all.iter().find(|(known, _)| known.iter().eq(path.iter())) else {
+        let paths: Vec<String> = all.iter().map(|(path, _)| path.join(".")).collect();
+        let wanted = path.join(".");
+        report
+            .error(place, codes::UNKNOWN_KEY, format!("there is no setting \"{wanted}\""))
+            .suggest(&wanted, paths.iter().map(String::as_str));
+        return None;
+    };
+    let data = match key.shape {
+        keys::Shape::Bool => match text {
+            "true" | "1" => Some(Data::Bool(true)),
+            "false" | "0" => Some(Data::Bool(false)),
+            _ => None,
+        },
+        keys::Shape::Int(..) | keys::Shape::Number => text.trim().parse().ok().map(Data::Int),
+        keys::Shape::Texts | keys::Shape::Names => {
+            let item = |text: &str| Node { place, data: Data::Text(text.trim().to_owned()) };
+            Some(Data::Array(text.split(',').filter(|item| !item.trim().is_empty()).map(item).collect()))
+        }
+        keys::Shape::Text
+        | keys::Shape::Rule
+        | keys::Shape::Choice(_)
+        | keys::Shape::Literal
+        | keys::Shape::Schema
+        | keys::Shape::Table(_)
+        | keys::Shape::Map(_)
+        | keys::Shape::Tables(_) => Some(Data::Text(text.to_owned())),
+    };
+    if data.is_none() {
+        let expected = if matches!(key.shape, keys::Shape::Bool) { "true or false" } else { "a whole number" };
+        report.error(place, codes::WRONG_TYPE, format!("\"{}\" must be {expected}", path.join(".")));
+    }
+    data.map(|data| Node { place, data })
+}

@@ -1,0 +1,254 @@
+//! The inventory of keys: every key of `undergird.toml` and `models/*.toml`, its shape, its default and what it is for. The checker, the
+//! JSON Schemas, the documentation's tables and the names of environment variables are all read off it, so they cannot drift.
+//!
+//! Absent: what the keys do.
+
+use Shape::{Bool, Choice, Int, Literal, Names, Number, Rule, Schema, Table, Tables, Text, Texts};
+
+/// A key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// As written in TOML.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub shape: Shape,
+    /// Its default in TOML, empty when there is none or the text says it.
+    pub default: &'static str,
+    /// One sentence or two.
+    pub doc: &'static str,
+    /// For keys of a field: the types that it applies to. Empty: all.
+    pub types: &'static [&'static str],
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// Any text.
+    Text,
+    /// A CEL expression as text.
+    Rule,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// True or false.
+    Bool,
+    /// A whole number from … to.
+    Int(i64, i64),
+    /// Any number.
+    Number,
+    /// A list of texts.
+    Texts,
+    /// One name or a list of them.
+    Names,
+    /// A literal, or `{ expr = "…" }`.
+    Literal,
+    /// A JSON Schema, written as a table or a boolean.
+    Schema,
+    /// A table with these keys.
+    Table(&'static [Key]),
+    /// A table from names to tables with these keys.
+    Map(&'static [Key]),
+    /// `[[…]]`: a list of tables with these keys.
+    Tables(&'static [Key]),
+}
+
+/// A key without restriction to types.
+const fn key(name: &'static str, shape: Shape, default: &'static str, doc: &'static str) -> Key {
+    Key { name, shape, default, doc, types: &[] }
+}
+
+/// A key of a field of certain types.
+const fn key_of(types: &'static [&'static str], name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, shape, default: "", doc, types }
+}
+
+/// Every field type and what it holds.
+pub const TYPES: &[(&str, &str)] = &[
+    ("text", "Unicode text, compared by code point."),
+    ("secret", "Text that nobody but the system reads: hashes, tokens, seeds."),
+    ("bool", "True or false."),
+    ("int", "A whole number of 64 bits. As the only key field, an identity."),
+    ("float", "A finite IEEE 754 double."),
+    ("decimal", "An exact number with `precision` digits, `scale` of them after the point. For money."),
+    ("uuid", "A UUID. As the only key field without a default, UUID v7 made by the server."),
+    ("timestamp", "An instant in UTC with microseconds."),
+    ("date", "A day, `YYYY-MM-DD`."),
+    ("time", "A time of day, `HH:MM:SS.ffffff`."),
+    ("json", "Any JSON value, optionally bound by a JSON Schema."),
+    ("bytes", "Octets, base64 on the wire."),
+    ("enum", "One of `values`."),
+    ("email", "An e-mail address of at most 254 characters."),
+    ("url", "An absolute http or https URL of at most 2,048 characters."),
+    ("ref", "The key of a row of the collection `to`: a column with a real foreign key."),
+    ("list", "A list of the scalar type `of`, without nulls in it."),
+];
+
+/// `undergird.toml`.
+pub const APPLICATION: &[Key] = &[
+    key("name", Text, "\"app\"", "The application's name, shown in the contract."),
+    key("server", Table(SERVER), "", "How it is reached."),
+    key("stores", Table(STORES), "", "Where the data lives."),
+    key("auth", Table(AUTH), "", "Who the users are."),
+    key("limits", Table(LIMITS), "", "A limit on everything."),
+];
+
+const SERVER: &[Key] = &[
+    key("listen", Text, "\"127.0.0.1:8090\"", "Address and port to listen on."),
+    key("public_url", Text, "", "What links and the contract say; by default `http://` and the address."),
+    key("cors_origins", Texts, "[\"*\"]", "Origins whose pages may call; `*` is all, never with cookies."),
+    key("metrics", Choice(&["secret-key", "public"]), "\"secret-key\"", "Who may read `/metrics`."),
+    key("docs", Bool, "true", "Whether `/docs` and `/openapi.json` are served."),
+];
+
+const STORES: &[Key] = &[key("main", Table(STORE), "", "The main store.")];
+
+const STORE: &[Key] = &[key(
+    "url",
+    Text,
+    "\"sqlite:data/main.db\"",
+    "Where it is; a relative path starts at the application's directory.",
+)];
+
+const AUTH: &[Key] = &[
+    key("profile", Text, "", "The collection whose rows are the users; its key must be one uuid."),
+    key("sign_up", Bool, "true", "Whether anybody may sign up."),
+    key("confirm_email", Bool, "false", "Whether an address must be confirmed by mail first."),
+    key("password_min", Int(6, 64), "8", "Least characters of a password."),
+    key("access_token_seconds", Int(60, 86_400), "3600", "Life of an access token (JWT)."),
+    key("session_days", Int(1, 3_650), "90", "Life of a session, however often it is refreshed."),
+];
+
+const LIMITS: &[Key] = &[
+    key("body_bytes", Int(1_024, 1 << 30), "10485760", "Greatest request body."),
+    key("url_bytes", Int(1_024, 1 << 20), "16384", "Longest request target."),
+    key("rows", Int(1, 100_000), "1000", "Most rows in an answer; more are cut, and `Content-Range` says so."),
+    key("insert_rows", Int(1, 1_000_000), "10000", "Most rows in one create."),
+    key("embed_depth", Int(0, 16), "6", "Deepest nesting of embedded collections."),
+    key("embeds", Int(0, 100), "20", "Most embedded collections in one request."),
+    key("filters", Int(1, 10_000), "200", "Most conditions in one request."),
+    key("list_items", Int(1, 100_000), "1000", "Most items in one `in.(…)` list."),
+    key("batch_steps", Int(1, 100_000), "1000", "Most steps of a batch."),
+    key("json_depth", Int(4, 120), "64", "Deepest nesting of a JSON body."),
+    key("statement_seconds", Int(1, 3_600), "10", "Longest time of a statement."),
+    key("request_seconds", Int(1, 3_600), "30", "Longest time of a request."),
+    key("connections", Int(1, 1_000_000), "10000", "Most open connections."),
+    key("connections_per_address", Int(1, 1_000_000), "1000", "Most open connections from one address."),
+    key("writes_waiting", Int(1, 1_000_000), "4096", "Most writes in the queue; more are answered with 503."),
+];
+
+/// `models/*.toml`.
+pub const COLLECTION: &[Key] = &[
+    key("description", Text, "", "What the collection is for, shown in the contract."),
+    key("table", Text, "", "The table's name in the database; by default the collection's."),
+    key(
+        "key",
+        Names,
+        "\"id\"",
+        "The primary key: a field, or a list of fields. Without it and without a field `id`, an `id` of UUID v7 is implied.",
+    ),
+    key("fields", Shape::Map(FIELD), "", "The fields by name, in the order of their columns."),
+    key("indexes", Tables(INDEX), "", "Indexes beside those of the key, of refs and of unique fields."),
+    key(
+        "access",
+        Table(ACCESS),
+        "",
+        "Who may do what with which rows. Without a rule for a verb, nobody but a secret key.",
+    ),
+    key("checks", Tables(CHECK), "", "Rules that a stored row must obey, whoever writes it."),
+];
+
+const NUMERIC_OR_LONG: &[&str] = &["text", "secret", "email", "url", "bytes", "list", "int", "float", "decimal"];
+
+/// A field.
+pub const FIELD: &[Key] = &[
+    key("type", Text, "", "What it holds; see the field types."),
+    key("optional", Bool, "false", "Whether it may be null."),
+    key("unique", Bool, "false", "Whether no two rows may have the same (nulls apart)."),
+    key("readonly", Bool, "false", "Set by the app alone (a default, a secret key), never by a user."),
+    key("immutable", Bool, "false", "Set at creation only."),
+    key(
+        "default",
+        Literal,
+        "",
+        "What it is when a create leaves it out: a literal, or `{ expr = \"…\" }` over `auth`, `now` and the row's other fields.",
+    ),
+    key_of(NUMERIC_OR_LONG, "min", Number, "Least number, or least length in characters, bytes or items."),
+    key_of(NUMERIC_OR_LONG, "max", Number, "Greatest number, or greatest length."),
+    key_of(
+        &["text"],
+        "pattern",
+        Text,
+        "A regular expression (RE2 syntax) that the text must match; `^` and `$` tie it to the ends.",
+    ),
+    key_of(&["enum"], "values", Texts, "The allowed texts, in order."),
+    key_of(&["decimal"], "precision", Int(1, 18), "Digits in all."),
+    key_of(&["decimal"], "scale", Int(0, 18), "Digits after the point."),
+    key_of(&["json"], "schema", Schema, "A JSON Schema (2020-12) with the usual keywords."),
+    key_of(&["ref"], "to", Text, "The collection that it refers to."),
+    key_of(
+        &["ref"],
+        "on_delete",
+        Choice(&["restrict", "cascade", "set_null"]),
+        "What happens when that row goes: it may not (`restrict`, the default), this row goes too, or the field becomes null.",
+    ),
+    key_of(&["ref"], "as", Text, "The relation's name; by default the field's without `_id`."),
+    key_of(&["ref"], "inverse", Text, "The name of the way back; by default this collection's."),
+    key_of(
+        &["list"],
+        "of",
+        Text,
+        "The type of the items. What that type needs (`values`, `precision`, …) stands beside.",
+    ),
+    key("column", Text, "", "The column's name in the database; by default the field's."),
+    key("renamed_from", Text, "", "The name that the field had before, for migrations."),
+    key("description", Text, "", "What it is for, shown in the contract."),
+    key("read", Rule, "", "Who may read it in which rows; to others it is null."),
+    key("write", Rule, "", "Who may write it in which rows; others get 403."),
+];
+
+const INDEX: &[Key] = &[
+    key("fields", Texts, "", "The fields in order, a `-` before those that descend."),
+    key("unique", Bool, "false", "Whether no two rows may have the same combination."),
+    key("name", Text, "", "The index's name in the database; by default made of the table's and the columns'."),
+];
+
+const ACCESS: &[Key] = &[
+    key("read", Rule, "", "Which rows may be seen."),
+    key("create", Rule, "", "Which rows may come to be."),
+    key("update", Rule, "", "Which rows may be changed; `new.x` is the row as it would become."),
+    key("delete", Rule, "", "Which rows may be removed."),
+];
+
+const CHECK: &[Key] = &[
+    key("rule", Rule, "", "What must hold, over the row's own fields."),
+    key("message", Text, "", "What the caller is told."),
+    key("name", Text, "", "The constraint's name in the database."),
+];
+
+/// The types that a list may be of.
+pub const LIST_OF: &[&str] =
+    &["text", "bool", "int", "float", "decimal", "uuid", "timestamp", "date", "time", "bytes", "enum", "email", "url"];
+
+/// Every setting of `undergird.toml` that holds a value, by its path. `UNDERGIRD_` and the path in capitals joined by `_` is its
+/// environment variable.
+pub fn settings() -> Vec<(Vec<&'static str>, &'static Key)> {
+    fn collect(keys: &'static [Key], path: &[&'static str], all: &mut Vec<(Vec<&'static str>, &'static Key)>) {
+        for key in keys {
+            let path: Vec<&'static str> = path.iter().copied().chain([key.name]).collect();
+            match key.shape {
+                Table(inner) => collect(inner, &path, all),
+                _ => all.push((path, key)),
+            }
+        }
+    }
+    let mut all = Vec::new();
+    collect(APPLICATION, &[], &mut all);
+    all
+}
+
+/// The path of the setting that an environment variable names, with its prefix (`UNDERGIRD_SERVER_LISTEN`). By the inventory,
+/// because names have underscores too.
+pub fn setting_of_variable(variable: &str) -> Option<Vec<String>> {
+    let wanted = variable.strip_prefix("UNDERGIRD_")?;
+    let (path, _) = settings().into_iter().find(|(path, _)| path.join("_").eq_ignore_ascii_case(wanted))?;
+    Some(path.into_iter().map(str::to_owned).collect())
+}
