@@ -304,7 +304,8 @@ pub enum Function {
     /// list, int → scalar of the list: element by 0-based index; null beyond either end.
     Element,
     /// A cast asked for by `select=field::type`; the target is the expression's type. As PostgreSQL casts: text is read as field
-    /// values are, floats round to the even int, decimals half away from zero; null where PostgreSQL would fail.
+    /// values are, floats round to the even int, decimals half away from zero, every
+    /// value has a json form, a json array casts to a list by its elements; null where PostgreSQL would fail.
     Cast,
 }
 

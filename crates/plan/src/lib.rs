@@ -6,6 +6,7 @@
 pub mod authorize;
 pub mod caller;
 pub mod evaluate;
+pub mod function;
 pub mod partial;
 pub mod refusal;
 pub mod request;
