@@ -1,1 +1,5 @@
-//! placeholder
+//! Wire formats: one folder per surface. Bytes and headers come in, [`undergird_plan::Request`]s go down; rows come up and leave as bytes.
+//!
+//! Deliberately absent: stores, who the caller is, which surfaces a server mounts.
+
+pub mod rest;
