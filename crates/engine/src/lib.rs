@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: HTTP, wire formats, concrete stores.
 
+pub mod accounts;
 pub mod failure;
 pub mod idempotency;
 pub mod observe;

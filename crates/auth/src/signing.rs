@@ -1,0 +1,249 @@
+//! The keys that sign access tokens: ES256 (ECDSA on P-256 with SHA-256, RFC 7518 §3.4), made here, sealed at rest.
+//!
+//! Why ring itself and not `jsonwebtoken`: docs/decisions, "Tokens are signed with ring directly".
+//!
+//! Deliberately absent: the store ([`crate::records`] keeps the rows), the claims ([`crate::token`]).
+
+use crate::api_keys::Keys;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// The only algorithm: `alg` in a token's header is compared with this, never followed.
+pub const ALGORITHM: &str = "ES256";
+
+/// What is derived from the secret API key, by HKDF with a purpose each.
+pub(crate) struct Derived {
+    sealing: LessSafeKey,
+    refresh: hmac::Key,
+}
+
+impl Derived {
+    pub(crate) fn new(keys: &Keys) -> Result<Derived, SigningError> {
+        let extracted = Salt::new(HKDF_SHA256, b"undergird").extract(keys.secret.expose().as_bytes());
+        let mut octets = Zeroizing::new([0u8; 32]);
+        let mut derive = |purpose: &[u8]| {
+            let info = [purpose];
+            let expanded = extracted.expand(&info, Octets32).map_err(|_| SigningError)?;
+            expanded.fill(&mut *octets).map_err(|_| SigningError)?;
+            Ok(octets.clone())
+        };
+        let sealing = derive(b"signing keys at rest, 1")?;
+        let refresh = derive(b"refresh tokens, 1")?;
+        let sealing = UnboundKey::new(&AES_256_GCM, &*sealing).map_err(|_| SigningError)?;
+        Ok(Derived { sealing: LessSafeKey::new(sealing), refresh: hmac::Key::new(hmac::HMAC_SHA256, &*refresh) })
+    }
+
+    /// The refresh token that follows another: only who holds the secret key can know it, so it need not be stored to be
+    /// given twice.
+    pub(crate) fn successor(&self, token: &str) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.copy_from_slice(hmac::sign(&self.refresh, token.as_bytes()).as_ref());
+        out
+    }
+
+    fn seal(&self, kid: &str, plain: &[u8]) -> Result<Vec<u8>, SigningError> {
+        let mut nonce = [0u8; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(|_| SigningError)?;
+        let mut sealed = plain.to_vec();
+        let nonce_value = Nonce::assume_unique_for_key(nonce);
+        // The kid goes in as associated data: a sealed key cannot be put under another's name.
+        let sealing = self.sealing.seal_in_place_append_tag(nonce_value, Aad::from(kid.as_bytes()), &mut sealed);
+        sealing.map_err(|_| SigningError)?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    fn open(&self, kid: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SigningError> {
+        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(SigningError)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SigningError)?;
+        let mut plain = Zeroizing::new(rest.to_vec());
+        let opened = self.sealing.open_in_place(nonce, Aad::from(kid.as_bytes()), &mut plain);
+        let length = opened.map_err(|_| SigningError)?.len();
+        plain.truncate(length);
+        Ok(plain)
+    }
+}
+
+struct Octets32;
+
+impl KeyType for Octets32 {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+/// A key could not be made, sealed, opened or read. Without detail: there is none that helps, and some that hurts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SigningError;
+
+/// A key as it is stored.
+#[derive(Clone)]
+pub(crate) struct StoredKey {
+    pub(crate) kid: String,
+    pub(crate) public: Json,
+    pub(crate) private: Vec<u8>,
+    pub(crate) created_at: i64,
+    pub(crate) retired_at: Option<i64>,
+}
+
+impl StoredKey {
+    /// A fresh key, sealed.
+    pub(crate) fn generate(derived: &Derived, kid: Uuid, now: i64) -> Result<StoredKey, SigningError> {
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(|_| SigningError)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random);
+        let pair = pair.map_err(|_| SigningError)?;
+        let kid = kid.to_string();
+        Ok(StoredKey {
+            public: jwk(&kid, pair.public_key().as_ref()).ok_or(SigningError)?,
+            private: derived.seal(&kid, document.as_ref())?,
+            kid,
+            created_at: now,
+            retired_at: None,
+        })
+    }
+}
+
+/// The public key as RFC 7517 wants it, with `key_ops` for Web Crypto.
+fn jwk(kid: &str, point: &[u8]) -> Option<Json> {
+    // Uncompressed: 4, x, y.
+    let (head, coordinates) = point.split_first()?;
+    if *head != 4 || coordinates.len() != 64 {
+        return None;
+    }
+    let (x, y) = coordinates.split_at(32);
+    Some(json!({
+        "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+        "alg": ALGORITHM, "use": "sig", "key_ops": ["verify"], "ext": true, "kid": kid,
+    }))
+}
+
+/// The point of a public key of ours.
+fn point(jwk: &Json) -> Option<Vec<u8>> {
+    let coordinate = |name: &str| URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok().filter(|octets| octets.len() == 32);
+    Some([vec![4], coordinate("x")?, coordinate("y")?].concat())
+}
+
+/// A key that verifies, until its time has come.
+struct VerifyingKey {
+    kid: String,
+    key: UnparsedPublicKey<Vec<u8>>,
+    public: Json,
+    /// No token of this key lives longer. `None` while it signs.
+    until: Option<i64>,
+}
+
+/// All keys as of some moment. Immutable; a rotation is a new ring.
+pub(crate) struct KeyRing {
+    signing: Option<(String, EcdsaKeyPair)>,
+    verifying: Vec<VerifyingKey>,
+    random: SystemRandom,
+}
+
+impl KeyRing {
+    /// The ring of the stored keys. The newest that is not retired and can be opened signs: one sealed under another secret API
+    /// key cannot, and goes on verifying alone.
+    pub(crate) fn new(derived: &Derived, mut stored: Vec<StoredKey>, token_life: i64) -> Arc<KeyRing> {
+        stored.sort_by_key(|key| std::cmp::Reverse(key.created_at));
+        let random = SystemRandom::new();
+        let open = |key: &StoredKey| {
+            let plain = derived.open(&key.kid, &key.private).ok()?;
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &plain, &random).ok()
+        };
+        let signing = stored
+            .iter()
+            .filter(|key| key.retired_at.is_none())
+            .find_map(|key| open(key).map(|pair| (key.kid.clone(), pair)));
+        let verifying = stored.iter().filter_map(|key| {
+            Some(VerifyingKey {
+                kid: key.kid.clone(),
+                key: UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point(&key.public)?),
+                public: key.public.clone(),
+                until: key.retired_at.map(|at| at.saturating_add(token_life)),
+            })
+        });
+        Arc::new(KeyRing { signing, verifying: verifying.collect(), random })
+    }
+
+    /// Whether there is a key to sign with.
+    pub(crate) fn can_sign(&self) -> bool {
+        self.signing.is_some()
+    }
+
+    /// The kid of the key that signs.
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.signing.as_ref().map(|(kid, _)| kid.as_str())
+    }
+
+    /// A signature: r and s, 32 octets each.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+        let (_, pair) = self.signing.as_ref().ok_or(SigningError)?;
+        pair.sign(&self.random, message).map(|signature| signature.as_ref().to_vec()).map_err(|_| SigningError)
+    }
+
+    /// Whether the key of this name made the signature.
+    pub(crate) fn verify(&self, kid: &str, message: &[u8], signature: &[u8], now: i64) -> bool {
+        let key = self.verifying.iter().find(|key| key.kid == kid);
+        let live = key.filter(|key| key.until.is_none_or(|until| now < until));
+        live.is_some_and(|key| key.key.verify(message, signature).is_ok())
+    }
+
+    /// The public keys whose tokens may still live.
+    pub(crate) fn key_set(&self, now: i64) -> Json {
+        let live = self.verifying.iter().filter(|key| key.until.is_none_or(|until| now < until));
+        json!({ "keys": live.map(|key| key.public.clone()).collect::<Vec<_>>() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_key_survives_its_seal_and_no_other() {
+        let derived = Derived::new(&Keys::generate().unwrap()).unwrap();
+        let other = Derived::new(&Keys::generate().unwrap()).unwrap();
+        let key = StoredKey::generate(&derived, Uuid::from_u128(7), 1).unwrap();
+        let mut renamed = key.clone();
+        renamed.kid = "another".into();
+        assert!(KeyRing::new(&derived, vec![key.clone()], 1).can_sign());
+        assert!(!KeyRing::new(&derived, vec![renamed], 1).can_sign(), "the kid is part of the seal");
+        assert!(!KeyRing::new(&other, vec![key.clone()], 1).can_sign());
+        for octet in 0..key.private.len() {
+            let mut broken = key.clone();
+            broken.private[octet] ^= 1;
+            assert!(derived.open(&broken.kid, &broken.private).is_err());
+        }
+        assert!(derived.open(&key.kid, &key.private[..5]).is_err());
+    }
+
+    #[test]
+    fn rotation_signs_with_the_new_and_verifies_with_both_for_a_while() {
+        let derived = Derived::new(&Keys::generate().unwrap()).unwrap();
+        let mut old = StoredKey::generate(&derived, Uuid::from_u128(1), 10).unwrap();
+        let before = KeyRing::new(&derived, vec![old.clone()], 100);
+        let signature = before.sign(b"message").unwrap();
+        old.retired_at = Some(50);
+        let new = StoredKey::generate(&derived, Uuid::from_u128(2), 50).unwrap();
+        let after = KeyRing::new(&derived, vec![old.clone(), new.clone()], 100);
+        assert_eq!(after.kid(), Some(new.kid.as_str()));
+        assert!(after.verify(&old.kid, b"message", &signature, 149));
+        assert!(!after.verify(&old.kid, b"message", &signature, 150));
+        assert!(!after.verify(&new.kid, b"message", &signature, 60));
+        assert!(!after.verify("nobody", b"message", &signature, 60));
+        assert_eq!(after.key_set(60)["keys"].as_array().unwrap().len(), 2);
+        assert_eq!(after.key_set(150)["keys"].as_array().unwrap().len(), 1);
+        assert!(after.key_set(60)["keys"][0].get("d").is_none(), "no private part");
+    }
+}

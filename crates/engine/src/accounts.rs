@@ -1,0 +1,322 @@
+//! The port between who calls and the wire: `auth` implements [`Identify`] and [`Accounts`], `api` consumes them, and neither sees the
+//! other. Requests, answers and errors are typed; nothing here is a wire form.
+//!
+//! Deliberately absent: HTTP, headers by name, status codes, GoTrue's spelling of anything (all in `api::auth`), and how any of it
+//! is done (all in `auth`).
+
+use crate::Failure;
+use futures_util::future::BoxFuture;
+use serde_json::Value as Json;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+use undergird_plan::caller::Moment;
+use undergird_plan::{Caller, FieldError};
+use uuid::Uuid;
+
+/// What a request says about who sends it, as octets off the wire. A header that came twice is not one of these: whoever reads
+/// the headers refuses it as [`Unidentified::Malformed`].
+#[derive(Clone, Copy, Default)]
+pub struct Credentials<'a> {
+    /// The `apikey` header.
+    pub apikey: Option<&'a [u8]>,
+    /// The `Authorization` header, scheme included.
+    pub authorization: Option<&'a [u8]>,
+}
+
+/// Headers → caller. Never waits: everything that it needs is in memory.
+pub trait Identify: Send + Sync + 'static {
+    /// Who is calling. Credentials that are present but not good are an error, never a visitor: a client whose token ran out must
+    /// learn that, and a mistake must not be answered with the wrong rows.
+    ///
+    /// # Errors
+    /// [`Unidentified`]: 401, whatever was asked for.
+    fn identify(&self, credentials: Credentials<'_>, moment: Moment) -> Result<Caller, Unidentified>;
+}
+
+/// Why credentials are not good. All are answered alike in status; they differ so that a developer can mend them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unidentified {
+    /// Not of the form `Bearer <token>`, not text, empty, or there twice.
+    Malformed,
+    /// Has the form of an API key, but is none of this application's (or was mistyped).
+    UnknownKey,
+    /// Not a token of the kind that this application gives out: parts, encoding, header, or type.
+    MalformedToken,
+    /// Signed with a key that is unknown or retired, or the signature does not hold.
+    BadSignature,
+    /// Signed by this application, but for another audience or issuer, or without a claim that must be there.
+    WrongClaims,
+    /// Not valid yet.
+    TooEarly,
+    /// Ran out; a refresh token gets a new one.
+    Expired,
+    /// The session was ended: sign-out, a change of password or roles, a revoked refresh token.
+    SessionEnded,
+}
+
+/// Text that must not be shown: passwords and tokens. Without `Debug` of its content and without comparison.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text itself; each use is a place worth reviewing.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// The circumstances of a call to an account operation.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// When, and fresh dice.
+    pub moment: Moment,
+    /// The peer's address (as far as proxies are trusted); the key of budgets and a note on the session.
+    pub address: Option<IpAddr>,
+    /// The `User-Agent` header, a note on the session.
+    pub user_agent: Option<String>,
+}
+
+/// Everything that can be asked about accounts. One method per operation of the auth surface.
+pub trait Accounts: Identify {
+    /// Makes an account with its profile row and, when no confirmation is needed, its first session: all or nothing.
+    fn sign_up(&self, visit: Visit, request: SignUp) -> BoxFuture<'_, Result<SignedUp, AccountError>>;
+
+    /// A new session for an address and its password.
+    fn sign_in(&self, visit: Visit, request: PasswordSignIn) -> BoxFuture<'_, Result<Session, AccountError>>;
+
+    /// The next pair of tokens of a session.
+    fn refresh(&self, visit: Visit, token: Secret) -> BoxFuture<'_, Result<Session, AccountError>>;
+
+    /// The caller's own account.
+    fn account<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Account, AccountError>>;
+
+    /// Changes the caller's own account.
+    fn update<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        change: AccountChange,
+    ) -> BoxFuture<'a, Result<Account, AccountError>>;
+
+    /// Ends sessions of the caller's account. When this gives `Ok`, their tokens are good for nothing.
+    fn sign_out<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        scope: SignOutScope,
+    ) -> BoxFuture<'a, Result<(), AccountError>>;
+
+    /// The public keys with which tokens can be verified, as a JSON Web Key Set (RFC 7517).
+    fn key_set(&self, moment: Moment) -> Json;
+
+    /// What may be asked for here.
+    fn offers(&self) -> Offers;
+}
+
+/// A sign-up.
+#[derive(Clone, Debug)]
+pub struct SignUp {
+    /// As written; folded to lower case.
+    pub email: String,
+    /// As written.
+    pub password: Secret,
+    /// The client's own words about the user: goes to `user_metadata`, and fills the profile's fields of the same names.
+    pub data: serde_json::Map<String, Json>,
+}
+
+/// How a sign-up ended.
+#[derive(Clone, Debug)]
+pub enum SignedUp {
+    /// Signed in at once.
+    In(Box<Session>),
+    /// The address must be confirmed first. Also the answer for an address that has an account already, and then about an account
+    /// that does not exist: the two cannot be told apart.
+    Unconfirmed(Box<Account>),
+}
+
+/// A sign-in by password.
+#[derive(Clone, Debug)]
+pub struct PasswordSignIn {
+    /// As written; folded to lower case.
+    pub email: String,
+    /// As written.
+    pub password: Secret,
+}
+
+/// A change of one's own account; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct AccountChange {
+    /// The new address.
+    pub email: Option<String>,
+    /// The new password.
+    pub password: Option<Secret>,
+    /// Proof for a change of address or password when the sign-in is not recent.
+    pub current_password: Option<Secret>,
+    /// Merged into `user_metadata`; a member that is null is removed.
+    pub data: Option<serde_json::Map<String, Json>>,
+}
+
+/// Which sessions a sign-out ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignOutScope {
+    /// All of the account's.
+    Global,
+    /// The one of the token that was sent.
+    Local,
+    /// All but that.
+    Others,
+}
+
+/// An account as its owner sees it. Times are microseconds since 1970.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// `sub` in tokens, and the key of the profile row.
+    pub id: Uuid,
+    /// In lower case.
+    pub email: Option<String>,
+    /// When the address was confirmed; at once when the application asks for no confirmation.
+    pub email_confirmed_at: Option<i64>,
+    /// The last sign-in, refreshes apart.
+    pub last_sign_in_at: Option<i64>,
+    /// Set by the application alone: `provider`, `providers`, `roles`, …
+    pub app_metadata: Json,
+    /// Set by the user.
+    pub user_metadata: Json,
+    /// By which means the user can sign in.
+    pub identities: Vec<AccountIdentity>,
+    /// Until when sign-in is refused.
+    pub banned_until: Option<i64>,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it was changed last.
+    pub updated_at: i64,
+}
+
+/// One means of signing in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountIdentity {
+    /// Its key here.
+    pub id: Uuid,
+    /// `email`, later `google`, …
+    pub provider: String,
+    /// The user's id at the provider; for `email` the account's own.
+    pub provider_id: String,
+    /// What the provider says of the user.
+    pub data: Json,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it was used last.
+    pub last_sign_in_at: Option<i64>,
+    /// When it was changed last.
+    pub updated_at: i64,
+}
+
+/// A pair of tokens with the account that they are for.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The JWT.
+    pub access_token: Secret,
+    /// Good for one refresh.
+    pub refresh_token: Secret,
+    /// Life of the access token.
+    pub expires_in_seconds: u32,
+    /// Its end, in seconds since 1970.
+    pub expires_at: i64,
+    /// Whose.
+    pub account: Account,
+}
+
+/// What may be asked for here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offers {
+    /// Whether anybody may sign up.
+    pub sign_up: bool,
+    /// Whether a sign-up is signed in without confirming the address.
+    pub confirmed_at_once: bool,
+}
+
+/// Why a password is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordWeakness {
+    /// Fewer characters than the application wants.
+    TooShort {
+        /// How many it wants.
+        min: u32,
+    },
+    /// More than are taken; nothing is ever cut off.
+    TooLong {
+        /// How many are taken.
+        max: u32,
+    },
+    /// On the list that guessers try first, or the address itself.
+    Common,
+}
+
+/// Why an account operation was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountError {
+    /// No such account, or not its password: the two are never told apart.
+    InvalidCredentials,
+    /// Only when addresses need no confirmation: then the answer to a sign-up cannot hide it.
+    EmailTaken,
+    /// Not an e-mail address.
+    InvalidEmail,
+    /// The application takes no sign-ups.
+    SignUpClosed,
+    /// The password was right, but the address is not confirmed yet.
+    EmailNotConfirmed,
+    /// The password was right, but the account is banned.
+    Banned,
+    /// See [`PasswordWeakness`].
+    WeakPassword(PasswordWeakness),
+    /// The new password is the old one.
+    SamePassword,
+    /// `data` does not fit the profile; every fault is told, with pointers into `data`.
+    InvalidData(Vec<FieldError>),
+    /// `data` is longer than is taken, because it travels in every token.
+    DataTooLarge {
+        /// Most bytes as JSON.
+        max: usize,
+    },
+    /// The caller is nobody's account (a visitor, a key).
+    NotAUser,
+    /// The account is gone.
+    AccountMissing,
+    /// The session is gone.
+    SessionMissing,
+    /// The session reached its absolute end; a new sign-in is needed.
+    SessionExpired,
+    /// Not a refresh token of this application, or of a session that ended.
+    RefreshTokenUnknown,
+    /// The refresh token was used before: its session was ended now, since one of the two users is a thief.
+    RefreshTokenUsed,
+    /// A change of address or password wants the current password, or a recent sign-in.
+    ReauthenticationNeeded,
+    /// A change of address wants a confirmation by mail, which this server cannot send yet.
+    ConfirmationUnavailable,
+    /// The budget of attempts is spent.
+    TooManyAttempts {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Whatever else can go wrong with data; `Overloaded` also when too many passwords are being checked.
+    Failed(Failure),
+}
+
+impl From<Failure> for AccountError {
+    fn from(failure: Failure) -> AccountError {
+        AccountError::Failed(failure)
+    }
+}
