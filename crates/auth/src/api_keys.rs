@@ -53,7 +53,9 @@ impl fmt::Display for KeysError {
             KeysError::Publishable => {
                 "the publishable key is not of the form ug_publishable_…, or was mistyped; `undergird keys` makes one"
             }
-            KeysError::Secret => "the secret key is not of the form ug_secret_…, or was mistyped; `undergird keys` makes one",
+            KeysError::Secret => {
+                "the secret key is not of the form ug_secret_…, or was mistyped; `undergird keys` makes one"
+            }
             KeysError::NoRandomness => "the system gives no random bits",
         })
     }

@@ -100,7 +100,8 @@ impl StoredKey {
     /// A fresh key, sealed.
     pub(crate) fn generate(derived: &Derived, kid: Uuid, now: i64) -> Result<StoredKey, SigningError> {
         let random = SystemRandom::new();
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(|_| SigningError)?;
+        let document =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(|_| SigningError)?;
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random);
         let pair = pair.map_err(|_| SigningError)?;
         let kid = kid.to_string();
@@ -130,7 +131,8 @@ fn jwk(kid: &str, point: &[u8]) -> Option<Json> {
 
 /// The point of a public key of ours.
 fn point(jwk: &Json) -> Option<Vec<u8>> {
-    let coordinate = |name: &str| URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok().filter(|octets| octets.len() == 32);
+    let coordinate =
+        |name: &str| URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok().filter(|octets| octets.len() == 32);
     Some([vec![4], coordinate("x")?, coordinate("y")?].concat())
 }
 

@@ -163,7 +163,9 @@ fn every_claim_must_be_there_and_right() {
     for name in ["iss", "sub", "aud", "exp", "iat", "nbf", "role", "session_id", "email"] {
         let mut without = claims.clone();
         without.as_object_mut().unwrap().remove(name);
-        for value in [None, Some(Json::Null), Some(json!(["authenticated"])), Some(json!({ "$gt": "" })), Some(json!(true))] {
+        for value in
+            [None, Some(Json::Null), Some(json!(["authenticated"])), Some(json!({ "$gt": "" })), Some(json!(true))]
+        {
             let mut changed = without.clone();
             if let Some(value) = &value {
                 changed[name] = value.clone();

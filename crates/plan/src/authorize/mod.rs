@@ -1,0 +1,340 @@
+//! The choke point: [`Request`] + [`Caller`] + model → [`Plan`]. There is no other maker of plans.
+//!
+//! The shape of a plan (names resolved, rules folded in for a kind of caller) is made once and kept; a later request of the same
+//! shape only binds its values ([`bind`]).
+//!
+//! One file per question: what is read ([`read`]), under which conditions ([`filter`]), what is written ([`write`]), what the names
+//! mean ([`names`]), which values ([`bind`], [`input`]).
+
+mod bind;
+mod filter;
+mod ids;
+mod input;
+mod names;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use crate::caller::{Caller, CallerKind, Identity};
+use crate::partial::{self, Verdict};
+use crate::refusal::Refusal;
+use crate::request::{Request, RequestShape, Verb};
+use crate::shape::{Plan, Shape};
+use bind::SlotUse;
+use rustc_hash::{FxHashMap, FxHasher};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, PoisonError, RwLock};
+use undergird_model::expr::{ElementVar, RowVar, Slot};
+use undergird_model::schema::Rule;
+use undergird_model::{Collection, Expr, Field, FieldId, Model, Node, Value};
+
+/// The limits that concern a plan.
+pub type Limits = undergird_model::settings::Limits;
+
+/// More shapes than this are not kept. Whoever floods us with shapes pays with slower requests, not with our memory.
+const SHAPES_MAX: usize = 8_192;
+
+/// Makes plans for one model, keeping shapes.
+#[derive(Debug)]
+pub struct Planner {
+    model: Arc<Model>,
+    kept: RwLock<FxHashMap<u64, Vec<Arc<Entry>>>>,
+}
+
+/// A kept shape, with what decides that it is the right one and how to bind values to it.
+#[derive(Debug)]
+struct Entry {
+    kind: CallerKind,
+    request: RequestShape,
+    /// The names of the body's members, sorted: they decide what an update assigns and which field rules a create meets.
+    names: Vec<String>,
+    shape: Arc<Shape>,
+    slots: Vec<SlotUse>,
+    /// How input rows are made, for a write with a body.
+    input: Option<input::Recipe>,
+}
+
+impl Planner {
+    /// A planner for a model, with no shapes yet.
+    pub fn new(model: Arc<Model>) -> Planner {
+        Planner { model, kept: RwLock::default() }
+    }
+
+    /// The plan of a request.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that says why not.
+    pub fn plan(&self, caller: &Caller, request: Request) -> Result<Plan, Refusal> {
+        let names = input::names(request.body.as_ref());
+        let hash = fingerprint(caller, &request.shape, &names);
+        // A poisoned lock means that a panic hit between two map operations; entries are whole either way.
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = kept.get(&hash).and_then(|entries| {
+            entries.iter().find(|entry| {
+                caller.is_kind(&entry.kind)
+                    && entry.request == request.shape
+                    && entry.names.as_slice() == names.as_slice()
+            })
+        });
+        if let Some(entry) = entry {
+            let entry = entry.clone();
+            drop(kept);
+            return entry.bind(&self.model, caller, request);
+        }
+        drop(kept);
+        let entry = Arc::new(Entry::build(&self.model, caller, &request, names)?);
+        let plan = entry.clone().bind(&self.model, caller, request)?;
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= SHAPES_MAX {
+            kept.clear();
+        }
+        kept.entry(hash).or_default().push(entry);
+        Ok(plan)
+    }
+}
+
+/// Makes a plan without keeping its shape.
+///
+/// # Errors
+/// A [`Refusal`] that says why not.
+pub fn authorize(model: &Arc<Model>, caller: &Caller, request: Request) -> Result<Plan, Refusal> {
+    let names = input::names(request.body.as_ref());
+    Arc::new(Entry::build(model, caller, &request, names)?).bind(model, caller, request)
+}
+
+fn fingerprint(caller: &Caller, shape: &RequestShape, names: &[String]) -> u64 {
+    let mut hasher = FxHasher::default();
+    match caller.identity() {
+        Identity::Visitor => 0u8.hash(&mut hasher),
+        Identity::User(user) => {
+            1u8.hash(&mut hasher);
+            user.roles().hash(&mut hasher);
+        }
+        Identity::Secret => 2u8.hash(&mut hasher),
+        Identity::System => 3u8.hash(&mut hasher),
+    }
+    shape.hash(&mut hasher);
+    names.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Entry {
+    fn build(model: &Model, caller: &Caller, request: &Request, names: Vec<String>) -> Result<Entry, Refusal> {
+        let mut builder = Builder {
+            model,
+            caller,
+            kind: caller.kind(),
+            request: &request.shape,
+            slots: vec![SlotUse::Unused; request.values.len()],
+            next_row: RowVar::FIRST_BOUND.0,
+            next_element: 0,
+            embeds: 0,
+            conditions: 0,
+        };
+        let collection = builder.collection(&request.shape.collection)?;
+        let (shape, input) = match request.shape.verb {
+            Verb::Read => (Shape::Read(builder.read(collection)?), None),
+            Verb::Create | Verb::Update | Verb::Replace | Verb::Delete => {
+                let (write, input) = builder.write(collection, request.body.as_ref(), &names)?;
+                (Shape::Write(write), input)
+            }
+        };
+        Ok(Entry {
+            kind: builder.kind,
+            slots: builder.slots,
+            request: request.shape.clone(),
+            names,
+            shape: Arc::new(shape),
+            input,
+        })
+    }
+
+    fn bind(self: Arc<Self>, model: &Arc<Model>, caller: &Caller, request: Request) -> Result<Plan, Refusal> {
+        let params = bind::params(&self.slots, &request.values, &model.settings.limits)?;
+        let input = match &self.input {
+            Some(recipe) => recipe.rows(model, caller, &params, request.body.as_ref())?,
+            None => Vec::new(),
+        };
+        Ok(Plan {
+            model: model.clone(),
+            shape: self.shape.clone(),
+            params,
+            input,
+            caller: caller.clone(),
+            demands: request.demands,
+        })
+    }
+}
+
+/// Makes one shape.
+struct Builder<'a> {
+    model: &'a Model,
+    caller: &'a Caller,
+    kind: CallerKind,
+    request: &'a RequestShape,
+    slots: Vec<SlotUse>,
+    next_row: u16,
+    next_element: u16,
+    embeds: u32,
+    conditions: u32,
+}
+
+impl<'a> Builder<'a> {
+    /// Callers past access rules: the holder of a secret key, and Undergird itself.
+    fn is_privileged(&self) -> bool {
+        matches!(self.kind, CallerKind::Secret | CallerKind::System)
+    }
+
+    fn fresh_row(&mut self) -> RowVar {
+        let row = RowVar(self.next_row);
+        self.next_row = self.next_row.saturating_add(1);
+        row
+    }
+
+    fn fresh_element(&mut self) -> ElementVar {
+        let element = ElementVar(self.next_element);
+        self.next_element = self.next_element.saturating_add(1);
+        element
+    }
+
+    /// The collection of a name, if this caller may know of it.
+    fn collection(&self, name: &str) -> Result<&'a Collection, Refusal> {
+        match self.model.find(name) {
+            Some(collection) if !collection.system || self.kind == CallerKind::System => Ok(collection),
+            _ => Err(names::unknown_collection(self.model, name)),
+        }
+    }
+
+    /// The rule of a verb on a collection for this caller. `Err` when the collection has none.
+    fn access(&self, collection: &Collection, verb: Verb) -> Result<Expr, Refusal> {
+        if self.is_privileged() {
+            return Ok(Expr::bool(true));
+        }
+        match rule_of(collection, verb) {
+            Some(rule) => Ok(self.specialised(&rule.expr)),
+            None => Err(self.closed(collection, verb)),
+        }
+    }
+
+    fn closed(&self, collection: &Collection, verb: Verb) -> Refusal {
+        Refusal::VerbClosed { collection: collection.name.clone(), verb, authenticated: self.caller.is_authenticated() }
+    }
+
+    /// A rule for this kind of caller, over [`RowVar::THIS`] and [`RowVar::NEW`].
+    fn specialised(&self, expr: &Expr) -> Expr {
+        let tightened = self.tightened(partial::specialise(expr, &self.kind));
+        partial::specialise(&tightened, &self.kind)
+    }
+
+    /// `required field == null` is false, which lets a rule like `author_id == auth.id` deny every visitor at once.
+    fn tightened(&self, expr: Expr) -> Expr {
+        let never_null = |expr: &Expr| match &expr.node {
+            Node::Field(RowVar::THIS | RowVar::NEW, field) => !self.model.field(*field).optional,
+            _ => false,
+        };
+        let is_null = |expr: &Expr| matches!(expr.node, Node::Literal(Value::Null));
+        match &expr.node {
+            Node::Same(a, b) if (never_null(a) && is_null(b)) || (never_null(b) && is_null(a)) => Expr::bool(false),
+            _ => expr.map_children(|child| self.tightened(child)),
+        }
+    }
+
+    /// A rule over [`RowVar::THIS`] as a rule over `row`, its own rows named afresh.
+    fn instantiate(&mut self, expr: &Expr, row: RowVar) -> Expr {
+        let mut next = self.next_row;
+        let renamed = partial::instantiate(expr, &[(RowVar::THIS, row)], &mut || {
+            next = next.saturating_add(1);
+            RowVar(next - 1)
+        });
+        self.next_row = next;
+        renamed
+    }
+
+    /// The read rule of a collection, over `row`.
+    fn visible(&mut self, collection: &Collection, row: RowVar) -> Result<Expr, Refusal> {
+        let rule = self.access(collection, Verb::Read)?;
+        Ok(self.instantiate(&rule, row))
+    }
+
+    /// What this caller sees of a field in a row: the field; null; or the one or the other as the field's rule says.
+    fn masked(&mut self, field: &Field, row: RowVar) -> Expr {
+        let plain = Expr { ty: field.ty, node: Node::Field(row, field.id) };
+        let Some(Rule { expr, .. }) = field.read.as_ref().filter(|_| !self.is_privileged()) else { return plain };
+        let expr = self.specialised(expr);
+        match partial::verdict(&expr, &self.kind) {
+            Verdict::Allow => plain,
+            Verdict::Deny => Expr::literal(field.ty, Value::Null),
+            Verdict::Only(rule) => {
+                let rule = self.instantiate(&rule, row);
+                let hidden = Expr::literal(field.ty, Value::Null);
+                Expr { ty: field.ty, node: Node::If(Box::new([rule, plain, hidden])) }
+            }
+        }
+    }
+
+    /// Whether a field is there at all for this caller. Secrets are for Undergird alone.
+    fn exists(&self, field: &Field) -> bool {
+        !field.is_secret() || self.kind == CallerKind::System
+    }
+
+    /// The field of a name, if this caller may know of it.
+    fn field(&self, collection: &'a Collection, name: &str) -> Result<&'a Field, Refusal> {
+        match collection.field(name) {
+            Some(field) if self.exists(field) => Ok(field),
+            _ => Err(names::unknown_column(collection, name)),
+        }
+    }
+
+    /// Whether an expression over a row can be null at all.
+    fn nullable(&self, expr: &Expr) -> bool {
+        match &expr.node {
+            Node::Field(_, field) => self.model.field(*field).optional,
+            Node::Literal(value) => value.is_null(),
+            _ => !expr.is_two_valued(),
+        }
+    }
+
+    /// Remembers what a slot is for, so that its text is read by the right type.
+    fn uses(&mut self, slot: Slot, usage: SlotUse) {
+        if let Some(place) = self.slots.get_mut(usize::from(slot.0)) {
+            *place = usage;
+        }
+    }
+
+    /// A slot beyond the request's own, filled from one of them when bound.
+    fn extra_slot(&mut self, usage: SlotUse) -> Slot {
+        let slot = Slot(u16::try_from(self.slots.len()).unwrap_or(u16::MAX));
+        self.slots.push(usage);
+        slot
+    }
+
+    fn limits(&self) -> &'a Limits {
+        &self.model.settings.limits
+    }
+}
+
+/// The rule of a verb. A replace is a create or an update; both are asked for where it is planned.
+fn rule_of(collection: &Collection, verb: Verb) -> Option<&Rule> {
+    match verb {
+        Verb::Read => collection.access.read.as_ref(),
+        Verb::Create | Verb::Replace => collection.access.create.as_ref(),
+        Verb::Update => collection.access.update.as_ref(),
+        Verb::Delete => collection.access.delete.as_ref(),
+    }
+}
+
+/// A field of a row, unmasked: for links and keys.
+fn plain(model: &Model, field: FieldId, row: RowVar) -> Expr {
+    Expr { ty: model.field(field).ty, node: Node::Field(row, field) }
+}
+
+/// A test that is never null.
+fn not_null(expr: &Expr) -> Expr {
+    is_null(expr).negated()
+}
+
+fn is_null(expr: &Expr) -> Expr {
+    let null = Expr::literal(expr.ty, Value::Null);
+    Expr::test(Node::Same(Box::new(expr.clone()), Box::new(null)))
+}

@@ -1,0 +1,222 @@
+//! Who may do what, as plans: definition + caller + request → plan or refusal.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use crate::caller::{Caller, Moment, User};
+use crate::refusal::Refusal;
+use crate::request::*;
+use crate::shape::{Action, Plan, Shape};
+use std::sync::Arc;
+use undergird_model::{Expr, Model, Node, Source, Value, definition};
+use uuid::Uuid;
+
+const NOTES: &str = r#"
+[fields]
+title = { type = "text", max = 20 }
+kind = { type = "enum", values = ["open", "shut"], default = "open" }
+owner_id = { type = "ref", to = "people", default = { expr = "auth.id" } }
+secret_word = { type = "secret", optional = true }
+salary = { type = "int", optional = true, read = "owner_id == auth.id", write = "'boss' in auth.roles" }
+made_at = { type = "timestamp", default = { expr = "now" }, readonly = true }
+born = { type = "int", default = 1, immutable = true }
+
+[access]
+read = "kind == 'open' || owner_id == auth.id"
+create = "owner_id == auth.id"
+update = "owner_id == auth.id"
+delete = "'boss' in auth.roles"
+
+[[checks]]
+name = "shut_notes_have_titles"
+rule = "kind == 'open' || size(title) > 0"
+message = "A shut note needs a title."
+"#;
+
+const PEOPLE: &str = r#"
+[fields]
+name = { type = "text" }
+
+[access]
+read = "true"
+"#;
+
+const CLOSED: &str = "[fields]\nname = { type = \"text\" }\n";
+
+fn model() -> Arc<Model> {
+    let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
+    let sources = [
+        source("models/notes.toml", NOTES),
+        source("models/people.toml", PEOPLE),
+        source("models/closed.toml", CLOSED),
+    ];
+    let (model, diagnostics) = definition::check(&sources, &[]);
+    Arc::new(model.unwrap_or_else(|| panic!("{diagnostics:#?}")))
+}
+
+const MOMENT: Moment = Moment { now: 1_700_000_000_000_000, entropy: 7 };
+const ME: Uuid = Uuid::from_u128(1);
+
+fn visitor() -> Caller {
+    Caller::visitor(MOMENT)
+}
+
+fn me(roles: &[&str]) -> Caller {
+    let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+    Caller::user(Arc::new(User::new(ME, None, roles, serde_json::json!({}))), MOMENT)
+}
+
+fn plan(caller: &Caller, request: Request) -> Result<Plan, Refusal> {
+    super::authorize(&model(), caller, request)
+}
+
+fn read(plan: &Plan) -> &crate::shape::Read {
+    plan.shape().read().unwrap()
+}
+
+fn note(members: &[(&str, Value)]) -> Request {
+    Request::new("notes", Verb::Create).with_row(members.iter().cloned())
+}
+
+#[test]
+fn nobody_reaches_what_has_no_rule_but_a_secret_key() {
+    let request = || Request::new("closed", Verb::Read);
+    let closed = |authenticated| Refusal::VerbClosed { collection: "closed".into(), verb: Verb::Read, authenticated };
+    assert_eq!(plan(&visitor(), request()).unwrap_err(), closed(false));
+    assert_eq!(plan(&me(&["boss"]), request()).unwrap_err(), closed(true));
+    assert_eq!(read(&plan(&Caller::secret(MOMENT), request()).unwrap()).nodes[0].filter, Expr::bool(true));
+}
+
+#[test]
+fn names_are_suggested_but_secrets_are_not() {
+    let unknown = plan(&me(&[]), Request::new("nots", Verb::Read)).unwrap_err();
+    assert_eq!(unknown, Refusal::UnknownCollection { name: "nots".into(), nearest: Some("notes".into()) });
+    for column in ["secret_word", "secret_wort"] {
+        let request = Request::new("notes", Verb::Read).with_equal(column, Value::text("x"));
+        let unknown = plan(&Caller::secret(MOMENT), request).unwrap_err();
+        let expected = Refusal::UnknownColumn { collection: "notes".into(), name: column.into(), nearest: None };
+        assert_eq!(unknown, expected);
+    }
+}
+
+#[test]
+fn a_visitor_gets_the_rule_folded_for_visitors() {
+    // `owner_id == auth.id` is false for a visitor, since owner_id is required: only the first term is left.
+    let plan = plan(&visitor(), Request::new("notes", Verb::Read)).unwrap();
+    let filter = &read(&plan).nodes[0].filter;
+    assert!(matches!(&filter.node, Node::Same(..)), "{filter:?}");
+    let names: Vec<&str> = read(&plan).nodes[0].object.members.iter().map(|member| member.name.as_str()).collect();
+    assert_eq!(names, ["id", "title", "kind", "owner_id", "salary", "made_at", "born"]);
+}
+
+#[test]
+fn an_unreadable_field_is_null_wherever_it_is_used() {
+    let request = Request::new("notes", Verb::Read).with_equal("salary", Value::Int(5));
+    let plan = plan(&visitor(), request).unwrap();
+    let node = &read(&plan).nodes[0];
+    let mentions = node
+        .filter
+        .any_node(&mut |node| matches!(node, Node::Field(_, field) if plan.model().field(*field).name == "salary"));
+    assert!(!mentions, "the filter looks at a field that the caller may not read: {:?}", node.filter);
+}
+
+#[test]
+fn aggregates_over_unreadable_fields_are_refused() {
+    let mut request = Request::new("notes", Verb::Read);
+    request.shape.select = Some(vec![SelectItem::Column(SelectColumn {
+        alias: None,
+        column: ColumnPath { name: "salary".into(), steps: vec![] },
+        cast: None,
+        aggregate: Some(Aggregate::Maximum),
+        aggregate_cast: None,
+    })]);
+    let refused = plan(&visitor(), request).unwrap_err();
+    assert_eq!(refused, Refusal::AggregateForbidden { field: "salary".into(), authenticated: false });
+}
+
+#[test]
+fn a_create_fills_defaults_and_decides_its_rule_in_memory() {
+    let plan = plan(&me(&[]), note(&[("title", Value::text("a"))])).unwrap();
+    let Shape::Write(write) = &**plan.shape() else { panic!() };
+    let Action::Insert { guards, upsert } = &write.action else { panic!() };
+    assert!(guards.is_empty() && upsert.is_none());
+    let row = &plan.input()[0];
+    assert!(matches!(row[0], Value::Uuid(id) if id.get_version_num() == 7));
+    assert_eq!(row[1..4], [Value::text("a"), Value::text("open"), Value::Uuid(ME)]);
+    assert_eq!(row[6], Value::Timestamp(MOMENT.now));
+}
+
+#[test]
+fn a_create_for_somebody_else_is_refused() {
+    let row = note(&[("title", Value::text("a")), ("owner_id", Value::Uuid(Uuid::from_u128(2)))]);
+    let refused = plan(&me(&[]), row).unwrap_err();
+    let rule = |authenticated| Refusal::RowRule { collection: "notes".into(), verb: Verb::Create, authenticated };
+    assert_eq!(refused, rule(true));
+    // Visitors are refused whatever they send.
+    assert_eq!(plan(&visitor(), note(&[("title", Value::text("a"))])).unwrap_err(), rule(false));
+}
+
+#[test]
+fn all_errors_of_a_body_are_told_at_once() {
+    let row = note(&[
+        ("titel", Value::text("a")),
+        ("made_at", Value::Timestamp(1)),
+        ("kind", Value::Null),
+        ("born", Value::Int(3)),
+    ]);
+    let Refusal::Invalid { errors } = plan(&me(&[]), row).unwrap_err() else { panic!() };
+    let told: Vec<String> = errors.iter().map(|error| format!("{} {}", error.pointer, error.code)).collect();
+    assert_eq!(told, ["/titel unknown", "/made_at readonly", "/kind required", "/title required"]);
+    assert_eq!(errors[0].nearest.as_deref(), Some("title"));
+}
+
+#[test]
+fn checks_hold_for_secret_keys_too() {
+    let row = note(&[("title", Value::text("")), ("kind", Value::text("shut")), ("owner_id", Value::Uuid(ME))]);
+    let refused = plan(&Caller::secret(MOMENT), row).unwrap_err();
+    assert!(matches!(refused, Refusal::CheckFailed { message, .. } if message == "A shut note needs a title."));
+}
+
+#[test]
+fn field_write_rules_hold_for_named_fields_alone() {
+    let row = || note(&[("title", Value::text("a")), ("salary", Value::Int(1))]);
+    let refused = plan(&me(&[]), row()).unwrap_err();
+    let rule = Refusal::FieldRule { collection: "notes".into(), field: "salary".into(), authenticated: true };
+    assert_eq!(refused, rule);
+    assert!(plan(&me(&["boss"]), row()).is_ok());
+}
+
+#[test]
+fn an_update_asks_for_the_row_as_it_is_and_as_it_would_become() {
+    let request = Request::new("notes", Verb::Update).with_row([("owner_id", Value::Uuid(Uuid::from_u128(2)))]);
+    let plan = plan(&me(&[]), request).unwrap();
+    let Shape::Write(write) = &**plan.shape() else { panic!() };
+    let Action::Update { guards, assign, .. } = &write.action else { panic!() };
+    assert_eq!((guards.len(), assign.len()), (1, 1));
+    let Node::And(terms) = &guards[0].predicate.node else { panic!("{:?}", guards[0].predicate) };
+    assert!(terms[0].any_node(&mut |node| matches!(node, Node::Input(0))), "as it would become");
+    assert!(terms[1].any_node(&mut |node| matches!(node, Node::Field(..))), "as it is");
+}
+
+#[test]
+fn an_update_of_something_else_asks_once_and_never_for_immutable_fields() {
+    let request = Request::new("notes", Verb::Update).with_row([("title", Value::text("b"))]);
+    let planned = plan(&me(&[]), request).unwrap();
+    let Shape::Write(write) = &**planned.shape() else { panic!() };
+    let Action::Update { guards, .. } = &write.action else { panic!() };
+    // The access rule once, and the check that looks at the title.
+    assert_eq!(guards.len(), 2);
+    let request = Request::new("notes", Verb::Update).with_row([("born", Value::Int(2))]);
+    let Refusal::Invalid { errors } = plan(&Caller::secret(MOMENT), request).unwrap_err() else { panic!() };
+    assert_eq!(errors[0].code, "immutable");
+}
+
+#[test]
+fn a_shape_is_planned_once_for_all_values_and_users_of_a_kind() {
+    let planner = super::Planner::new(model());
+    let with = |value: &str| Request::new("notes", Verb::Read).with_equal("title", Value::text(value));
+    let first = planner.plan(&me(&[]), with("a")).unwrap();
+    let other = Caller::user(Arc::new(User::new(Uuid::from_u128(9), None, vec![], serde_json::json!({}))), MOMENT);
+    let second = planner.plan(&other, with("b")).unwrap();
+    assert!(Arc::ptr_eq(first.shape(), second.shape()));
+    let boss = planner.plan(&me(&["boss"]), with("a")).unwrap();
+    assert!(!Arc::ptr_eq(first.shape(), boss.shape()));
+}
