@@ -2,4 +2,5 @@
 //!
 //! Deliberately absent: stores, who the caller is, which surfaces a server mounts.
 
+pub mod http;
 pub mod rest;

@@ -1,0 +1,411 @@
+//! The way of a request: id, limits, route, caller, body, handler, and what every answer gets.
+
+use super::access_log::{AccessLog, AccessRecord};
+use super::answer::Answer;
+use super::body::{self, Linger};
+use super::compress::compress;
+use super::fault::Fault;
+use super::metrics::{Figures, Metrics};
+use super::policy::Policy;
+use super::request_id::{RequestId, RequestIds};
+use super::route::Route;
+use super::service;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderName, ORIGIN,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use undergird_engine::accounts::{Accounts, Credentials, Unidentified};
+use undergird_engine::observe::{Stage, Stages};
+use undergird_engine::{App, Engine};
+use undergird_model::OperationKind;
+use undergird_model::diagnostic::nearest;
+use undergird_plan::caller::Moment;
+use undergird_plan::{Caller, Identity};
+
+/// Requests under way at once. Each may hold a body of `limits.body_bytes` while it comes in.
+const IN_FLIGHT_MAX: i64 = 4_096;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const APIKEY: HeaderName = HeaderName::from_static("apikey");
+
+/// Everything that all requests of a process share.
+pub struct Http {
+    engine: Arc<Engine>,
+    accounts: Arc<dyn Accounts>,
+    policy: ArcSwap<Policy>,
+    metrics: Metrics,
+    log: Arc<AccessLog>,
+    ids: RequestIds,
+    draining: AtomicBool,
+}
+
+/// What a connection knows about its requests.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The other side's address.
+    pub peer: IpAddr,
+    /// Told when an answer went out before its request was read to the end.
+    pub linger: Linger,
+}
+
+/// One request on its way through a handler.
+pub struct Exchange<'a> {
+    /// Runs plans.
+    pub engine: &'a Arc<Engine>,
+    /// The application as it was when the request came.
+    pub app: &'a Arc<App>,
+    /// Who is who.
+    pub accounts: &'a Arc<dyn Accounts>,
+    /// What is called.
+    pub operation: OperationKind,
+    /// What stands for `{key}` in the path, still percent-encoded.
+    pub key: Option<&'a str>,
+    /// Method, URI, headers.
+    pub head: &'a Parts,
+    /// The whole body.
+    pub body: Bytes,
+    /// The time and the dice of this request.
+    pub moment: Moment,
+    /// Where it came from.
+    pub peer: IpAddr,
+    /// Its name.
+    pub id: RequestId,
+    /// How long each stage took.
+    pub stages: &'a mut Stages,
+}
+
+impl Exchange<'_> {
+    /// A header as text. One that is not visible ASCII is as good as absent.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.head.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// What follows the `?`.
+    pub fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// Who calls. Rows are asked for by [`serve`] itself; this is for operations that may be called without a good token.
+    ///
+    /// # Errors
+    /// Credentials that are not good.
+    pub fn identify(&self) -> Result<Caller, Unidentified> {
+        identify(self.accounts, &self.head.headers, self.moment)
+    }
+}
+
+impl Http {
+    /// For an engine and its accounts.
+    pub fn new(engine: Arc<Engine>, accounts: Arc<dyn Accounts>, log: Arc<AccessLog>) -> Arc<Http> {
+        let metrics = Metrics::new();
+        let policy = Policy::new(engine.app(), &metrics);
+        let ids = RequestIds::new(engine.moment().entropy);
+        let policy = ArcSwap::from_pointee(policy);
+        Arc::new(Http { engine, accounts, policy, metrics, log, ids, draining: AtomicBool::new(false) })
+    }
+
+    /// Takes the engine's new application, after [`Engine::replace`].
+    pub fn refresh(&self) {
+        self.policy.store(Arc::new(Policy::new(self.engine.app(), &self.metrics)));
+    }
+
+    /// From now on not ready: load balancers look elsewhere while requests under way end.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Http::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The figures.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+/// Counts a request as under way while it is; also when its client leaves and the future is dropped.
+struct InFlight<'a>(&'a Metrics);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.dec();
+    }
+}
+
+/// What is found out about a request on its way, for its log record and figures.
+#[derive(Default)]
+struct Found {
+    operation: Option<usize>,
+    role: Option<&'static str>,
+    unread: bool,
+}
+
+/// Answers a request. Never fails: what goes wrong is an answer.
+pub async fn serve<B>(http: &Http, connection: &Connection, request: Request<B>) -> Response<Full<Bytes>>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let started = Instant::now();
+    let waiting = http.metrics.in_flight.inc();
+    let _in_flight = InFlight(&http.metrics);
+    let id = http.ids.next();
+    let policy = http.policy.load_full();
+    let (head, body) = request.into_parts();
+    let moment = http.engine.moment();
+    let mut found = Found::default();
+    let mut stages = Stages::default();
+
+    let way = Way { http, policy: &policy, connection, head: &head, id, moment, crowded: waiting >= IN_FLIGHT_MAX };
+    // A panic in a handler is one answer of 500, not the end of the connection's other requests.
+    let work = AssertUnwindSafe(way.answer(body, &mut found, &mut stages)).catch_unwind();
+    let answer = match work.await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(fault)) => {
+            found.unread |= fault.leaves_body_unread();
+            fault.answer(&id)
+        }
+        Err(_) => {
+            http.metrics.panics.inc();
+            tracing::error!(request_id = %id, method = %head.method, path = head.uri.path(), "a handler panicked");
+            found.unread = true;
+            Fault::Internal.answer(&id)
+        }
+    };
+    let mut answer = compress(&head.headers, answer).await;
+
+    let authenticated = found.role.is_some_and(|role| role != "anon");
+    policy.secure(&mut answer.headers, authenticated);
+    policy.origins.allow(&head.headers, &mut answer.headers);
+    if head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+        let allow = answer.headers.get(http::header::ALLOW).and_then(|allow| allow.to_str().ok()).map(str::to_owned);
+        policy.origins.preflight(&head.headers, allow.as_deref().unwrap_or_default(), &mut answer.headers);
+    }
+    answer.headers.insert(X_REQUEST_ID, id.header());
+    if head.version == http::Version::HTTP_2 {
+        // Connections are not a header's business there (RFC 9113 §8.2.2).
+        answer.headers.remove(CONNECTION);
+    } else if found.unread {
+        connection.linger.request();
+    }
+    let took = started.elapsed();
+    if let Some(timing) = server_timing(&stages, took) {
+        answer.headers.insert(SERVER_TIMING, timing);
+    }
+
+    let status = answer.status.as_u16();
+    let figures: &Figures = match found.operation {
+        Some(position) => &policy.figures[position],
+        None => http.metrics.without_operation(),
+    };
+    figures.count(status, took, &stages);
+    http.log.push(AccessRecord {
+        id,
+        at: moment.now,
+        operation: found.operation.map(|position| policy.names[position].clone()),
+        status,
+        bytes: answer.body.len(),
+        took,
+        role: found.role,
+        peer: connection.peer,
+        method: head.method.clone(),
+        uri: head.uri,
+    });
+    respond(&head.method, answer)
+}
+
+/// As hyper wants it. `HEAD` says how long the body would have been.
+fn respond(method: &Method, mut answer: Answer) -> Response<Full<Bytes>> {
+    if *method == Method::HEAD && !answer.body.is_empty() {
+        answer.headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+        answer.body = Bytes::new();
+    }
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response
+}
+
+/// `decode;dur=0.012, store;dur=0.304, total;dur=0.351`: milliseconds, by the W3C's Server Timing.
+fn server_timing(stages: &Stages, total: Duration) -> Option<HeaderValue> {
+    let mut text = String::with_capacity(96);
+    for (stage, time) in stages.iter().filter(|(_, time)| !time.is_zero()) {
+        push_timing(&mut text, stage.name(), time);
+        text.push_str(", ");
+    }
+    push_timing(&mut text, "total", total);
+    HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+}
+
+fn push_timing(text: &mut String, name: &str, time: Duration) {
+    let microseconds = time.as_micros();
+    let rest = (microseconds % 1_000) as u32;
+    text.push_str(name);
+    text.push_str(";dur=");
+    text.push_str(itoa::Buffer::new().format(microseconds / 1_000));
+    text.push('.');
+    for digit in [rest / 100, rest / 10 % 10, rest % 10] {
+        text.push(char::from_digit(digit, 10).unwrap_or('0'));
+    }
+}
+
+/// What a request takes along.
+struct Way<'a> {
+    http: &'a Http,
+    policy: &'a Arc<Policy>,
+    connection: &'a Connection,
+    head: &'a Parts,
+    id: RequestId,
+    moment: Moment,
+    crowded: bool,
+}
+
+impl Way<'_> {
+    async fn answer<B>(&self, body: B, found: &mut Found, stages: &mut Stages) -> Result<Answer, Fault>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let Way { http, policy, head, .. } = self;
+        // Until it is read; an answer before that leaves it in the connection.
+        found.unread = !body.is_end_stream();
+        let limits = &policy.limits;
+        let length = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if length > limits.url_bytes as usize {
+            return Err(Fault::UrlTooLong { max: limits.url_bytes });
+        }
+        let path = head.uri.path();
+        if head.method == Method::OPTIONS {
+            return self.options(path);
+        }
+        let (operation, key) = match policy.routes.find(head.method.as_str(), path) {
+            Route::Found { operation, key } => (operation, key),
+            Route::NotAllowed { allow } => return Err(Fault::MethodNotAllowed { allow: allow.to_owned() }),
+            Route::UnknownCollection { name } => return Err(self.unknown_collection(name)),
+            Route::Missing => return Err(Fault::NotFound),
+        };
+        found.operation = Some(operation);
+        let kind = policy.app.operations()[operation].kind;
+        if self.crowded && !matches!(kind, OperationKind::Service(_)) {
+            http.metrics.shed.inc();
+            return Err(Fault::Overloaded);
+        }
+        let caller = if needs_caller(kind) {
+            let started = Instant::now();
+            let caller = identify(&http.accounts, &head.headers, self.moment);
+            stages.add(Stage::Identify, started.elapsed());
+            let caller = caller.inspect_err(|_| {
+                http.metrics.auth_failures.inc();
+            });
+            let caller = caller.map_err(Fault::Unidentified)?;
+            found.role = Some(caller.role());
+            if matches!(caller.identity(), Identity::Secret) {
+                http.metrics.secret_key_uses.inc();
+            }
+            Some(caller)
+        } else {
+            None
+        };
+        let body = body::read(&head.headers, body, limits.body_bytes, body::PACE).await?;
+        found.unread = false;
+        let exchange = Exchange {
+            engine: &http.engine,
+            app: &policy.app,
+            accounts: &http.accounts,
+            operation: kind,
+            key,
+            head,
+            body,
+            moment: self.moment,
+            peer: self.connection.peer,
+            id: self.id,
+            stages,
+        };
+        let handled = tokio::time::timeout(limits.request, dispatch(http, policy, exchange, caller)).await;
+        handled.map_err(|_| Fault::Timeout)?
+    }
+
+    fn options(&self, path: &str) -> Result<Answer, Fault> {
+        let allow = self.policy.routes.allow(path);
+        let preflight = self.head.headers.contains_key(ORIGIN)
+            && self.head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        match allow {
+            Some(allow) => Ok(Answer::empty(StatusCode::NO_CONTENT).with_allow(allow)),
+            // So that the page gets to see the 404 of the request itself, and not an opaque failure.
+            None if preflight => Ok(Answer::empty(StatusCode::NO_CONTENT).with_allow(ANY_METHOD)),
+            None => Err(Fault::NotFound),
+        }
+    }
+
+    fn unknown_collection(&self, name: &str) -> Fault {
+        let names = self.policy.app.model().public().map(|collection| collection.name.as_str());
+        Fault::UnknownCollection { name: name.to_owned(), nearest: nearest(name, names).map(str::to_owned) }
+    }
+}
+
+/// What a preflight for a path that is not there is told.
+const ANY_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Whether the caller is asked for before the body is read. The auth surface asks by itself: a token that ran out must not keep
+/// anybody from signing in.
+fn needs_caller(kind: OperationKind) -> bool {
+    match kind {
+        OperationKind::List(_)
+        | OperationKind::Read(_)
+        | OperationKind::Create(_)
+        | OperationKind::Update(_)
+        | OperationKind::UpdateOne(_)
+        | OperationKind::ReplaceOne(_)
+        | OperationKind::Delete(_)
+        | OperationKind::DeleteOne(_)
+        | OperationKind::Batch => true,
+        OperationKind::Auth(_) | OperationKind::Service(_) => false,
+    }
+}
+
+/// To each surface its own.
+async fn dispatch(
+    http: &Http,
+    policy: &Policy,
+    exchange: Exchange<'_>,
+    caller: Option<Caller>,
+) -> Result<Answer, Fault> {
+    match (exchange.operation, caller) {
+        (OperationKind::Service(operation), _) => service::handle(http, policy, operation, &exchange).await,
+        (OperationKind::Auth(_), _) => Err(Fault::NotImplemented),
+        (_, Some(_caller)) => Err(Fault::NotImplemented),
+        (_, None) => Err(Fault::Internal),
+    }
+}
+
+fn identify(accounts: &Arc<dyn Accounts>, headers: &HeaderMap, moment: Moment) -> Result<Caller, Unidentified> {
+    let credentials = Credentials { apikey: single(headers, &APIKEY)?, authorization: single(headers, &AUTHORIZATION)? };
+    accounts.identify(credentials, moment)
+}
+
+/// A header that must not come twice: one reader would take the first, another the last.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Unidentified> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Unidentified::Malformed);
+    }
+    Ok(first.map(HeaderValue::as_bytes))
+}

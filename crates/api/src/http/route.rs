@@ -1,0 +1,128 @@
+//! Method and path → [`Operation`]. A fold over the list of operations: there is no route beside it, and a test holds that.
+
+use rustc_hash::FxHashMap;
+use undergird_model::Operation;
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// To the operation at this position of the list, with the raw (still percent-encoded) `{key}` of its path.
+    Found {
+        /// Position in the list of operations.
+        operation: usize,
+        /// What stands for `{key}`.
+        key: Option<&'a str>,
+    },
+    /// The path is known; the method is not. These are.
+    NotAllowed {
+        /// As in `Allow`.
+        allow: &'a str,
+    },
+    /// `/rest/v1/{name}` of a collection that is not there.
+    UnknownCollection {
+        /// As written.
+        name: &'a str,
+    },
+    /// Nothing.
+    Missing,
+}
+
+/// All paths of an application.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    /// Paths without a parameter.
+    fixed: FxHashMap<String, Methods>,
+    /// `/rest/v1/{collection}/{key}`, by collection.
+    rows: FxHashMap<String, Methods>,
+}
+
+/// The operations of one path.
+#[derive(Clone, Debug, Default)]
+struct Methods {
+    /// In order of the list; a handful.
+    operations: Vec<(&'static str, usize)>,
+    /// `Allow`, ready.
+    allow: String,
+}
+
+const REST: &str = "/rest/v1/";
+const KEY: &str = "/{key}";
+
+impl Routes {
+    /// The routes of these operations.
+    pub fn new(operations: &[Operation]) -> Routes {
+        let mut routes = Routes::default();
+        for (position, operation) in operations.iter().enumerate() {
+            let row = operation.path.strip_prefix(REST).and_then(|rest| rest.strip_suffix(KEY));
+            let methods = match row {
+                Some(collection) => routes.rows.entry(collection.to_owned()).or_default(),
+                None => routes.fixed.entry(operation.path.clone()).or_default(),
+            };
+            methods.operations.push((operation.method, position));
+        }
+        for methods in routes.fixed.values_mut().chain(routes.rows.values_mut()) {
+            methods.describe();
+        }
+        routes
+    }
+
+    /// Where this request goes. `HEAD` goes where `GET` goes; `OPTIONS` is the pipeline's.
+    pub fn find<'a>(&'a self, method: &str, path: &'a str) -> Route<'a> {
+        match self.path(path) {
+            Ok((methods, key)) => methods.find(method, key),
+            Err(route) => route,
+        }
+    }
+
+    /// The methods of a path, as `Allow` says them.
+    pub fn allow(&self, path: &str) -> Option<&str> {
+        self.path(path).ok().map(|(methods, _)| methods.allow.as_str())
+    }
+
+    fn path<'a>(&'a self, path: &'a str) -> Result<(&'a Methods, Option<&'a str>), Route<'a>> {
+        if let Some(methods) = self.fixed.get(path) {
+            return Ok((methods, None));
+        }
+        let Some(rest) = path.strip_prefix(REST) else { return Err(Route::Missing) };
+        let (collection, key) = rest.split_once('/').map_or((rest, None), |(name, key)| (name, Some(key)));
+        match (self.rows.get(collection), key) {
+            (Some(methods), Some(key)) if !key.is_empty() && !key.contains('/') => Ok((methods, Some(key))),
+            (None, None) if !collection.is_empty() => Err(Route::UnknownCollection { name: collection }),
+            _ => Err(Route::Missing),
+        }
+    }
+
+    /// Every (method, path template) there is, in no particular order. For the test that compares them with the list.
+    pub fn all(&self) -> Vec<(&'static str, String, usize)> {
+        let fixed = self.fixed.iter().map(|(path, methods)| (path.clone(), methods));
+        let rows = self.rows.iter().map(|(collection, methods)| (format!("{REST}{collection}{KEY}"), methods));
+        fixed
+            .chain(rows)
+            .flat_map(|(path, methods)| {
+                methods.operations.iter().map(move |(method, position)| (*method, path.clone(), *position))
+            })
+            .collect()
+    }
+}
+
+impl Methods {
+    fn find<'a>(&'a self, method: &str, key: Option<&'a str>) -> Route<'a> {
+        let method = if method == "HEAD" { "GET" } else { method };
+        match self.operations.iter().find(|(known, _)| *known == method) {
+            Some((_, operation)) => Route::Found { operation: *operation, key },
+            None => Route::NotAllowed { allow: &self.allow },
+        }
+    }
+
+    fn describe(&mut self) {
+        let mut names = Vec::new();
+        for (method, _) in &self.operations {
+            names.push(*method);
+            if *method == "GET" {
+                names.push("HEAD");
+            }
+        }
+        names.push("OPTIONS");
+        self.allow = names.join(", ");
+    }
+}
