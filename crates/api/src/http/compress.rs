@@ -117,7 +117,12 @@ async fn encode(encoding: Encoding, body: &[u8]) -> Option<Bytes> {
 
 fn compressible(content_type: &HeaderValue) -> bool {
     let kind = content_type.as_bytes();
-    let starts = |prefix: &str| kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()));
-    starts("text/") || starts("application/json") || starts("application/problem+json") || starts("application/vnd.pgrst")
-        || starts("application/openmetrics-text") || starts("application/javascript")
+    let starts =
+        |prefix: &str| kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()));
+    starts("text/")
+        || starts("application/json")
+        || starts("application/problem+json")
+        || starts("application/vnd.pgrst")
+        || starts("application/openmetrics-text")
+        || starts("application/javascript")
 }

@@ -114,12 +114,9 @@ impl Fault {
                     hint: nearest.as_ref().map(|nearest| format!("Did you mean \"{nearest}\"?")),
                 };
             }
-            Fault::MethodNotAllowed { allow } => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                format!("This path takes {allow}."),
-                None,
-            ),
+            Fault::MethodNotAllowed { allow } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", format!("This path takes {allow}."), None)
+            }
             Fault::SecretKeyNeeded { authenticated } => (
                 if *authenticated { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED },
                 "secret-key-needed",

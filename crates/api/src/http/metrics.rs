@@ -10,8 +10,8 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use rustc_hash::FxHashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 use undergird_engine::observe::Stages;
 
@@ -181,9 +181,7 @@ impl Figures {
             .lock()
             .entry(status)
             .or_insert_with(|| {
-                figures
-                    .requests
-                    .get_or_create_owned(&StatusLabels { operation: figures.operation.clone(), status })
+                figures.requests.get_or_create_owned(&StatusLabels { operation: figures.operation.clone(), status })
             })
             .inc();
         figures.duration.observe(took.as_secs_f64());

@@ -13,9 +13,7 @@ use super::service;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderName, ORIGIN,
-};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -28,8 +26,8 @@ use std::time::{Duration, Instant};
 use undergird_engine::accounts::{Accounts, Credentials, Unidentified};
 use undergird_engine::observe::{Stage, Stages};
 use undergird_engine::{App, Engine};
-use undergird_model::OperationKind;
 use undergird_model::diagnostic::nearest;
+use undergird_model::operation::OperationKind;
 use undergird_plan::caller::Moment;
 use undergird_plan::{Caller, Identity};
 
@@ -344,8 +342,8 @@ impl Way<'_> {
 
     fn options(&self, path: &str) -> Result<Answer, Fault> {
         let allow = self.policy.routes.allow(path);
-        let preflight = self.head.headers.contains_key(ORIGIN)
-            && self.head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        let preflight =
+            self.head.headers.contains_key(ORIGIN) && self.head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         match allow {
             Some(allow) => Ok(Answer::empty(StatusCode::NO_CONTENT).with_allow(allow)),
             // So that the page gets to see the 404 of the request itself, and not an opaque failure.
@@ -396,7 +394,8 @@ async fn dispatch(
 }
 
 fn identify(accounts: &Arc<dyn Accounts>, headers: &HeaderMap, moment: Moment) -> Result<Caller, Unidentified> {
-    let credentials = Credentials { apikey: single(headers, &APIKEY)?, authorization: single(headers, &AUTHORIZATION)? };
+    let credentials =
+        Credentials { apikey: single(headers, &APIKEY)?, authorization: single(headers, &AUTHORIZATION)? };
     accounts.identify(credentials, moment)
 }
 

@@ -75,7 +75,7 @@ impl Routes {
     }
 
     /// The methods of a path, as `Allow` says them.
-    pub fn allow(&self, path: &str) -> Option<&str> {
+    pub fn allow<'a>(&'a self, path: &'a str) -> Option<&'a str> {
         self.path(path).ok().map(|(methods, _)| methods.allow.as_str())
     }
 

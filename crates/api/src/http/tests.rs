@@ -9,8 +9,9 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::Frame;
 use http_body_util::{Full, StreamBody};
+use undergird_model::Operation;
+use undergird_model::operation::OperationKind;
 use undergird_model::schema::CollectionId;
-use undergird_model::{Operation, OperationKind};
 
 fn operations() -> Vec<Operation> {
     // Collections do not matter to routes beyond their names.
@@ -52,12 +53,22 @@ fn the_route_table_is_the_list_of_operations() {
 fn paths_that_are_not_there() {
     let operations = operations();
     let routes = Routes::new(&operations);
-    let check = |method: &str, path: &str, expected: Route<'_>| assert_eq!(routes.find(method, path), expected, "{path}");
+    let check =
+        |method: &str, path: &str, expected: Route<'_>| assert_eq!(routes.find(method, path), expected, "{path}");
     check("HEAD", "/rest/v1/posts", Route::Found { operation: 0, key: None });
     check("PUT", "/rest/v1/posts", Route::NotAllowed { allow: "GET, HEAD, POST, OPTIONS" });
     check("TRACE", "/rest/v1/posts/7", Route::NotAllowed { allow: "GET, HEAD, DELETE, OPTIONS" });
     check("GET", "/rest/v1/psots", Route::UnknownCollection { name: "psots" });
-    for path in ["", "/", "/rest/v1", "/rest/v1/", "/rest/v1/posts/", "/rest/v1/posts/7/8", "/rest/v1/psots/7", "/REST/v1/posts"] {
+    for path in [
+        "",
+        "/",
+        "/rest/v1",
+        "/rest/v1/",
+        "/rest/v1/posts/",
+        "/rest/v1/posts/7/8",
+        "/rest/v1/psots/7",
+        "/REST/v1/posts",
+    ] {
         check("GET", path, Route::Missing);
     }
 }
@@ -95,7 +106,10 @@ fn frames(pieces: &[&'static str]) -> impl http_body::Body<Data = Bytes> + Unpin
 async fn bodies_are_read_up_to_the_limit() {
     let none = HeaderMap::new();
     assert_eq!(body::read(&none, frames(&["abc", "def", "g"]), 7, body::PACE).await.unwrap(), "abcdefg");
-    assert_eq!(body::read(&none, frames(&["abc", "def", "g"]), 6, body::PACE).await.unwrap_err(), Fault::BodyTooLarge { max: 6 });
+    assert_eq!(
+        body::read(&none, frames(&["abc", "def", "g"]), 6, body::PACE).await.unwrap_err(),
+        Fault::BodyTooLarge { max: 6 }
+    );
     let mut declared = HeaderMap::new();
     declared.insert(CONTENT_LENGTH, 10_000_000_000u64.into());
     assert_eq!(
