@@ -20,6 +20,7 @@ use futures_util::future::BoxFuture;
 use observe::{Clock, Stage};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Instant;
 use undergird_model::{Model, Operation, operations};
@@ -105,11 +106,11 @@ impl Engine {
     ///
     /// # Errors
     /// A refusal.
-    pub fn plan(&self, caller: &Caller, request: Request) -> Result<Prepared, Failure> {
+    pub fn plan(&self, caller: &Caller, request: &Request) -> Result<Prepared, Failure> {
         self.prepare(&self.app.load(), caller, request)
     }
 
-    fn prepare(&self, app: &App, caller: &Caller, request: Request) -> Result<Prepared, Failure> {
+    fn prepare(&self, app: &App, caller: &Caller, request: &Request) -> Result<Prepared, Failure> {
         let plan = app.planner.plan(caller, request).map_err(Failure::Refused)?;
         let statements = self.statements(app, &plan);
         Ok(Prepared { plan, statements })
@@ -137,13 +138,13 @@ impl Engine {
     pub async fn read<S: RowSink + 'static>(
         &self,
         caller: &Caller,
-        request: Request,
+        request: impl Borrow<Request> + Send,
         sink: S,
         stages: &mut observe::Stages,
     ) -> Result<S, Failure> {
         let started = Instant::now();
         let app = self.app.load();
-        let prepared = self.prepare(&app, caller, request)?;
+        let prepared = self.prepare(&app, caller, request.borrow())?;
         let limit = app.model.settings.limits.statement;
         drop(app);
         let planned = Instant::now();

@@ -2,6 +2,7 @@
 
 use crate::{App, Engine, Failure, Record, record};
 use futures_util::future::BoxFuture;
+use std::borrow::Borrow;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use undergird_plan::{Caller, Refusal, Request, RowSink};
@@ -44,7 +45,7 @@ impl Transaction<'_> {
     /// # Errors
     /// A refusal or a failure of the store.
     pub async fn read(&mut self, caller: &Caller, request: Request, sink: &mut dyn RowSink) -> Result<(), Failure> {
-        let prepared = self.engine.prepare(&self.app, caller, request)?;
+        let prepared = self.engine.prepare(&self.app, caller, request.borrow())?;
         let read = run::read(self.connection, &prepared, sink).await;
         read.map_err(|error| Failure::from_store(self.app.model(), error))
     }
@@ -57,11 +58,11 @@ impl Transaction<'_> {
     pub async fn write(
         &mut self,
         caller: &Caller,
-        request: Request,
+        request: impl Borrow<Request> + Send,
         sink: Option<&mut dyn RowSink>,
     ) -> Result<Written, Failure> {
-        let verb = request.shape.verb;
-        let prepared = self.engine.prepare(&self.app, caller, request)?;
+        let verb = request.borrow().shape.verb;
+        let prepared = self.engine.prepare(&self.app, caller, request.borrow())?;
         let demands = prepared.plan.demands();
         let answer = run::write(self.connection, &prepared, sink).await;
         match answer.map_err(|error| Failure::from_store(self.app.model(), error))? {
@@ -84,7 +85,11 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// A refusal or a failure of the store.
-    pub async fn records(&mut self, caller: &Caller, request: Request) -> Result<Vec<Record>, Failure> {
+    pub async fn records(
+        &mut self,
+        caller: &Caller,
+        request: impl Borrow<Request> + Send,
+    ) -> Result<Vec<Record>, Failure> {
         let mut sink = record::Collector::default();
         self.read(caller, request, &mut sink).await?;
         Ok(sink.into_records())
@@ -96,7 +101,7 @@ impl Engine {
     ///
     /// # Errors
     /// A refusal or a failure of the store.
-    pub async fn records(&self, caller: &Caller, request: Request) -> Result<Vec<Record>, Failure> {
+    pub async fn records(&self, caller: &Caller, request: impl Borrow<Request> + Send) -> Result<Vec<Record>, Failure> {
         let mut stages = crate::observe::Stages::default();
         let sink = self.read(caller, request, record::Collector::default(), &mut stages).await?;
         Ok(sink.into_records())

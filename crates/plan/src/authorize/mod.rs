@@ -65,7 +65,7 @@ impl Planner {
     ///
     /// # Errors
     /// A [`Refusal`] that says why not.
-    pub fn plan(&self, caller: &Caller, request: Request) -> Result<Plan, Refusal> {
+    pub fn plan(&self, caller: &Caller, request: &Request) -> Result<Plan, Refusal> {
         let names = input::names(request.body.as_ref());
         let hash = fingerprint(caller, &request.shape, &names);
         // A poisoned lock means that a panic hit between two map operations; entries are whole either way.
@@ -83,8 +83,8 @@ impl Planner {
             return entry.bind(&self.model, caller, request);
         }
         drop(kept);
-        let entry = Arc::new(Entry::build(&self.model, caller, &request, names)?);
-        let plan = entry.clone().bind(&self.model, caller, request)?;
+        let entry = Arc::new(Entry::build(&self.model, caller, request, names)?);
+        let plan = entry.bind(&self.model, caller, request)?;
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= SHAPES_MAX {
             kept.clear();
@@ -98,9 +98,9 @@ impl Planner {
 ///
 /// # Errors
 /// A [`Refusal`] that says why not.
-pub fn authorize(model: &Arc<Model>, caller: &Caller, request: Request) -> Result<Plan, Refusal> {
+pub fn authorize(model: &Arc<Model>, caller: &Caller, request: &Request) -> Result<Plan, Refusal> {
     let names = input::names(request.body.as_ref());
-    Arc::new(Entry::build(model, caller, &request, names)?).bind(model, caller, request)
+    Entry::build(model, caller, request, names)?.bind(model, caller, request)
 }
 
 fn fingerprint(caller: &Caller, shape: &RequestShape, names: &[String]) -> u64 {
@@ -150,7 +150,7 @@ impl Entry {
         })
     }
 
-    fn bind(self: Arc<Self>, model: &Arc<Model>, caller: &Caller, request: Request) -> Result<Plan, Refusal> {
+    fn bind(&self, model: &Arc<Model>, caller: &Caller, request: &Request) -> Result<Plan, Refusal> {
         let params = bind::params(&self.slots, &request.values, &model.settings.limits)?;
         let input = match &self.input {
             Some(recipe) => recipe.rows(model, caller, &params, request.body.as_ref())?,

@@ -65,7 +65,7 @@ fn me(roles: &[&str]) -> Caller {
 }
 
 fn plan(caller: &Caller, request: Request) -> Result<Plan, Refusal> {
-    super::authorize(&model(), caller, request)
+    super::authorize(&model(), caller, &request)
 }
 
 fn read(plan: &Plan) -> &crate::shape::Read {
@@ -213,10 +213,10 @@ fn an_update_of_something_else_asks_once_and_never_for_immutable_fields() {
 fn a_shape_is_planned_once_for_all_values_and_users_of_a_kind() {
     let planner = super::Planner::new(model());
     let with = |value: &str| Request::new("notes", Verb::Read).with_equal("title", Value::text(value));
-    let first = planner.plan(&me(&[]), with("a")).unwrap();
+    let first = planner.plan(&me(&[]), &with("a")).unwrap();
     let other = Caller::user(Arc::new(User::new(Uuid::from_u128(9), None, vec![], serde_json::json!({}))), MOMENT);
-    let second = planner.plan(&other, with("b")).unwrap();
+    let second = planner.plan(&other, &with("b")).unwrap();
     assert!(Arc::ptr_eq(first.shape(), second.shape()));
-    let boss = planner.plan(&me(&["boss"]), with("a")).unwrap();
+    let boss = planner.plan(&me(&["boss"]), &with("a")).unwrap();
     assert!(!Arc::ptr_eq(first.shape(), boss.shape()));
 }
