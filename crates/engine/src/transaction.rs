@@ -44,7 +44,12 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// A refusal or a failure of the store.
-    pub async fn read(&mut self, caller: &Caller, request: Request, sink: &mut dyn RowSink) -> Result<(), Failure> {
+    pub async fn read(
+        &mut self,
+        caller: &Caller,
+        request: impl Borrow<Request> + Send,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), Failure> {
         let prepared = self.engine.prepare(&self.app, caller, request.borrow())?;
         let read = run::read(self.connection, &prepared, sink).await;
         read.map_err(|error| Failure::from_store(self.app.model(), error))
