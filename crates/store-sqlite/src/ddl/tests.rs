@@ -1,16 +1,25 @@
-//! Schemas as short texts, given to a real database in memory: each pair must lead from one to the other with the rows alive.
+//! Definitions as short texts, given to a real database: their DDL word for word, and pairs of definitions, where every kind of
+//! step must lead from one to the other with the rows alive.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::{migrate, statements};
 use crate::introspect::applied;
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use undergird_model::{Source, definition};
 use undergird_store::StoreError;
-use undergird_store::schema::{Applied, steps};
+use undergird_store::schema::{Applied, Step, steps, wanted};
 
-/// A schema from tables of JSON members, so that a case shows nothing but what matters.
-fn schema(tables: &str) -> Applied {
-    Applied::from_json(&format!(r#"{{"format":1,"tables":[{tables}]}}"#)).expect("a schema")
+/// The schema of a definition: `-- posts` begins the file `models/posts.toml`.
+fn schema(definition: &str) -> Applied {
+    let sources: Vec<Source> = definition
+        .split("-- ")
+        .filter_map(|part| part.split_once('\n'))
+        .map(|(name, text)| Source { name: format!("models/{}.toml", name.trim()).into(), text: text.into() })
+        .collect();
+    let (model, diagnostics) = definition::check(&sources, &[]);
+    wanted(&model.unwrap_or_else(|| panic!("{diagnostics:#?}")))
 }
 
 fn open() -> Connection {
@@ -19,43 +28,591 @@ fn open() -> Connection {
     connection
 }
 
-/// Leads the database to the schema.
+/// Leads the database to the schema and says the steps in words.
 fn lead(connection: &mut Connection, to: &Applied) -> Result<Vec<String>, StoreError> {
     let from = applied(connection)?;
     let steps = steps(from.as_ref(), to);
     migrate(connection, &steps, to)?;
-    assert_eq!(applied(connection)?.as_ref().map(Applied::fingerprint), Some(to.fingerprint()));
-    assert_eq!(connection.pragma_query_value(None, "foreign_keys", |row| row.get::<_, i64>(0)).unwrap(), 1);
-    Ok(steps.iter().map(undergird_store::schema::Step::describe).collect())
+    let setting = connection.pragma_query_value(None, "foreign_keys", |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(setting, 1, "foreign keys are held again");
+    let now = applied(connection)?.expect("a record");
+    assert_eq!(now.fingerprint(), to.fingerprint());
+    assert!(undergird_store::schema::steps(Some(&now), to).is_empty(), "there is nothing left to do");
+    Ok(steps.iter().map(Step::describe).collect())
+}
+
+/// The rows of a query, cells separated by `|`.
+fn rows(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(sql).unwrap();
+    let columns = statement.column_count();
+    let mut rows = statement.query([]).unwrap();
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        let cells: Vec<String> = (0..columns)
+            .map(|at| match row.get_ref(at).unwrap() {
+                ValueRef::Null => "null".into(),
+                ValueRef::Integer(value) => value.to_string(),
+                ValueRef::Real(value) => format!("{value:?}"),
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                ValueRef::Blob(bytes) => format!("x{}", bytes.len()),
+            })
+            .collect();
+        found.push(cells.join("|"));
+    }
+    found
+}
+
+/// One migration: what was, its rows, what is wanted, the steps in words, and the rows afterwards.
+struct Case {
+    before: &'static str,
+    insert: &'static str,
+    after: &'static str,
+    steps: &'static [&'static str],
+    query: &'static str,
+    rows: &'static [&'static str],
+}
+
+fn check(case: &Case) {
+    let mut connection = open();
+    lead(&mut connection, &schema(case.before)).unwrap();
+    connection.execute_batch(case.insert).unwrap();
+    assert_eq!(lead(&mut connection, &schema(case.after)).unwrap(), case.steps);
+    assert_eq!(rows(&connection, case.query), case.rows);
+    assert_eq!(rows(&connection, "PRAGMA integrity_check"), ["ok"]);
+    assert_eq!(rows(&connection, "SELECT name FROM sqlite_schema WHERE name LIKE '%undergird_new%'"), [""; 0]);
+}
+
+/// One migration that the rows, or the types, do not allow: the error, and nothing changed.
+fn check_refused(before: &str, insert: &str, after: &str, error: &str) {
+    let mut connection = open();
+    lead(&mut connection, &schema(before)).unwrap();
+    connection.execute_batch(insert).unwrap();
+    let everything = "SELECT name, sql FROM sqlite_schema";
+    let (was, records) = (rows(&connection, everything), rows(&connection, "SELECT count(*) FROM _undergird_schema"));
+    match lead(&mut connection, &schema(after)) {
+        Err(StoreError::SchemaMismatch(text)) => assert_eq!(text, error),
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+    assert_eq!(rows(&connection, everything), was);
+    assert_eq!(rows(&connection, "SELECT count(*) FROM _undergird_schema"), records);
+}
+
+const NOTES: &str = r#"
+-- notes
+[fields]
+id = { type = "int" }
+title = { type = "text" }
+size = { type = "int", optional = true }
+"#;
+
+#[test]
+fn the_blog_in_words_of_sqlite() {
+    let blog = schema(
+        r#"
+-- users
+[fields]
+name = { type = "text", min = 1, max = 80 }
+email = { type = "email", unique = true }
+-- posts
+[fields]
+title = { type = "text", min = 1, max = 200 }
+slug = { type = "text", pattern = "^[a-z0-9-]+$", unique = true }
+body = { type = "text", default = "" }
+status = { type = "enum", values = ["draft", "published"], default = "draft" }
+pinned = { type = "bool", default = false }
+price = { type = "decimal", precision = 8, scale = 2, min = 0, default = 0 }
+rating = { type = "float", optional = true, max = 5 }
+labels = { type = "list", of = "text", max = 10, default = [] }
+extra = { type = "json", optional = true }
+digest = { type = "bytes", max = 32, optional = true }
+day = { type = "date", optional = true }
+hour = { type = "time", optional = true }
+author_id = { type = "ref", to = "users", on_delete = "cascade" }
+editor_id = { type = "ref", to = "users", on_delete = "set_null", optional = true }
+published_at = { type = "timestamp", optional = true }
+created_at = { type = "timestamp", default = { expr = "now" }, readonly = true }
+[[indexes]]
+fields = ["status", "-created_at"]
+[[indexes]]
+fields = ["author_id", "-created_at"]
+[[checks]]
+rule = "status != 'published' || size(body) > 0"
+message = "A published post needs a body."
+[[checks]]
+rule = "rating == null || rating > 0.5 || pinned"
+message = "A bad post is pinned."
+[[checks]]
+rule = "title.matches('^[A-Z]')"
+message = "The engine alone holds this one."
+-- tags
+key = "name"
+[fields]
+name = { type = "text" }
+-- post_tags
+key = ["post_id", "tag_name"]
+[fields]
+post_id = { type = "ref", to = "posts", on_delete = "cascade" }
+tag_name = { type = "ref", to = "tags" }
+-- follows
+key = ["follower_id", "followed_id"]
+[fields]
+follower_id = { type = "ref", to = "users", on_delete = "cascade" }
+followed_id = { type = "ref", to = "users", on_delete = "cascade" }
+-- events
+[fields]
+id = { type = "int" }
+what = { type = "text" }
+"#,
+    );
+    let steps = steps(None, &blog);
+    let text = statements(&steps, &blog).join(";\n");
+    insta::assert_snapshot!(text, @"");
+    let connection = &mut open();
+    lead(connection, &blog).unwrap();
+    let user = "INSERT INTO users (id, name, email) VALUES (zeroblob(16), 'Ada', 'ada@example.org')";
+    connection.execute(user, []).unwrap();
+    let post = |more: &str, values: &str| {
+        let sql = format!(
+            "INSERT INTO posts (id, title, slug, author_id, created_at{more}) VALUES (randomblob(16), 'T', hex(randomblob(4)), \
+             zeroblob(16), 0{values})"
+        );
+        connection.execute(&sql, []).map_err(|error| error.to_string())
+    };
+    for (more, values, refusal) in [
+        ("", "", ""),
+        (", status, body", ", 'published', 'b'", ""),
+        (", status", ", 'published'", "posts_status_body_check"),
+        (", status", ", 'gone'", "posts_status_values"),
+        (", rating", ", 0.5", "posts_rating_pinned_check"),
+        (", rating, pinned", ", 0.5, 1", ""),
+        (", pinned", ", 2", "posts_pinned_bool"),
+        (", price", ", -1", "posts_price_min"),
+        (", price", ", 100000000", "posts_price_decimal"),
+        (", labels", ", '{}'", "posts_labels_list"),
+        (", labels", ", '[1,2,3,4,5,6,7,8,9,10,11]'", "posts_labels_max"),
+        (", extra", ", '{'", "posts_extra_json"),
+        (", digest", ", zeroblob(33)", "posts_digest_max"),
+        (", hour", ", 86400000000", "posts_hour_time"),
+        (", day", ", 'monday'", "cannot store TEXT value in INTEGER column posts.day"),
+        (", editor_id", ", x'00112233445566778899aabbccddeeff'", "FOREIGN KEY constraint failed"),
+    ] {
+        match post(more, values) {
+            Ok(_) => assert_eq!(refusal, "", "{more} {values}"),
+            Err(error) => assert!(!refusal.is_empty() && error.ends_with(refusal), "{more} {values}: {error}"),
+        }
+    }
 }
 
 #[test]
-fn a_new_table_and_a_rebuild() {
+fn columns_come_go_and_change_names() {
+    check(&Case {
+        before: NOTES,
+        insert: "INSERT INTO notes (title, size) VALUES ('a', 1), ('b', NULL), ('c', 3); DELETE FROM notes WHERE id = 3",
+        after: r#"
+-- notes
+[fields]
+id = { type = "int" }
+heading = { type = "text", renamed_from = "title", max = 9 }
+stars = { type = "int", min = 0, default = 5 }
+"#,
+        steps: &[
+            "rename the column notes.title to heading",
+            "add the column notes.stars (int, default 5)",
+            "drop the column notes.size",
+            "add the check notes_heading_max to notes",
+            "add the check notes_stars_min to notes",
+        ],
+        query: "INSERT INTO notes (heading) VALUES ('d') RETURNING id, heading, stars",
+        // Number 3 was given out once.
+        rows: &["4|d|5"],
+    });
+}
+
+#[test]
+fn an_added_column_needs_no_rebuild() {
+    let (before, after) = (
+        schema(NOTES),
+        schema(&format!(
+            "{NOTES}{}",
+            r#"
+stars = { type = "int", min = 0, default = 5 }
+parent_id = { type = "ref", to = "notes", on_delete = "set_null", optional = true }
+"#
+        )),
+    );
+    let steps = steps(Some(&before), &after);
+    insta::assert_snapshot!(statements(&steps, &after).join(";\n"), @"");
+    check(&Case {
+        before: NOTES,
+        insert: "INSERT INTO notes (title) VALUES ('a')",
+        after: r#"
+-- notes
+[fields]
+stars = { type = "int", min = 0, default = 5 }
+id = { type = "int" }
+title = { type = "text" }
+size = { type = "int", optional = true }
+parent_id = { type = "ref", to = "notes", on_delete = "set_null", optional = true }
+"#,
+        steps: &[
+            "add the column notes.stars (int, default 5)",
+            "add the column notes.parent_id (int, optional)",
+            "add the check notes_stars_min to notes",
+            "make notes.parent_id refer to notes",
+            "create the index notes_parent_id_idx on notes (parent_id)",
+        ],
+        query: "SELECT id, title, stars, parent_id FROM notes",
+        rows: &["1|a|5|null"],
+    });
+}
+
+#[test]
+fn types_change_where_there_is_one_way() {
+    check(&Case {
+        before: r#"
+-- things
+[fields]
+id = { type = "int" }
+a = { type = "int" }
+b = { type = "text" }
+c = { type = "int" }
+d = { type = "decimal", precision = 8, scale = 3 }
+e = { type = "uuid" }
+f = { type = "text" }
+g = { type = "timestamp" }
+h = { type = "date" }
+i = { type = "text", optional = true }
+j = { type = "text" }
+k = { type = "int", optional = true }
+"#,
+        insert: "INSERT INTO things VALUES (1, 7, '12', 3, 1500, x'00112233445566778899aabbccddeeff', \
+                 '00112233-4455-6677-8899-aabbccddeeff', -1, -1, 'say \"x\"', 'one', NULL)",
+        after: r#"
+-- things
+[fields]
+id = { type = "int" }
+a = { type = "text" }
+b = { type = "int" }
+c = { type = "decimal", precision = 8, scale = 2 }
+d = { type = "decimal", precision = 8, scale = 1 }
+e = { type = "text" }
+f = { type = "uuid" }
+g = { type = "date" }
+h = { type = "timestamp" }
+i = { type = "json", optional = true }
+j = { type = "list", of = "text" }
+k = { type = "float", default = 2.5 }
+"#,
+        steps: &[
+            "make the column things.a of type text (it was int)",
+            "make the column things.b of type int (it was text)",
+            "make the column things.c of type decimal(8, 2) (it was int)",
+            "make the column things.d of type decimal(8, 1) (it was decimal(8, 3))",
+            "make the column things.e of type text (it was uuid)",
+            "make the column things.f of type uuid (it was text)",
+            "make the column things.g of type date (it was timestamp)",
+            "make the column things.h of type timestamp (it was date)",
+            "make the column things.i of type json (it was text)",
+            "make the column things.j of type list of text (it was text)",
+            "make the column things.k of type float (it was int), required, default 2.5",
+        ],
+        query: "SELECT * FROM things",
+        rows: &[r#"1|7|12|300|15|00112233-4455-6677-8899-aabbccddeeff|x16|-1|-86400000000|"say \"x\""|["one"]|2.5"#],
+    });
+}
+
+#[test]
+fn tables_come_go_and_change_names() {
+    check(&Case {
+        before: r#"
+-- owners
+[fields]
+id = { type = "int" }
+name = { type = "text", unique = true }
+-- pets
+[fields]
+id = { type = "int" }
+owner_id = { type = "ref", to = "owners", on_delete = "cascade" }
+-- toys
+[fields]
+pet_id = { type = "ref", to = "pets" }
+"#,
+        insert: "INSERT INTO owners VALUES (1, 'Ada'); INSERT INTO pets VALUES (1, 1)",
+        after: r#"
+-- owners
+table = "People"
+[fields]
+id = { type = "int", column = "PersonId" }
+name = { type = "text" }
+favourite_id = { type = "ref", to = "pets", optional = true, on_delete = "set_null" }
+-- pets
+[fields]
+id = { type = "int" }
+owner_id = { type = "ref", to = "owners", on_delete = "cascade" }
+-- visits
+[fields]
+pet_id = { type = "ref", to = "pets" }
+"#,
+        steps: &[
+            "drop the table toys",
+            "rename the table owners to People",
+            "rename the column People.id to PersonId",
+            "drop the index owners_name_key of People",
+            "create the table visits (2 columns)",
+            "add the column People.favourite_id (int, optional)",
+            "make People.favourite_id refer to pets",
+            "create the index People_favourite_id_idx on People (favourite_id)",
+            "create the index visits_pet_id_idx on visits (pet_id)",
+        ],
+        query: "SELECT p.\"PersonId\", p.name, f.\"table\", f.\"to\", f.on_delete FROM \"People\" p, pragma_foreign_key_list('pets') f",
+        rows: &["1|Ada|People|PersonId|CASCADE"],
+    });
+}
+
+#[test]
+fn names_change_in_a_circle() {
+    check(&Case {
+        before: r#"
+-- notes
+[fields]
+id = { type = "int" }
+a = { type = "text" }
+b = { type = "text" }
+gone = { type = "text" }
+"#,
+        insert: "INSERT INTO notes VALUES (1, 'A', 'B', 'G')",
+        after: r#"
+-- notes
+[fields]
+id = { type = "int" }
+a = { type = "text", column = "b" }
+b = { type = "text", column = "a" }
+new = { type = "text", column = "gone", default = "N" }
+"#,
+        steps: &[
+            "rename the column notes.a to _undergird_a",
+            "rename the column notes.b to a",
+            "rename the column notes._undergird_a to b",
+        ],
+        query: "SELECT b, a, gone FROM notes",
+        rows: &["A|B|G"],
+    });
+}
+
+#[test]
+fn keys_checks_and_references_change() {
+    check(&Case {
+        before: r#"
+-- owners
+[fields]
+id = { type = "int" }
+-- pets
+[fields]
+id = { type = "int" }
+name = { type = "text", min = 1, max = 5 }
+owner_id = { type = "ref", to = "owners" }
+kind = { type = "enum", values = ["cat"] }
+"#,
+        insert: "INSERT INTO owners VALUES (1); INSERT INTO pets VALUES (1, 'Rex', 1, 'cat')",
+        after: r#"
+-- owners
+[fields]
+id = { type = "int" }
+-- pets
+key = ["owner_id", "name"]
+[fields]
+id = { type = "int", unique = true }
+name = { type = "text", max = 50 }
+owner_id = { type = "ref", to = "owners", on_delete = "cascade" }
+kind = { type = "enum", values = ["cat", "dog"], default = "dog" }
+[[checks]]
+rule = "kind == 'cat' || name.startsWith('Dog')"
+message = "Dogs are named so."
+name = "dog_names"
+"#,
+        steps: &[
+            "drop the check pets_kind_values of pets",
+            "drop the check pets_name_max of pets",
+            "drop the check pets_name_min of pets",
+            "stop pets.owner_id referring to owners",
+            "make the column pets.kind default \"dog\"",
+            "change the key of pets from (id) to (owner_id, name)",
+            "add the check dog_names to pets",
+            "add the check pets_kind_values to pets",
+            "add the check pets_name_max to pets",
+            "make pets.owner_id refer to owners",
+            "create the unique index pets_id_key on pets (id)",
+        ],
+        query: "DELETE FROM owners RETURNING (SELECT count(*) FROM pets)",
+        rows: &["1"],
+    });
+}
+
+#[test]
+fn rows_that_do_not_allow_a_step_are_named() {
+    let insert = "INSERT INTO notes VALUES (1, 'a', NULL), (2, 'a', 5)";
+    let change = |fields: &str| format!("-- notes\n[fields]\nid = {{ type = \"int\" }}\n{fields}");
+    for (fields, error) in [
+        (
+            r#"title = { type = "text" }
+size = { type = "int" }"#,
+            "notes.size becomes required and some rows have null in it: fill them first, or give the field a literal `default` (NOT NULL \
+             constraint failed: notes.size)",
+        ),
+        (
+            r#"title = { type = "text" }
+size = { type = "int", optional = true }
+more = { type = "text" }"#,
+            "notes.more is required and the rows that are there have no value for it: give the field a literal `default`, or make it \
+             `optional = true`, fill it, and make it required afterwards (NOT NULL constraint failed: notes.more)",
+        ),
+        (
+            r#"title = { type = "text", unique = true }
+size = { type = "int", optional = true }"#,
+            "some rows of notes have the same (title): correct them before it becomes unique (UNIQUE constraint failed: notes.title)",
+        ),
+        (
+            r#"title = { type = "text" }
+size = { type = "int", optional = true, min = 6 }"#,
+            "some rows of notes break notes_size_min: correct them first (CHECK constraint failed: notes_size_min)",
+        ),
+        (
+            r#"title = { type = "int" }
+size = { type = "int", optional = true }"#,
+            "some values of notes.title are not int: correct them first (cannot store TEXT value in INTEGER column notes.title)",
+        ),
+        (
+            r#"title = { type = "text" }
+size = { type = "bool", optional = true }"#,
+            "some values of notes.size are not bool: correct them first (CHECK constraint failed: notes_size_bool)",
+        ),
+        (
+            r#"title = { type = "text" }
+size = { type = "ref", to = "notes", optional = true }"#,
+            "some rows of notes name in size a row of notes that does not exist: correct them first",
+        ),
+        (
+            r#"title = { type = "timestamp" }
+size = { type = "int", optional = true }"#,
+            "notes.title is text and cannot become timestamp: add a field of the new type under another name, copy what you want to \
+             keep, then drop this one",
+        ),
+    ] {
+        check_refused(NOTES, insert, &change(fields), error);
+    }
+}
+
+#[test]
+fn a_required_column_may_come_to_an_empty_table() {
+    check(&Case {
+        before: NOTES,
+        insert: "",
+        after: &const_format(),
+        steps: &["add the column notes.more (text, required, without a default)"],
+        query: "SELECT name, \"notnull\" FROM pragma_table_info('notes') WHERE name = 'more'",
+        rows: &["more|1"],
+    });
+}
+
+/// `NOTES` with one required field more.
+fn const_format() -> &'static str {
+    r#"
+-- notes
+[fields]
+id = { type = "int" }
+title = { type = "text" }
+size = { type = "int", optional = true }
+more = { type = "text" }
+"#
+}
+
+#[test]
+fn changes_by_hand_are_noticed() {
+    for (by_hand, error) in [
+        (
+            "ALTER TABLE notes ADD COLUMN x",
+            Some("the table notes was altered by hand: undo that change and make it in the definition instead"),
+        ),
+        ("DROP TABLE notes", Some("the table notes is missing from the database: restore it, or restore a backup")),
+        (
+            "DROP INDEX notes_title_key",
+            Some("the index notes_title_key is missing from the database: restore it, or restore a backup"),
+        ),
+        ("CREATE INDEX mine ON notes (title); CREATE VIEW v AS SELECT * FROM notes; CREATE TABLE t (x)", None),
+    ] {
+        let mut connection = open();
+        let notes = schema("-- notes\n[fields]\nid = { type = \"int\" }\ntitle = { type = \"text\", unique = true }");
+        lead(&mut connection, &notes).unwrap();
+        connection.execute_batch(by_hand).unwrap();
+        let result = applied(&connection).map(drop);
+        assert_eq!(result, error.map_or(Ok(()), |text| Err(StoreError::SchemaMismatch(text.into()))), "{by_hand}");
+    }
+}
+
+#[test]
+fn what_people_added_survives_a_rebuild() {
     let mut connection = open();
-    let first = schema(
-        r#"{"name":"notes","collection":"notes","key":["id"],"identity":true,"columns":[
-            {"name":"id","field":"id","type":"int"},
-            {"name":"title","field":"title","type":"text","null":true}]}"#,
-    );
-    assert_eq!(lead(&mut connection, &first).unwrap(), ["create the table notes (2 columns)"]);
-    assert_eq!(lead(&mut connection, &first).unwrap(), [""; 0]);
+    lead(&mut connection, &schema(NOTES)).unwrap();
     connection
-        .execute_batch("INSERT INTO notes (title) VALUES ('a'), ('b'), (NULL); DELETE FROM notes WHERE id = 3")
+        .execute_batch(
+            "CREATE INDEX mine ON notes (size); CREATE VIEW titles AS SELECT title FROM notes; CREATE TABLE seen (title TEXT);
+             CREATE TRIGGER t AFTER INSERT ON notes BEGIN INSERT INTO seen VALUES (new.title); END",
+        )
         .unwrap();
-    let second = schema(
-        r#"{"name":"notes","collection":"notes","key":["id"],"identity":true,"columns":[
-            {"name":"id","field":"id","type":"int"},
-            {"name":"title","field":"title","type":"text","default":{"text":"none"}}]}"#,
+    let steps = lead(&mut connection, &schema(&NOTES.replace("optional = true", "default = 3"))).unwrap();
+    assert_eq!(steps, ["make the column notes.size required, default 3"]);
+    connection.execute("INSERT INTO notes (title) VALUES ('x')", []).unwrap();
+    assert_eq!(rows(&connection, "SELECT title FROM titles UNION ALL SELECT title FROM seen"), ["x", "x"]);
+    assert_eq!(rows(&connection, "SELECT name FROM pragma_index_list('notes')"), ["mine"]);
+}
+
+#[test]
+fn a_table_that_is_not_ours_is_left_alone() {
+    let mut connection = open();
+    connection.execute_batch("CREATE TABLE notes (x); INSERT INTO notes VALUES (1)").unwrap();
+    assert_eq!(
+        lead(&mut connection, &schema(NOTES)),
+        Err(StoreError::SchemaMismatch(
+            "the database has a table notes already that Undergird did not make: rename it, or give the collection another `table`"
+                .into()
+        ))
     );
-    assert!(statements(&steps(Some(&first), &second), &second)[1].contains("coalesce(\"title\", 'none')"));
-    assert_eq!(lead(&mut connection, &second).unwrap(), ["make the column notes.title required, default \"none\""]);
-    connection.execute("INSERT INTO notes (title) VALUES ('c')", []).unwrap();
-    let rows: Vec<(i64, String)> = connection
-        .prepare("SELECT id, title FROM notes ORDER BY id")
-        .unwrap()
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    assert_eq!(rows, [(1, "a".into()), (2, "b".into()), (4, "c".into())], "number 3 is not given out again");
+}
+
+#[test]
+fn stale_steps_are_refused_and_finished_ones_are_fine() {
+    let mut connection = open();
+    let (first, second) = (schema(NOTES), schema(const_format()));
+    let planned = steps(None, &second);
+    lead(&mut connection, &first).unwrap();
+    let stale = migrate(&mut connection, &planned, &second);
+    assert_eq!(
+        stale,
+        Err(StoreError::SchemaMismatch(
+            "the database was changed while the steps were planned: plan them again".into()
+        ))
+    );
+    lead(&mut connection, &second).unwrap();
+    assert_eq!(migrate(&mut connection, &planned, &second), Ok(()), "another process was faster");
+}
+
+#[test]
+fn many_at_once_migrate_once() {
+    let directory = std::env::temp_dir().join(format!("undergird-migrate-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("main.db");
+    let wanted = schema(NOTES);
+    let results: Vec<Result<(), StoreError>> = std::thread::scope(|scope| {
+        let start = || {
+            let mut connection = Connection::open(&path).unwrap();
+            connection.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+            migrate(&mut connection, &steps(None, &wanted), &wanted)
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let count = rows(&Connection::open(&path).unwrap(), "SELECT count(*) FROM _undergird_schema");
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(results, vec![Ok(()); 8]);
+    assert_eq!(count, ["1"]);
 }

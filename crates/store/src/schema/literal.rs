@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use undergird_model::field_type::wire;
 use undergird_model::{Decimal, Value};
 
 /// A constant. Its JSON is part of the record's form: `{"int":5}`.
@@ -40,8 +41,7 @@ pub enum Literal {
 }
 
 impl Literal {
-    /// A value as a constant. `None` for null, for durations, and for lists whose elements have a wire form of their own
-    /// (times, octets): those are filled in by the engine, never by the database.
+    /// A value as a constant. `None` for null and for durations, which no column holds.
     pub fn of(value: &Value) -> Option<Literal> {
         Some(match value {
             Value::Null | Value::Duration(_) => return None,
@@ -56,32 +56,8 @@ impl Literal {
             Value::Time(value) => Literal::Time(*value),
             Value::Json(text) => Literal::Json(text.clone()),
             Value::Bytes(bytes) => Literal::Bytes(hex(bytes)),
-            Value::List(elements) => {
-                let elements = elements.iter().map(element).collect::<Option<Vec<_>>>()?;
-                Literal::List(format!("[{}]", elements.join(",")))
-            }
+            Value::List(_) => Literal::List(wire::to_json(value)),
         })
-    }
-}
-
-/// An element of a list as JSON.
-fn element(value: &Value) -> Option<String> {
-    match value {
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Int(value) => Some(value.to_string()),
-        Value::Float(value) if value.get().is_finite() => Some(serde_json::Value::from(value.get()).to_string()),
-        Value::Decimal(value) => Some(value.to_string()),
-        Value::Text(text) => Some(serde_json::Value::from(text.as_str()).to_string()),
-        Value::Uuid(uuid) => Some(format!("\"{}\"", uuid.hyphenated())),
-        Value::Json(text) => Some(text.clone()),
-        Value::Float(_)
-        | Value::Null
-        | Value::Timestamp(_)
-        | Value::Date(_)
-        | Value::Time(_)
-        | Value::Duration(_)
-        | Value::Bytes(_)
-        | Value::List(_) => None,
     }
 }
 
