@@ -7,7 +7,7 @@ use super::{migrate, statements};
 use crate::introspect::applied;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use undergird_model::{Source, definition};
+use undergird_model::{Decimal, Source, Value, definition};
 use undergird_store::StoreError;
 use undergird_store::schema::{Applied, Step, steps, wanted};
 
@@ -719,4 +719,82 @@ fn many_at_once_migrate_once() {
     std::fs::remove_dir_all(&directory).unwrap();
     assert_eq!(results, vec![Ok(()); 8]);
     assert_eq!(count, ["1"]);
+}
+
+#[test]
+fn checks_mean_what_the_rules_mean() {
+    use undergird_plan::evaluate::{Bindings, holds};
+    use undergird_plan::{Caller, Moment};
+    let caller = Caller::visitor(Moment { now: 0, entropy: 0 });
+    let texts = ["", "x", "xy", "Yx", "é😀x"];
+    let numbers = [None, Some(i64::MIN), Some(-1), Some(0), Some(2), Some(9_007_199_254_740_993), Some(i64::MAX)];
+    let mut compared = 0;
+    for rule in [
+        "a == 'x'",
+        "o == a",
+        "o != a",
+        "!(o == null) && n != 2",
+        "n > 2",
+        "!(n > 2)",
+        "n <= 2.5 || flag",
+        "n >= 9007199254740992.0",
+        "n == null ? flag : n < 3",
+        "flag",
+        "!flag",
+        "size(a) > 1",
+        "size(o) == 1 || flag",
+        "a.contains('x')",
+        "o.contains(a)",
+        "a.startsWith('x')",
+        "a.endsWith(o)",
+        "!a.endsWith('x')",
+        "o in ['x', '']",
+        "!(n in [0, 2])",
+        "a < o",
+        "a >= 'x'",
+        "price > 1.5 || price == 0",
+        "a.lowerAscii() == 'yx'",
+        "flag == true && n == n",
+    ] {
+        let text = format!(
+            "a = {{ type = \"text\" }}\no = {{ type = \"text\", optional = true }}\nn = {{ type = \"int\", optional = true }}\n\
+             flag = {{ type = \"bool\", optional = true }}\nprice = {{ type = \"decimal\", precision = 5, scale = 2 }}\n\
+             [[checks]]\nrule = {rule:?}\nmessage = \".\"\nname = \"held\"\n"
+        );
+        let source = Source {
+            name: "models/t.toml".into(),
+            text: format!("[fields]\nid = {{ type = \"int\" }}\n{text}").into(),
+        };
+        let (model, diagnostics) = definition::check(&[source], &[]);
+        let model = model.unwrap_or_else(|| panic!("{rule}: {diagnostics:#?}"));
+        let expr = &model.find("t").unwrap().checks[0].rule.expr;
+        let schema = wanted(&model);
+        assert!(schema.tables[0].checks.iter().any(|check| check.name == "held"), "{rule} is not held");
+        let mut connection = open();
+        lead(&mut connection, &schema).unwrap();
+        let mut insert =
+            connection.prepare("INSERT INTO t (a, o, n, flag, price) VALUES (?1, ?2, ?3, ?4, ?5)").unwrap();
+        for a in texts {
+            for o in texts.map(Some).into_iter().chain([None]) {
+                for n in numbers {
+                    for flag in [None, Some(false), Some(true)] {
+                        let price = n.unwrap_or(151).clamp(-99999, 99999);
+                        let row = [
+                            Value::Int(1),
+                            Value::text(a),
+                            o.map_or(Value::Null, Value::text),
+                            n.map_or(Value::Null, Value::Int),
+                            flag.map_or(Value::Null, Value::Bool),
+                            Value::Decimal(Decimal { unscaled: price, scale: 2 }),
+                        ];
+                        let bindings = Bindings { caller: &caller, params: &[], input: &[] };
+                        let held = insert.execute(rusqlite::params![a, o, n, flag, price]).is_ok();
+                        assert_eq!(held, holds(expr, bindings, &row).unwrap(), "{rule} on {row:?}");
+                        compared += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(compared, 25 * 5 * 6 * 7 * 3);
 }

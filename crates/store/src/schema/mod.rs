@@ -295,3 +295,6 @@ mod type_name {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
