@@ -115,3 +115,65 @@ const SERVICE: &[(&str, &str, ServiceOperation)] = &[
     ("openapi", "/openapi.json", ServiceOperation::OpenApi),
     ("docs", "/docs", ServiceOperation::Docs),
 ];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::Source;
+
+    /// One collection is enough to see the pattern; the blog's own list is counted.
+    #[test]
+    fn lists_everything_that_can_be_called() {
+        let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
+        let tags = include_str!("../../../examples/blog/models/tags.toml");
+        let hidden = "[fields]\nx = { type = \"text\" }\n";
+        let (model, _) =
+            crate::definition::check(&[source("models/tags.toml", tags)], &[source("system/_keys.toml", hidden)]);
+        let told: Vec<String> = operations(&model.unwrap())
+            .iter()
+            .map(|operation| format!("{} {} {}", operation.id, operation.method, operation.path))
+            .collect();
+        let expected = [
+            "tags.list GET /rest/v1/tags",
+            "tags.create POST /rest/v1/tags",
+            "tags.update PATCH /rest/v1/tags",
+            "tags.delete DELETE /rest/v1/tags",
+            "tags.read GET /rest/v1/tags/{key}",
+            "tags.update_one PATCH /rest/v1/tags/{key}",
+            "tags.replace_one PUT /rest/v1/tags/{key}",
+            "tags.delete_one DELETE /rest/v1/tags/{key}",
+            "batch POST /rest/v1/batch",
+            "auth.signup POST /auth/v1/signup",
+            "auth.token POST /auth/v1/token",
+            "auth.user GET /auth/v1/user",
+            "auth.update_user PUT /auth/v1/user",
+            "auth.logout POST /auth/v1/logout",
+            "auth.jwks GET /auth/v1/.well-known/jwks.json",
+            "auth.settings GET /auth/v1/settings",
+            "auth.health GET /auth/v1/health",
+            "health.live GET /health/live",
+            "health.ready GET /health/ready",
+            "metrics GET /metrics",
+            "openapi GET /openapi.json",
+            "docs GET /docs",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn names_of_operations_are_unique() {
+        let read = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
+        let (model, _) = crate::definition::check(
+            &[
+                read("models/a.toml", "[fields]\nx = { type = \"text\" }\n"),
+                read("models/b.toml", "[fields]\nx = { type = \"text\" }\n"),
+            ],
+            &[],
+        );
+        let all = operations(&model.unwrap());
+        for (position, operation) in all.iter().enumerate() {
+            assert!(all[..position].iter().all(|other| other.id != operation.id), "{}", operation.id);
+        }
+    }
+}

@@ -75,6 +75,9 @@ pub(super) fn declare(mut files: Vec<File>, report: &mut Report) -> Vec<Draft> {
     for (position, mut file) in files.into_iter().enumerate() {
         let place = Place { source: file.source, span: Span::default() };
         names::check(&file.name, "collection", file.system, place, report);
+        // What a syntax error left over is read without another word: half of the mistakes in it would be none.
+        let mut deaf = Report::deaf();
+        let report = if file.whole { &mut *report } else { &mut deaf };
         shape::verify(&mut file.tree, keys::COLLECTION, &format!("collection \"{}\"", file.name), report);
         drafts.push(Draft {
             id: CollectionId(position as u16),
@@ -90,6 +93,8 @@ pub(super) fn declare(mut files: Vec<File>, report: &mut Report) -> Vec<Draft> {
 
 /// Reads one collection's fields, key and indexes. `suspects` gathers the names of what could not be made out.
 pub(super) fn read(draft: &Draft, drafts: &[Draft], suspects: &mut Vec<String>, report: &mut Report) -> Collection {
+    let mut deaf = Report::deaf();
+    let report = if draft.whole { report } else { &mut deaf };
     let told = |key: &str| draft.tree.text(key).map(|(text, _)| text.to_owned());
     let mut collection = Collection {
         id: draft.id,
@@ -123,10 +128,10 @@ fn read_fields(
     if draft.key_names().is_empty() {
         let implied = Field { declared: FieldType::Uuid, ..fields::blank(id(0), "id") };
         collection.fields.push(Field { ty: implied.declared.storage(), ..implied });
-        if declared.entries.is_empty() && draft.whole && report.silent_in(draft.source) {
+        if declared.entries.is_empty() && report.silent_in(draft.source) {
             report
                 .error(draft.place(), codes::NO_FIELDS, format!("collection \"{}\" has no fields", draft.name))
-                .hint("[fields]\ntitle = { type = \"text\" }");
+                .hint("add [fields], and below it title = { type = \"text\" }");
         }
     }
     for entry in &declared.entries {
@@ -154,11 +159,9 @@ fn read_key(draft: &Draft, collection: &mut Collection, report: &mut Report) {
     }
     for (name, place) in &declared {
         let Some(field) = collection.fields.iter().find(|field| field.name == *name) else {
-            if draft.whole {
-                report
-                    .error(*place, codes::UNKNOWN_FIELD, format!("no field \"{name}\" in \"{}\"", draft.name))
-                    .suggest(name, collection.fields.iter().map(|field| field.name.as_str()));
-            }
+            report
+                .error(*place, codes::UNKNOWN_FIELD, format!("no field \"{name}\" in \"{}\"", draft.name))
+                .suggest(name, collection.fields.iter().map(|field| field.name.as_str()));
             continue;
         };
         if collection.key.contains(&field.id) {
@@ -214,15 +217,9 @@ fn read_indexes(draft: &Draft, collection: &mut Collection, report: &mut Report)
             };
             let fault = match collection.field(name) {
                 None => {
-                    if draft.whole {
-                        report
-                            .error(
-                                node.place,
-                                codes::UNKNOWN_FIELD,
-                                format!("no field \"{name}\" in \"{}\"", draft.name),
-                            )
-                            .suggest(name, collection.fields.iter().map(|field| field.name.as_str()));
-                    }
+                    report
+                        .error(node.place, codes::UNKNOWN_FIELD, format!("no field \"{name}\" in \"{}\"", draft.name))
+                        .suggest(name, collection.fields.iter().map(|field| field.name.as_str()));
                     fine = false;
                     continue;
                 }
@@ -247,7 +244,8 @@ fn read_indexes(draft: &Draft, collection: &mut Collection, report: &mut Report)
             }
         }
         if columns.is_empty() {
-            if fine {
+            let unsaid = table.node("fields").is_none_or(|node| report.silent_within(node.place));
+            if fine && unsaid {
                 report
                     .error(item.place, codes::BAD_INDEX, "an index needs \"fields\"")
                     .hint("fields = [\"status\", \"-created_at\"]");

@@ -307,7 +307,11 @@ fn keys_fit_type(table: &Table, field: &Field, report: &mut Report) {
             || !matches!(key.name, "min" | "max") && key.types.contains(&of);
         if !fits {
             report
-                .error(entry.place, codes::KEY_NOT_FOR_TYPE, format!("\"{}\" says nothing about a {name}", entry.key))
+                .error(
+                    entry.place,
+                    codes::KEY_NOT_FOR_TYPE,
+                    format!("\"{}\" is not for fields of type {name}", entry.key),
+                )
                 .hint(format!("it is for {}", key.types.join(", ")));
         }
     }
@@ -325,7 +329,13 @@ fn bounds(table: &Table, field: &mut Field, report: &mut Report) {
             (Data::Int(length), false) if *length >= 0 => Ok(Value::Int(*length)),
             _ => Err("expected a length, a whole number that is not negative".into()),
         };
-        value.map_err(|reason| drop(report.error(node.place, codes::BAD_BOUND, format!("\"{key}\": {reason}")))).ok()
+        match value {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                report.error(node.place, codes::BAD_BOUND, format!("\"{key}\": {reason}"));
+                None
+            }
+        }
     };
     let fits = |key: &str| {
         let key = keys::FIELD.iter().find(|known| known.name == key);
@@ -384,7 +394,9 @@ fn flags_fit(table: &Table, field: &Field, system: bool, report: &mut Report) {
             "a secret cannot be unique: that would tell whether somebody else has it",
         );
     }
-    if let (true, false, Some(place)) = (field.unique, is_comparable(&field.declared), at("unique")) {
+    if let (true, false, Some(place)) =
+        (field.unique && !field.is_secret(), is_comparable(&field.declared), at("unique"))
+    {
         report.error(place, codes::BAD_INDEX, format!("a {} cannot be unique", field.declared.name()));
     }
     if let (true, Some(place)) = (field.is_secret(), at("read")) {

@@ -252,3 +252,46 @@ pub fn setting_of_variable(variable: &str) -> Option<Vec<String>> {
     let (path, _) = settings().into_iter().find(|(path, _)| path.join("_").eq_ignore_ascii_case(wanted))?;
     Some(path.into_iter().map(str::to_owned).collect())
 }
+
+/// Every table of keys by the name of its section, in the order of the documentation.
+pub fn tables() -> Vec<(String, &'static [Key])> {
+    fn collect(name: &str, keys: &'static [Key], all: &mut Vec<(String, &'static [Key])>) {
+        all.push((name.to_owned(), keys));
+        for key in keys {
+            match key.shape {
+                Table(inner) | Tables(inner) | Shape::Map(inner) => {
+                    collect(&format!("{name}.{}", key.name), inner, all)
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut all = Vec::new();
+    collect("application", APPLICATION, &mut all);
+    collect("collection", COLLECTION, &mut all);
+    all
+}
+
+impl std::fmt::Display for Shape {
+    /// The words of the documentation.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Text => f.write_str("text"),
+            Rule => f.write_str("rule (CEL)"),
+            Choice(words) => {
+                let words: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+                f.write_str(&words.join(", "))
+            }
+            Bool => f.write_str("true or false"),
+            Int(least, greatest) => write!(f, "{least} to {greatest}"),
+            Number => f.write_str("number"),
+            Texts => f.write_str("list of texts"),
+            Names => f.write_str("name or list of names"),
+            Literal => f.write_str("literal or `{ expr }`"),
+            Schema => f.write_str("JSON Schema"),
+            Table(_) => f.write_str("table"),
+            Shape::Map(_) => f.write_str("table by name"),
+            Tables(_) => f.write_str("list of tables"),
+        }
+    }
+}

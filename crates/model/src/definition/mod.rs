@@ -56,7 +56,7 @@ pub fn check(sources: &[Source], system: &[Source]) -> (Option<Model>, Vec<Diagn
 /// The same, with settings from outside laid over the file's, the later over the earlier.
 pub fn check_with(sources: &[Source], system: &[Source], overrides: &[Override]) -> (Option<Model>, Vec<Diagnostic>) {
     let mut report = Report::new(sources.iter().chain(system).cloned().collect());
-    let (mut application, files) = load(sources, system, &mut report);
+    let (mut application, application_whole, files) = load(sources, system, &mut report);
     for one in overrides {
         let source = report.add(Source { name: one.origin.as_str().into(), text: one.value.as_str().into() });
         let place = Place { source, span: Span { start: 0, end: one.value.len() } };
@@ -68,6 +68,9 @@ pub fn check_with(sources: &[Source], system: &[Source], overrides: &[Override])
 
     let drafts = collections::declare(files, &mut report);
     let mut suspects = Vec::new();
+    if !application_whole {
+        suspects.push("profile".to_owned());
+    }
     let mut found: Vec<crate::Collection> =
         drafts.iter().map(|draft| collections::read(draft, &drafts, &mut suspects, &mut report)).collect();
     collections::check_database_names(&drafts, &found, &mut report);
@@ -93,8 +96,6 @@ pub fn check_with(sources: &[Source], system: &[Source], overrides: &[Override])
                 }
             }
         }
-    } else {
-        // Without a profile collection `auth.profile` is a mistake of its own, which the rules' checker explains.
     }
     rules::compile(&drafts, &mut found, profile, &suspects, &mut report);
 
@@ -104,9 +105,10 @@ pub fn check_with(sources: &[Source], system: &[Source], overrides: &[Override])
     (model, report.finish())
 }
 
-/// Parses all sources: the tree of `undergird.toml` and the collections' files.
-fn load(sources: &[Source], system: &[Source], report: &mut Report) -> (tree::Table, Vec<collections::File>) {
+/// Parses all sources: the tree of `undergird.toml`, whether it is whole, and the collections' files.
+fn load(sources: &[Source], system: &[Source], report: &mut Report) -> (tree::Table, bool, Vec<collections::File>) {
     let mut application = tree::Table::default();
+    let mut application_whole = true;
     let mut files = Vec::new();
     for (position, source) in sources.iter().chain(system).enumerate() {
         let is_system = position >= sources.len();
@@ -145,8 +147,15 @@ fn load(sources: &[Source], system: &[Source], report: &mut Report) -> (tree::Ta
                     whole,
                 });
             }
-            None => application = tree,
+            None => {
+                application = tree;
+                application_whole = whole;
+            }
         }
     }
-    (application, files)
+    if !application_whole {
+        // What a syntax error left over would only give rise to mistakes that are none.
+        application = tree::Table::default();
+    }
+    (application, application_whole, files)
 }

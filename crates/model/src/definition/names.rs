@@ -35,7 +35,7 @@ pub(super) fn check(name: &str, what: &str, system: bool, place: Place, report: 
     if !is_snake_case(bare) || name.len() > NAME_CHARS_MAX {
         let found = report.error(place, codes::BAD_NAME, format!("\"{name}\" cannot be the name of a {what}"));
         let better = snake_case(name);
-        if is_snake_case(&better) && better != name {
+        if name.is_ascii() && is_snake_case(&better) && better != name {
             found.hint(format!("write \"{better}\""));
         } else {
             found.hint("names are snake_case: a small letter, then small letters, digits and _, at most 63");
@@ -47,7 +47,8 @@ pub(super) fn check(name: &str, what: &str, system: bool, place: Place, report: 
             .error(place, codes::RESERVED_NAME, format!("\"{name}\" is reserved and cannot be the name of a {what}"))
             .hint(match what {
                 "field" => format!("choose another; column = \"{name}\" keeps the name in the database"),
-                _ => format!("choose another; table = \"{name}\" keeps the name in the database"),
+                "collection" => format!("choose another; table = \"{name}\" keeps the name in the database"),
+                _ => "choose another".into(),
             });
         return false;
     }

@@ -31,23 +31,34 @@ pub(super) fn derive(
 ) {
     let mut references: Vec<Reference> =
         collections.iter().flat_map(|collection| read(&drafts[usize::from(collection.id.0)], collection)).collect();
+    // Refs of a file with a syntax error are kept for their names' sake, but nothing is said about them.
+    let mut deaf = Report::deaf();
     for reference in &mut references {
-        reference.made[0] = make_there(reference, collections, report);
-        if let (None, Some((name, _))) = (reference.made[0], &reference.there) {
-            suspects.push(name.clone());
+        let whole = drafts[usize::from(reference.field.collection.0)].whole;
+        reference.made[0] = make_there(reference, collections, if whole { report } else { &mut deaf });
+        if reference.made[0].is_none() {
+            let field =
+                &collections[usize::from(reference.field.collection.0)].fields[usize::from(reference.field.index)];
+            suspects.push(reference.there.as_ref().map_or(&field.name, |(name, _)| name).clone());
         }
     }
     for position in 0..references.len() {
+        let whole = drafts[usize::from(references[position].field.collection.0)].whole;
+        let report = if whole { &mut *report } else { &mut deaf };
         let back = make_back(&references, position, drafts, collections, suspects, report);
         references[position].made[1] = back;
     }
     make_many_to_many(&references, collections);
-    // What is known of a broken file is not all: names that lead there are not held against anybody.
+    // What is known of such a file is not all: names that lead there and back are not held against anybody.
     for reference in &references {
         if !drafts[usize::from(reference.target.0)].whole {
             suspects.extend(reference.there.iter().map(|(name, _)| name.clone()));
         }
+        if !drafts[usize::from(reference.field.collection.0)].whole {
+            suspects.extend(reference.back.iter().map(|(name, _)| name.clone()));
+        }
     }
+    suspects.extend(drafts.iter().filter(|draft| !draft.whole).map(|draft| draft.name.clone()));
 }
 
 fn read(draft: &Draft, collection: &Collection) -> Vec<Reference> {

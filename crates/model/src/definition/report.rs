@@ -31,7 +31,7 @@ impl Report {
     }
 
     pub fn text(&self, source: usize) -> Arc<str> {
-        self.sources[source].text.clone()
+        self.sources.get(source).map_or_else(|| Arc::from(""), |source| source.text.clone())
     }
 
     /// An error at a place. The answer takes advice: `report.error(…).suggest(…)`.
@@ -55,7 +55,8 @@ impl Report {
 
     /// A problem that the CEL front end found, with its own code.
     pub fn problem(&mut self, place: Place, problem: crate::cel::Problem) {
-        let mut diagnostic = Diagnostic::error(&self.sources[place.source], place.span, problem.code, problem.message);
+        let Some(source) = self.sources.get(place.source) else { return };
+        let mut diagnostic = Diagnostic::error(source, place.span, problem.code, problem.message);
         diagnostic.hint = problem.hint;
         self.found.push(diagnostic);
     }
@@ -72,9 +73,16 @@ impl Report {
         !self.found.iter().any(|diagnostic| diagnostic.file == source.name && diagnostic.line == line)
     }
 
+    /// Whether nothing was said yet about anything within a place.
+    pub fn silent_within(&self, place: Place) -> bool {
+        let Some(source) = self.sources.get(place.source) else { return false };
+        let within = |span: Span| place.span.start <= span.start && span.end <= place.span.end;
+        !self.found.iter().any(|diagnostic| diagnostic.file == source.name && within(diagnostic.span))
+    }
+
     /// Whether nothing was said yet about a source.
     pub fn silent_in(&self, source: usize) -> bool {
-        let name = &self.sources[source].name;
+        let Some(Source { name, .. }) = self.sources.get(source) else { return false };
         !self.found.iter().any(|diagnostic| diagnostic.file == *name)
     }
 
@@ -107,12 +115,9 @@ impl Found<'_> {
         let candidates: Vec<&str> = candidates.into_iter().collect();
         match crate::diagnostic::nearest(wrong, candidates.iter().copied()) {
             Some(near) => self.hint(format!("did you mean \"{near}\"?")),
-            None if !candidates.is_empty() && candidates.len() <= LISTED_MAX => {
-                self.hint(format!(
-                    "there {} {}",
-                    if candidates.len() == 1 { "is" } else { "are" },
-                    candidates.join(", ")
-                ));
+            None if candidates.len() == 1 => self.hint(format!("there is only {}", candidates[0])),
+            None if (2..=LISTED_MAX).contains(&candidates.len()) => {
+                self.hint(format!("one of {}", candidates.join(", ")))
             }
             None => {}
         }

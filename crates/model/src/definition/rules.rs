@@ -14,6 +14,22 @@ use crate::value::Type;
 /// Most checks of a collection.
 const CHECKS_MAX: usize = 100;
 
+/// Problems of the text alone, which stand whatever else is broken.
+const SYNTAX_CODES: &[&str] = &[
+    "rule-too-long",
+    "rule-too-deep",
+    "rule-too-large",
+    "unexpected-character",
+    "unterminated-text",
+    "bad-escape",
+    "bad-number",
+    "uint-unsupported",
+    "unexpected-token",
+    "reserved-word",
+    "bad-macro",
+    "unsupported-syntax",
+];
+
 /// What a rule is about, which decides what it may use.
 #[derive(Clone, Copy)]
 enum Purpose {
@@ -57,9 +73,13 @@ pub(super) fn compile(
     report: &mut Report,
 ) {
     let compiler = Compiler { collections, profile, suspects };
+    let mut deaf = Report::deaf();
     let compiled: Vec<Compiled> = drafts
         .iter()
-        .map(|draft| compiler.collection(draft, &compiler.collections[usize::from(draft.id.0)], report))
+        .map(|draft| {
+            let report = if draft.whole { &mut *report } else { &mut deaf };
+            compiler.collection(draft, &compiler.collections[usize::from(draft.id.0)], report)
+        })
         .collect();
     for (collection, compiled) in collections.iter_mut().zip(compiled) {
         collection.access = compiled.access;
@@ -172,8 +192,10 @@ impl Compiler<'_> {
         };
         match cel::compile(text, &scope) {
             Ok(expr) => Some((text.to_owned(), expr)),
-            Err(_) if self.mentions_suspect(text) => None,
-            Err(problems) => {
+            Err(mut problems) => {
+                if self.mentions_suspect(text) {
+                    problems.retain(|problem| SYNTAX_CODES.contains(&problem.code));
+                }
                 let source = report.text(node.place.source);
                 let span = node.place.span;
                 let raw = source.get(span.start..span.end).unwrap_or("");

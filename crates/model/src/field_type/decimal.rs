@@ -23,10 +23,14 @@ pub(super) fn accept_text(precision: u8, scale: u8, text: &str) -> Result<Value,
             Ok(Value::Decimal(Decimal { unscaled, scale }))
         }
         Ok(_) | Err(false) => {
-            Err(format!("must have at most {} digits before the point", precision - scale.min(precision)))
+            Err(format!("must have at most {} before the point", digits(precision - scale.min(precision))))
         }
-        Err(true) => Err(format!("must have at most {scale} digits after the point")),
+        Err(true) => Err(format!("must have at most {} after the point", digits(scale))),
     }
+}
+
+fn digits(count: u8) -> String {
+    if count == 1 { "1 digit".into() } else { format!("{count} digits") }
 }
 
 pub(super) fn json_schema(precision: u8, scale: u8) -> Json {
