@@ -2,5 +2,6 @@
 //!
 //! Deliberately absent: stores, who the caller is, which surfaces a server mounts.
 
+pub mod auth;
 pub mod http;
 pub mod rest;

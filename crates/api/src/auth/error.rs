@@ -1,0 +1,234 @@
+//! Failures of accounts as Supabase Auth answers them: its codes where clients read them (auth-js' `error-codes.ts`), with one
+//! difference: a token that is not good is 401 and not 403, as RFC 6750 wants it.
+
+use super::credentials::refusal;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value as Json, json};
+use std::time::Duration;
+use undergird_engine::Failure;
+use undergird_engine::accounts::{AccountError, PasswordWeakness, Unidentified};
+use undergird_engine::failure::Kind;
+use undergird_plan::{FieldError, Refusal};
+
+/// An answer that is a failure.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    code: &'static str,
+    message: String,
+    /// Of a weak password: `length`, `characters`, `pwned`.
+    weakness: Option<&'static str>,
+    errors: Vec<FieldError>,
+    retry_after: Option<Duration>,
+    challenge: Option<&'static str>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Problem {
+        Problem {
+            status,
+            code,
+            message: message.into(),
+            weakness: None,
+            errors: Vec::new(),
+            retry_after: None,
+            challenge: None,
+        }
+    }
+
+    fn unprocessable(code: &'static str, message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
+    fn bad(code: &'static str, message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub(super) fn missing(name: &str) -> Problem {
+        Problem::unprocessable("validation_failed", format!("{name} is missing"))
+    }
+
+    pub(super) fn wrong_type(name: &str, wanted: &str) -> Problem {
+        Problem::unprocessable("validation_failed", format!("{name} must be {wanted}"))
+    }
+
+    pub(super) fn bad_json(why: &str) -> Problem {
+        Problem::bad("bad_json", format!("Could not parse request body as JSON: {why}"))
+    }
+
+    pub(super) fn body_too_large(max: usize) -> Problem {
+        let message = format!("The body is larger than {max} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "validation_failed", message)
+    }
+
+    pub(super) fn phone_unavailable() -> Problem {
+        Problem::bad("phone_provider_disabled", "Signing up and in by phone is not offered")
+    }
+
+    pub(super) fn anonymous_unavailable() -> Problem {
+        Problem::unprocessable("anonymous_provider_disabled", "Anonymous sign-ins are disabled")
+    }
+
+    pub(super) fn unsupported_grant() -> Problem {
+        // GoTrue's own code and text, odd as they are: clients know them.
+        Problem::bad("invalid_credentials", "unsupported_grant_type")
+    }
+
+    pub(super) fn unknown_scope() -> Problem {
+        Problem::bad("validation_failed", "scope must be global, local or others")
+    }
+
+    pub(super) fn unidentified(why: Unidentified) -> Problem {
+        let told = refusal(why);
+        let message = format!("{}: {}", told.message, told.hint);
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, told.auth_code, message);
+        Problem { challenge: Some(told.challenge), ..problem }
+    }
+
+    /// What a change of an account means by a taken address.
+    pub(super) fn of_update(error: AccountError) -> Problem {
+        match error {
+            AccountError::EmailTaken => {
+                Problem::unprocessable("email_exists", "A user with this email address has already been registered")
+            }
+            other => other.into(),
+        }
+    }
+
+    /// `newer`: the form of API version 2024-01-01.
+    pub(super) fn body(&self, newer: bool) -> Json {
+        let mut body = if newer {
+            json!({ "code": self.code, "message": self.message })
+        } else {
+            json!({ "code": self.status.as_u16(), "error_code": self.code, "msg": self.message })
+        };
+        if let Some(weakness) = self.weakness {
+            body["weak_password"] = json!({ "reasons": [weakness] });
+        }
+        if !self.errors.is_empty() {
+            let shown = |error: &FieldError| {
+                json!({
+                    "pointer": format!("/data{}", error.pointer), "code": error.code, "message": error.message,
+                    "nearest": error.nearest,
+                })
+            };
+            body["errors"] = self.errors.iter().map(shown).collect();
+        }
+        body
+    }
+
+    pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Problem {
+        match error {
+            AccountError::InvalidCredentials => Problem::bad("invalid_credentials", "Invalid login credentials"),
+            AccountError::EmailTaken => Problem::unprocessable("user_already_exists", "User already registered"),
+            AccountError::InvalidEmail => {
+                Problem::unprocessable("validation_failed", "Unable to validate email address: invalid format")
+            }
+            AccountError::SignUpClosed => {
+                Problem::unprocessable("signup_disabled", "Signups not allowed for this instance")
+            }
+            AccountError::EmailNotConfirmed => Problem::bad("email_not_confirmed", "Email not confirmed"),
+            AccountError::Banned => Problem::bad("user_banned", "User is banned"),
+            AccountError::WeakPassword(weakness) => weak(weakness),
+            AccountError::SamePassword => {
+                Problem::unprocessable("same_password", "New password should be different from the old password.")
+            }
+            AccountError::InvalidData(errors) => {
+                let each = |error: &FieldError| format!("{}: {}", error.pointer.trim_start_matches('/'), error.message);
+                let message = errors.iter().map(each).collect::<Vec<_>>().join("; ");
+                Problem { errors, ..Problem::unprocessable("validation_failed", message) }
+            }
+            AccountError::DataTooLarge { max } => Problem::unprocessable(
+                "validation_failed",
+                format!("data is longer than {max} bytes; it travels in every token"),
+            ),
+            AccountError::NotAUser => {
+                let problem = Problem::new(StatusCode::UNAUTHORIZED, "no_authorization", "This needs a user's token");
+                Problem { challenge: Some("Bearer"), ..problem }
+            }
+            AccountError::AccountMissing => {
+                Problem::new(StatusCode::UNAUTHORIZED, "user_not_found", "User from sub claim in JWT does not exist")
+            }
+            AccountError::SessionMissing => Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "session_not_found",
+                "Session from session_id claim in JWT does not exist",
+            ),
+            AccountError::SessionExpired => Problem::bad("session_expired", "Invalid Refresh Token: Session Expired"),
+            AccountError::RefreshTokenUnknown => {
+                Problem::bad("refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
+            }
+            AccountError::RefreshTokenUsed => {
+                Problem::bad("refresh_token_already_used", "Invalid Refresh Token: Already Used")
+            }
+            AccountError::ReauthenticationNeeded => Problem::bad(
+                "reauthentication_needed",
+                "A change of email or password needs current_password, or a sign-in in the last quarter of an hour",
+            ),
+            AccountError::ConfirmationUnavailable => Problem::unprocessable(
+                "email_address_not_authorized",
+                "A change of email needs a confirmation by mail, which this server cannot send yet",
+            ),
+            AccountError::TooManyAttempts { retry_after } => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let problem = Problem::new(status, "over_request_rate_limit", "Request rate limit reached");
+                Problem { retry_after: Some(retry_after), ..problem }
+            }
+            AccountError::Failed(failure) => failed(failure),
+        }
+    }
+}
+
+fn weak(weakness: PasswordWeakness) -> Problem {
+    let (reason, message) = match weakness {
+        PasswordWeakness::TooShort { min } => ("length", format!("Password should be at least {min} characters.")),
+        PasswordWeakness::TooLong { max } => ("length", format!("Password should be at most {max} characters.")),
+        PasswordWeakness::Common => {
+            ("pwned", "Password is known to be weak and easy to guess, please choose a different one.".into())
+        }
+    };
+    Problem { weakness: Some(reason), ..Problem::unprocessable("weak_password", message) }
+}
+
+fn failed(failure: Failure) -> Problem {
+    let later = |status: StatusCode, message: &str| Problem {
+        retry_after: Some(Duration::from_secs(1)),
+        ..Problem::new(status, "request_timeout", message)
+    };
+    match failure {
+        Failure::Refused(Refusal::Invalid { errors }) => AccountError::InvalidData(errors).into(),
+        Failure::Refused(Refusal::CheckFailed { message, .. }) => Problem::unprocessable("validation_failed", message),
+        Failure::Constraint(constraint) if constraint.kind == Kind::Unique => {
+            let taken = constraint.fields.join(", ");
+            Problem::new(StatusCode::CONFLICT, "conflict", format!("Already taken: {taken}"))
+        }
+        Failure::Constraint(constraint) => {
+            let message = constraint
+                .message
+                .unwrap_or_else(|| format!("The profile does not fit: {}", constraint.fields.join(", ")));
+            Problem::unprocessable("validation_failed", message)
+        }
+        Failure::Conflict => later(StatusCode::SERVICE_UNAVAILABLE, "Too many changes at once; try again"),
+        Failure::Overloaded => later(StatusCode::SERVICE_UNAVAILABLE, "Too much is waiting; try again"),
+        Failure::Unavailable => later(StatusCode::SERVICE_UNAVAILABLE, "The database is not available; try again"),
+        Failure::Deadline | Failure::Cancelled => later(StatusCode::GATEWAY_TIMEOUT, "It took too long; try again"),
+        Failure::StorageFull => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "unexpected_failure", "Storage is full"),
+        other => {
+            tracing::error!(failure = ?other, "an account operation failed");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_failure", "Something went wrong here")
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What goes over the wire, against accounts that answer what the test says.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use http::header::AUTHORIZATION;
+use serde_json::json;
+use undergird_engine::Failure;
+use undergird_engine::accounts::*;
+use undergird_plan::{FieldError, User};
+use uuid::Uuid;
+
+/// Answers everything with what it was told to.
+struct Told(Result<(), AccountError>);
+
+fn account() -> Account {
+    let id = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
+    Account {
+        id,
+        email: Some("ann@example.org".into()),
+        email_confirmed_at: Some(1_795_383_273_123_456),
+        last_sign_in_at: Some(1_795_383_273_000_000),
+        app_metadata: json!({ "provider": "email", "providers": ["email"] }),
+        user_metadata: json!({ "name": "Ann" }),
+        identities: vec![AccountIdentity {
+            id: Uuid::nil(),
+            provider: "email".into(),
+            provider_id: id.to_string(),
+            data: json!({ "email": "ann@example.org" }),
+            created_at: 0,
+            last_sign_in_at: None,
+            updated_at: 0,
+        }],
+        banned_until: None,
+        created_at: 1_795_383_273_000_000,
+        updated_at: 1_795_383_273_000_000,
+    }
+}
+
+fn a_session() -> Session {
+    Session {
+        access_token: Secret::new("a.b.c"),
+        refresh_token: Secret::new("ugr_1"),
+        expires_in_seconds: 3600,
+        expires_at: 1_795_386_873,
+        account: account(),
+    }
+}
+
+impl Told {
+    fn give<T: Send + 'static>(&self, good: T) -> BoxFuture<'static, Result<T, AccountError>> {
+        Box::pin(ready(self.0.clone().map(|()| good)))
+    }
+}
+
+impl Identify for Told {
+    fn identify(&self, credentials: Credentials<'_>, moment: Moment) -> Result<Caller, Unidentified> {
+        match credentials.authorization {
+            Some(b"Bearer ann") => {
+                let user = User::new(account().id, None, vec![], json!({}));
+                Ok(Caller::user(user.into(), moment))
+            }
+            Some(_) => Err(Unidentified::Expired),
+            None => Ok(Caller::visitor(moment)),
+        }
+    }
+}
+
+impl Accounts for Told {
+    fn sign_up(&self, _: Visit, request: SignUp) -> BoxFuture<'_, Result<SignedUp, AccountError>> {
+        let unconfirmed = request.email.starts_with("later");
+        self.give(match unconfirmed {
+            true => SignedUp::Unconfirmed(Box::new(account())),
+            false => SignedUp::In(Box::new(a_session())),
+        })
+    }
+    fn sign_in(&self, _: Visit, _: PasswordSignIn) -> BoxFuture<'_, Result<Session, AccountError>> {
+        self.give(a_session())
+    }
+    fn refresh(&self, _: Visit, _: Secret) -> BoxFuture<'_, Result<Session, AccountError>> {
+        self.give(a_session())
+    }
+    fn account<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<Account, AccountError>> {
+        self.give(account())
+    }
+    fn update<'a>(&'a self, _: Visit, _: &'a Caller, _: AccountChange) -> BoxFuture<'a, Result<Account, AccountError>> {
+        self.give(account())
+    }
+    fn sign_out<'a>(&'a self, _: Visit, _: &'a Caller, _: SignOutScope) -> BoxFuture<'a, Result<(), AccountError>> {
+        self.give(())
+    }
+    fn key_set(&self, _: Moment) -> Json {
+        json!({ "keys": [] })
+    }
+    fn offers(&self) -> Offers {
+        Offers { sign_up: true, confirmed_at_once: true }
+    }
+}
+
+fn ask(told: Result<(), AccountError>, line: &str, body: &str, headers: &[(&'static str, &str)]) -> Answer {
+    use AuthOperation::*;
+    let (path, query) = line.split_once('?').map_or((line, None), |(path, query)| (path, Some(query)));
+    let operation = match path {
+        "POST signup" => SignUp,
+        "POST token" => Token,
+        "GET user" => User,
+        "PUT user" => UpdateUser,
+        "POST logout" => Logout,
+        "GET jwks" => Jwks,
+        "GET settings" => Settings,
+        _ => Health,
+    };
+    let headers: HeaderMap =
+        headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+    let moment = Moment { now: 0, entropy: 0 };
+    let request = AuthRequest { operation, query, headers: &headers, body: body.as_bytes(), peer: None, moment };
+    handle(request, &Told(told)).now_or_never().unwrap()
+}
+
+/// `status body`.
+fn check(told: Result<(), AccountError>, line: &str, body: &str, headers: &[(&'static str, &str)], expected: &str) {
+    let answer = ask(told, line, body, headers);
+    let shown = format!("{} {}", answer.status.as_u16(), String::from_utf8(answer.body).unwrap());
+    assert_eq!(shown.trim_end(), expected, "{line} {body}");
+    assert!(answer.headers.contains_key(CACHE_CONTROL));
+}
+
+const GOOD: &str = r#"{"email":"a@b.c","password":"x"}"#;
+const ANN: (&str, &str) = (AUTHORIZATION_NAME, "Bearer ann");
+const AUTHORIZATION_NAME: &str = "authorization";
+const NEW: (&str, &str) = ("x-supabase-api-version", "2024-01-01");
+
+const USER: &str = concat!(
+    r#"{"id":"01990000-0000-7000-8000-000000000001","aud":"authenticated","role":"authenticated","#,
+    r#""email":"ann@example.org","email_confirmed_at":"2026-11-22T21:34:33.123456Z","phone":"","#,
+    r#""confirmed_at":"2026-11-22T21:34:33.123456Z","last_sign_in_at":"2026-11-22T21:34:33Z","#,
+    r#""app_metadata":{"provider":"email","providers":["email"]},"user_metadata":{"name":"Ann"},"#,
+    r#""identities":[{"identity_id":"00000000-0000-0000-0000-000000000000","id":"01990000-0000-7000-8000-000000000001","#,
+    r#""user_id":"01990000-0000-7000-8000-000000000001","identity_data":{"email":"ann@example.org"},"provider":"email","#,
+    r#""created_at":"1970-01-01T00:00:00Z","updated_at":"1970-01-01T00:00:00Z","email":"ann@example.org"}],"#,
+    r#""created_at":"2026-11-22T21:34:33Z","updated_at":"2026-11-22T21:34:33Z","is_anonymous":false}"#,
+);
+
+#[test]
+fn good_answers_have_the_shapes_that_clients_read() {
+    let session = format!(
+        r#"200 {{"access_token":"a.b.c","token_type":"bearer","expires_in":3600,"expires_at":1795386873,"refresh_token":"ugr_1","user":{USER}}}"#
+    );
+    check(Ok(()), "POST signup", GOOD, &[], &session);
+    check(Ok(()), "POST signup", r#"{"email":"later@b.c","password":"x","data":null}"#, &[], &format!("200 {USER}"));
+    check(Ok(()), "POST token?grant_type=password", GOOD, &[], &session);
+    check(Ok(()), "POST token?a=b&grant_type=refresh%5Ftoken", r#"{"refresh_token":"ugr_0"}"#, &[], &session);
+    check(Ok(()), "GET user", "", &[ANN], &format!("200 {USER}"));
+    check(Ok(()), "PUT user", r#"{"data":{"name":"Ann"}}"#, &[ANN], &format!("200 {USER}"));
+    for scope in ["", "?scope=global", "?scope=local", "?scope=others"] {
+        check(Ok(()), &format!("POST logout{scope}"), "", &[ANN], "204");
+    }
+    check(Ok(()), "GET jwks", "", &[], r#"200 {"keys":[]}"#);
+    assert_eq!(ask(Ok(()), "GET settings", "", &[]).status, 200);
+    assert_eq!(ask(Ok(()), "GET health", "", &[]).status, 200);
+    // A token that ran out does not hinder a sign-in.
+    check(Ok(()), "POST token?grant_type=password", GOOD, &[(AUTHORIZATION_NAME, "Bearer old")], &session);
+}
+
+#[test]
+fn types_are_strict() {
+    for (line, names) in [
+        ("POST signup", ["email", "password", "data"].as_slice()),
+        ("POST token?grant_type=password", &["email", "password"]),
+        ("POST token?grant_type=refresh_token", &["refresh_token"]),
+        ("PUT user", &["email", "password", "current_password", "data"]),
+    ] {
+        for name in names {
+            for value in [json!({ "$ne": 1 }), json!(["a"]), json!(7), json!(true), json!("a\0b")] {
+                if *name == "data" && value.is_object() {
+                    continue;
+                }
+                let mut body = json!({ "email": "a@b.c", "password": "x", "refresh_token": "y" });
+                body[*name] = value;
+                let answer = ask(Ok(()), line, &body.to_string(), &[ANN]);
+                assert_eq!(answer.status, 422, "{line} {body}");
+                assert!(String::from_utf8(answer.body).unwrap().contains("validation_failed"));
+            }
+        }
+        for body in ["", "[]", "null", "\"x\"", "{", "{\"email\":", &"[".repeat(100_000)] {
+            assert!([400, 413].contains(&ask(Ok(()), line, body, &[ANN]).status.as_u16()), "{line} {body:.9}");
+        }
+    }
+    let missing = r#"422 {"code":422,"error_code":"validation_failed","msg":"password is missing"}"#;
+    check(Ok(()), "POST signup", r#"{"email":"a@b.c"}"#, &[], missing);
+    check(Ok(()), "POST token?grant_type=password", r#"{"email":"a@b.c","password":""}"#, &[], missing);
+    let anonymous =
+        r#"422 {"code":422,"error_code":"anonymous_provider_disabled","msg":"Anonymous sign-ins are disabled"}"#;
+    check(Ok(()), "POST signup", r#"{"data":{},"gotrue_meta_security":{}}"#, &[], anonymous);
+    for query in ["", "?grant_type=", "?grant_type=pkce", "?grant_type=id_token"] {
+        let expected = r#"400 {"code":400,"error_code":"invalid_credentials","msg":"unsupported_grant_type"}"#;
+        check(Ok(()), &format!("POST token{query}"), GOOD, &[], expected);
+    }
+}
+
+#[test]
+fn errors_have_the_form_that_was_asked_for() {
+    let wrong = || Err(AccountError::InvalidCredentials);
+    let line = "POST token?grant_type=password";
+    let old = r#"400 {"code":400,"error_code":"invalid_credentials","msg":"Invalid login credentials"}"#;
+    check(wrong(), line, GOOD, &[], old);
+    check(wrong(), line, GOOD, &[("x-supabase-api-version", "2023-01-01")], old);
+    check(wrong(), line, GOOD, &[("x-supabase-api-version", "nonsense!")], old);
+    check(wrong(), line, GOOD, &[NEW], r#"400 {"code":"invalid_credentials","message":"Invalid login credentials"}"#);
+    assert_eq!(ask(wrong(), line, GOOD, &[NEW]).headers["x-supabase-api-version"], "2024-01-01");
+    check(
+        Err(AccountError::WeakPassword(PasswordWeakness::TooShort { min: 8 })),
+        "POST signup",
+        GOOD,
+        &[NEW],
+        r#"422 {"code":"weak_password","message":"Password should be at least 8 characters.","weak_password":{"reasons":["length"]}}"#,
+    );
+    let field = |name: &str| FieldError {
+        pointer: format!("/{name}"),
+        code: "readonly",
+        message: "may not be set".into(),
+        nearest: None,
+    };
+    check(
+        Err(AccountError::InvalidData(vec![field("role"), field("verified")])),
+        "POST signup",
+        GOOD,
+        &[],
+        concat!(
+            r#"422 {"code":422,"error_code":"validation_failed","msg":"role: may not be set; verified: may not be set","errors":["#,
+            r#"{"pointer":"/data/role","code":"readonly","message":"may not be set","nearest":null},"#,
+            r#"{"pointer":"/data/verified","code":"readonly","message":"may not be set","nearest":null}]}"#
+        ),
+    );
+    let limited = AccountError::TooManyAttempts { retry_after: std::time::Duration::from_millis(1_200) };
+    let answer = ask(Err(limited), line, GOOD, &[]);
+    assert_eq!((answer.status.as_u16(), &answer.headers["retry-after"]), (429, &HeaderValue::from_static("2")));
+    let overloaded = ask(Err(AccountError::Failed(Failure::Overloaded)), line, GOOD, &[]);
+    assert_eq!((overloaded.status.as_u16(), &overloaded.headers["retry-after"]), (503, &HeaderValue::from_static("1")));
+    // What is for the log stays out of the answer.
+    let broken = ask(Err(AccountError::Failed(Failure::Internal("no such table: _users".into()))), line, GOOD, &[]);
+    assert_eq!(broken.status, 500);
+    assert!(!String::from_utf8(broken.body).unwrap().contains("_users"));
+}
+
+#[test]
+fn credentials_that_are_not_good_are_told_so() {
+    for line in ["GET user", "PUT user", "POST logout"] {
+        let answer = ask(Ok(()), line, "{}", &[(AUTHORIZATION_NAME, "Bearer old")]);
+        assert_eq!(answer.status, 401);
+        assert_eq!(
+            answer.headers["www-authenticate"],
+            r#"Bearer error="invalid_token", error_description="JWT expired""#
+        );
+        assert!(String::from_utf8(answer.body).unwrap().contains(r#""error_code":"bad_jwt""#));
+    }
+    let twice = ask(Ok(()), "GET user", "", &[ANN]);
+    assert_eq!(twice.status, 200);
+    let mut headers = HeaderMap::new();
+    headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer ann"));
+    headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer ann"));
+    assert_eq!(credentials(&headers).err(), Some(Unidentified::Malformed));
+    let nobody = ask(Err(AccountError::NotAUser), "GET user", "", &[]);
+    assert_eq!(
+        (nobody.status.as_u16(), &nobody.headers["www-authenticate"]),
+        (401, &HeaderValue::from_static("Bearer"))
+    );
+    let scope = ask(Ok(()), "POST logout?scope=everything", "", &[ANN]);
+    assert_eq!(scope.status, 400);
+}
