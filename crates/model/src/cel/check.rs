@@ -230,7 +230,9 @@ impl<'a> Checker<'a> {
             AstKind::Index { operand, index } => self.index(operand, index),
             AstKind::Call { function, arguments } => self.call(ast.span, function, arguments),
             AstKind::Method { receiver, method, arguments } => self.method(ast.span, receiver, method, arguments),
-            AstKind::Macro { which, receiver, variable, body } => self.macro_call(*which, receiver, variable, body),
+            AstKind::Macro { which, receiver, variable, body } => {
+                self.macro_call(ast.span, *which, receiver, variable, body)
+            }
             AstKind::Has(operand) => self.has(operand).map(plain),
             AstKind::Not(inner) => Some(plain(self.condition(inner)?.negated())),
             AstKind::Negate(inner) => self.negate(inner).map(plain),
@@ -345,7 +347,7 @@ impl<'a> Checker<'a> {
             (Value::Text(text), _) if literal::is_written_as_text(want) => match literal::from_text(text, want) {
                 Ok(value) => Ok(Expr::literal(want, value)),
                 Err(form) => {
-                    let message = format!("this text is not a {want}");
+                    let message = format!("this text is no {want}");
                     self.problems.push(Problem::new(span, "bad-literal", message).hint(form));
                     Err(Misfit::Told)
                 }

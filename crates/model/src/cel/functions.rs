@@ -102,7 +102,7 @@ const ABSENT: &[&str] = &[
 ];
 
 /// A regular expression larger than this, compiled, is refused.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
+pub const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 impl<'a> Checker<'a> {
     /// `function(arguments)`
@@ -289,7 +289,7 @@ impl<'a> Checker<'a> {
             && let Err(error) = regex::RegexBuilder::new(written).size_limit(PATTERN_BYTES_MAX).build()
         {
             let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").trim_end_matches('.');
             let problem = Problem::new(pattern_span, "bad-pattern", format!("this is no regular expression: {reason}"));
             return self.tell(problem.hint("RE2 syntax, which has no look-around and no back-references"));
         }
@@ -348,7 +348,7 @@ impl<'a> Checker<'a> {
             return match folded {
                 Ok(value) => Some(Expr::literal(ty, value)),
                 Err(form) => {
-                    let problem = Problem::new(span, "bad-literal", format!("this is not a {ty}"));
+                    let problem = Problem::new(span, "bad-literal", format!("this is no {ty}"));
                     self.tell(problem.hint(form))
                 }
             };
@@ -359,6 +359,7 @@ impl<'a> Checker<'a> {
     /// `receiver.exists(variable, body)` and its siblings.
     pub(super) fn macro_call(
         &mut self,
+        span: Span,
         which: Macro,
         receiver: &Ast,
         variable: &Ident,
@@ -371,7 +372,7 @@ impl<'a> Checker<'a> {
         }
         let meaning = self.meaning(receiver)?;
         if which == Macro::Map {
-            let problem = Problem::new(receiver.span.to(body.span), "unsupported-syntax", "rules have no `map`");
+            let problem = Problem::new(span, "unsupported-syntax", "rules have no `map`");
             return self.tell(problem.hint("ask about each with `exists` or `all`"));
         }
         match meaning {

@@ -150,7 +150,7 @@ impl<'a> Lexer<'a> {
         let start = self.at;
         let bytes = self.text.as_bytes();
         let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
-        let hexadecimal = matches!(bytes.get(start + 1), Some(b'x' | b'X')) && bytes[start] == b'0';
+        let hexadecimal = self.rest().starts_with("0x");
         let mut float = false;
         if hexadecimal {
             self.at += 2;
@@ -195,7 +195,7 @@ impl<'a> Lexer<'a> {
         match kind {
             Some(kind) => self.push(start, kind),
             None => {
-                self.problem(start, "bad-number", format!("`{}` is out of range", shorten(written)));
+                self.problem(start, "bad-number", format!("`{}` is out of range", written));
             }
         }
     }
@@ -324,11 +324,4 @@ impl Content {
 
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
-}
-
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

@@ -54,6 +54,7 @@ use crate::schema::{Collection, CollectionId};
 use crate::value::Type;
 
 pub use cost::{COST_MAX, ROWS_DEPTH_MAX};
+pub use functions::PATTERN_BYTES_MAX;
 
 /// Greatest length of a rule.
 pub const TEXT_BYTES_MAX: usize = 4096;
@@ -78,12 +79,12 @@ pub struct Problem {
 impl Problem {
     /// A mistake at a place.
     pub(crate) fn new(span: Span, code: &'static str, message: impl Into<String>) -> Problem {
-        Problem { span, code, message: message.into(), hint: None }
+        Problem { span, code, message: shorten(message.into()), hint: None }
     }
 
     /// The same, with advice.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Problem {
-        self.hint = Some(hint.into());
+        self.hint = Some(shorten(hint.into()));
         self
     }
 
@@ -93,6 +94,16 @@ impl Problem {
             Some(name) => self.hint(format!("did you mean \"{name}\"?")),
             None => self,
         }
+    }
+}
+
+/// Messages quote names from the text, which may be as long as the text.
+const MESSAGE_CHARS_MAX: usize = 240;
+
+fn shorten(message: String) -> String {
+    match message.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message,
     }
 }
 

@@ -159,7 +159,7 @@ impl<'a> Checker<'a> {
                 let element = self.literal_as(element.expr, span, want)?;
                 let empty = matches!(&list.node, Node::Literal(Value::List(items)) if items.is_empty());
                 let numbers = element.ty.is_number() && want.is_number();
-                let fine = element.ty == want || numbers || empty || matches!(element.ty, Type::JSON | Type::Null);
+                let fine = element.ty == want || numbers || empty || element.ty == Type::JSON;
                 (element, fine)
             }
             Type::Scalar(Kind::Json) => (element.expr, matches!(element_ty, Type::Scalar(_))),
@@ -375,8 +375,15 @@ pub(super) fn number_hint(problem: Problem, found: Type) -> Problem {
 fn comparison_hint(left: &Expr, right: &Expr) -> Option<String> {
     let pair = |a: Type, b: Type| (left.ty == a && right.ty == b) || (left.ty == b && right.ty == a);
     let (date, time) = (Type::Scalar(Kind::Date), Type::Scalar(Kind::Time));
-    let text_literal = |expr: &Expr| matches!(&expr.node, Node::Literal(Value::Text(_)));
-    let literal = text_literal(left) || text_literal(right);
+    let reads_as = |expr: &Expr, ty: Type| match &expr.node {
+        Node::Literal(value @ Value::Text(_)) => {
+            (ty == Type::BOOL || ty.is_number()) && {
+                let ty = if ty == Type::BOOL { ty } else { Type::FLOAT };
+                matches!(literal::convert(value, ty), Some(Ok(_)))
+            }
+        }
+        _ => false,
+    };
     Some(match () {
         () if left.ty == Type::Null || right.ty == Type::Null => "nothing is before or after null".to_owned(),
         () if pair(Type::TIMESTAMP, date) => "take its day: `date(…)`".to_owned(),
@@ -385,9 +392,7 @@ fn comparison_hint(left: &Expr, right: &Expr) -> Option<String> {
         () if pair(Type::TEXT, date) => "convert the text: `date(…)`".to_owned(),
         () if pair(Type::TEXT, time) => "convert the other: `string(…)`".to_owned(),
         () if pair(Type::TEXT, Type::Duration) => "convert the text: `duration(…)`".to_owned(),
-        () if literal && (pair(Type::TEXT, Type::BOOL) || left.ty.is_number() || right.ty.is_number()) => {
-            "write it without quotes".to_owned()
-        }
+        () if reads_as(left, right.ty) || reads_as(right, left.ty) => "write it without quotes".to_owned(),
         () if pair(Type::JSON, Type::JSON) => {
             "say what one of them holds: `int(…)`, `double(…)` or `string(…)`".to_owned()
         }

@@ -464,6 +464,9 @@ impl Parser {
         let message = format!("expected {expected}, found {}", kind.describe());
         let problem = Problem::new(self.span(), "unexpected-token", message);
         let hint = match kind {
+            _ if self.at > 0 && self.tokens[self.at - 1].kind == TokenKind::Word("not".to_owned()) => {
+                Some("\"not\" is `!`")
+            }
             TokenKind::Word(word) => match word.to_ascii_lowercase().as_str() {
                 "and" => Some("\"and\" is `&&`"),
                 "or" => Some("\"or\" is `||`"),

@@ -198,7 +198,7 @@ fn values() {
         (Type::INT, "null", "null"),
         (Type::INT, "hidden ? 1 : 2", "(if this.hidden 1 2)"),
         (Type::INT, "title", "type-mismatch at \"title\": expected int, found text; convert it: `int(…)`"),
-        (Type::UUID, "'x'", "bad-literal at \"'x'\": this text is not a uuid; expected a UUID"),
+        (Type::UUID, "'x'", "bad-literal at \"'x'\": this text is no uuid; expected a UUID"),
         (
             Type::TEXT,
             "author",

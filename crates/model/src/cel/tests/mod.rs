@@ -91,14 +91,11 @@ pub(super) fn blog() -> Vec<Collection> {
 }
 
 type Junction = (u16, (u16, u16), (u16, u16));
+/// (name, target, cardinality, index of its ref field, junction)
+type Way<'a> = (&'a str, u16, Cardinality, Option<u16>, Option<Junction>);
 
-/// A collection with a uuid `id` first. A relation is (name, target, cardinality, index of its ref field, junction).
-fn collection(
-    id: u16,
-    name: &str,
-    fields: Vec<(&str, FieldType)>,
-    relations: Vec<(&str, u16, Cardinality, Option<u16>, Option<Junction>)>,
-) -> Collection {
+/// A collection with a uuid `id` first.
+fn collection(id: u16, name: &str, fields: Vec<(&str, FieldType)>, relations: Vec<Way<'_>>) -> Collection {
     let id = CollectionId(id);
     let field_id = |index| FieldId { collection: id, index };
     let field = |(index, (name, declared)): (usize, (&str, FieldType))| Field {
@@ -119,10 +116,7 @@ fn collection(
         write: None,
         renamed_from: None,
     };
-    let relation = |(index, (name, target, cardinality, ours, junction)): (
-        usize,
-        (&str, u16, Cardinality, Option<u16>, Option<Junction>),
-    )| {
+    let relation = |(index, (name, target, cardinality, ours, junction)): (usize, Way<'_>)| {
         let relation_id = |(collection, index)| RelationId { collection: CollectionId(collection), index };
         Relation {
             id: RelationId { collection: id, index: u16::try_from(index).unwrap() },
