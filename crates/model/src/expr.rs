@@ -147,7 +147,7 @@ pub enum Node {
     And(Vec<Expr>),
     /// Any is true. Empty: false.
     Or(Vec<Expr>),
-    /// The second when the first is true, else the third.
+    /// The second when the first is true, else the third. Both are of the whole's type, or numbers, which are then cast to it.
     If(Box<[Expr; 3]>),
     /// Null-safe equality.
     Same(Box<Expr>, Box<Expr>),

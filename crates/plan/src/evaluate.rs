@@ -220,7 +220,7 @@ impl<'a, W: World> Evaluator<'a, W> {
             Node::If(parts) => {
                 let [condition, then, otherwise] = &**parts;
                 let chosen = if self.test(condition, depth)? { then } else { otherwise };
-                self.at(chosen, depth)?
+                function::brought_to(expr.ty, chosen.ty, self.at(chosen, depth)?)
             }
             Node::Same(a, b) => {
                 let (a, b) = self.pair(a, b, depth)?;

@@ -3,6 +3,8 @@
 //! Pure. Deliberately absent: clock and randomness (both arrive on the [`Caller`] as a [`caller::Moment`]), async, HTTP, SQL.
 //! Only [`authorize()`] makes a [`Plan`], and a store accepts nothing else: there is no second way to the data.
 
+#[cfg(any(test, feature = "arbitrary"))]
+pub mod arbitrary;
 pub mod authorize;
 pub mod caller;
 pub mod evaluate;

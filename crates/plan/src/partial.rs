@@ -179,8 +179,14 @@ fn negated(inner: Expr) -> Expr {
 
 fn chosen(ty: Type, parts: [Expr; 3]) -> Expr {
     let [condition, then, otherwise] = parts;
-    // A literal null may be of any type; as a branch it takes the type of the whole.
-    let branch = |branch: Expr| if is_null(&branch) { Expr::literal(ty, Value::Null) } else { branch };
+    // A way may be a null of any type, or a number of another type; as the whole it takes the type of the whole.
+    let branch = |branch: Expr| match branch.node {
+        Node::Literal(value) => Expr::literal(ty, function::brought_to(ty, branch.ty, value)),
+        node if branch.ty != ty && branch.ty.is_number() && ty.is_number() => {
+            Expr { ty, node: Node::Call(Function::Cast, vec![Expr { ty: branch.ty, node }]) }
+        }
+        node => Expr { ty: branch.ty, node },
+    };
     match (literal(&condition), literal(&then), literal(&otherwise)) {
         (Some(Value::Bool(true)), _, _) => branch(then),
         (Some(_), _, _) => branch(otherwise),
@@ -359,3 +365,6 @@ impl Substitution<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,11 @@ fn apply(patterns: &mut Patterns, function: Function, ty: Type, arguments: &[Val
     })
 }
 
+/// A way of an [`If`](undergird_model::Node::If) as the type of the whole: cast where both are numbers of different types.
+pub fn brought_to(whole: Type, way: Type, value: Value) -> Value {
+    if way != whole && way.is_number() && whole.is_number() { call(Function::Cast, whole, &[value]) } else { value }
+}
+
 /// The elements of a list, or of a JSON array; none of anything else. What [`Node::AnyElement`](undergird_model::Node::AnyElement)
 /// goes over.
 pub fn elements(list: Value) -> Vec<Value> {
