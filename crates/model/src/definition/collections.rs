@@ -177,6 +177,17 @@ fn read_key(draft: &Draft, collection: &mut Collection, report: &mut Report) {
             let message = format!("\"{name}\" is optional, but a key is never null");
             report.error(*place, codes::BAD_KEY, message).hint("remove optional = true");
         }
+        let rule = draft.tree.table("fields").and_then(|fields| fields.table(name)?.get("read"));
+        if let Some(rule) = rule {
+            // Cursors, ETags and relations name the row by its key: whoever may see the row sees it.
+            report
+                .error(
+                    rule.place,
+                    codes::BAD_KEY,
+                    format!("\"{name}\" is part of the key, so it cannot have a read rule"),
+                )
+                .hint("whoever may read the row may read its key: say it in [access] read");
+        }
         collection.key.push(field.id);
     }
     if declared.is_empty() {

@@ -404,6 +404,11 @@ fn flags_fit(table: &Table, field: &Field, system: bool, report: &mut Report) {
             .warning(place, codes::USELESS_RULE, "a secret is read by nobody, whatever the rule")
             .hint("remove \"read\", or make it a text");
     }
+    if let (true, Some(place)) = (field.readonly, at("write")) {
+        report
+            .warning(place, codes::USELESS_RULE, "a readonly field is written by no user, whatever the rule")
+            .hint("remove \"write\", or readonly = true");
+    }
     let required = !field.optional && field.default.is_none() && table.get("default").is_none();
     if let (true, true, false, Some(place)) = (field.readonly, required, system, at("readonly")) {
         report

@@ -249,6 +249,9 @@ pub fn settings() -> Vec<(Vec<&'static str>, &'static Key)> {
 /// because names have underscores too.
 pub fn setting_of_variable(variable: &str) -> Option<Vec<String>> {
     let wanted = variable.strip_prefix("UNDERGIRD_")?;
+    // One store is called by its singular: `UNDERGIRD_STORE_MAIN_URL`.
+    let alias = wanted.strip_prefix("STORE_").map(|rest| format!("STORES_{rest}"));
+    let wanted = alias.as_deref().unwrap_or(wanted);
     let (path, _) = settings().into_iter().find(|(path, _)| path.join("_").eq_ignore_ascii_case(wanted))?;
     Some(path.into_iter().map(str::to_owned).collect())
 }

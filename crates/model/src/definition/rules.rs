@@ -104,6 +104,12 @@ impl Compiler<'_> {
             access.create = rule("create", Purpose::Access);
             access.update = rule("update", Purpose::Update);
             access.delete = rule("delete", Purpose::Access);
+            for verb in ["update", "delete"].iter().filter_map(|verb| table.get(verb)) {
+                if table.get("read").is_none() && !draft.system && report.silent_at(verb.place) {
+                    let message = format!("without a read rule nobody sees a row to {}", verb.key);
+                    report.warning(verb.place, codes::USELESS_RULE, message).hint("add read to [access]");
+                }
+            }
         }
         let fields = collection.fields.iter().map(|field| self.field(draft, field, collection, report)).collect();
         Compiled { access, checks: self.checks(draft, collection, report), fields }

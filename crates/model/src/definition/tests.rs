@@ -188,7 +188,8 @@ fn overrides_lie_over_the_file() {
             over("UNDERGIRD_SERVER_DOCS", "false"),
             over("UNDERGIRD_SERVER_CORS_ORIGINS", "https://a.org, https://b.org"),
             over("UNDERGIRD_LIMITS_JSON_DEPTH", "32"),
-            over("UNDERGIRD_STORES_MAIN_URL", "sqlite:other.db"),
+            over("UNDERGIRD_STORES_MAIN_URL", "sqlite:one.db"),
+            over("UNDERGIRD_STORE_MAIN_URL", "sqlite:other.db"),
             over("UNDERGIRD_SERVER_LISTEN", "0.0.0.0:81"),
         ],
     );
@@ -331,6 +332,33 @@ fn key_table(keys: &[keys::Key]) -> String {
         out += &format!("| `{}` | {} | {default} | {}{types} |\n", key.name, key.shape, key.doc);
     }
     out
+}
+
+/// What we publish for editors is held against what we ship as examples, and against one mistake.
+#[test]
+fn examples_obey_the_published_schemas() {
+    use crate::field_type::schema::validate;
+    let (application, collection) = (application_schema(), collection_schema());
+    for path in ["examples/blog", "examples/hostile", "crates/server/template"] {
+        for source in folder(path) {
+            let json: serde_json::Value = toml::from_str(&source.text).unwrap();
+            let schema = if &*source.name == "undergird.toml" { &application } else { &collection };
+            assert_eq!(validate(schema, &json), Ok(()), "{path}/{}", source.name);
+        }
+    }
+    let typo = serde_json::json!({ "fields": { "x": { "type": "text", "optinal": true } } });
+    assert_eq!(validate(&collection, &typo), Err("/fields/x must not have the member \"optinal\"".into()));
+}
+
+#[test]
+fn the_documented_collection_is_clean() {
+    let page = include_str!("../../../../docs/definition.md");
+    let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let sources = [
+        Source { name: "models/posts.toml".into(), text: text.into() },
+        Source { name: "models/users.toml".into(), text: "[fields]\nname = { type = \"text\" }\n".into() },
+    ];
+    assert_eq!(told(&check(&sources, &[]).1), "");
 }
 
 #[test]

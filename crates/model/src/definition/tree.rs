@@ -19,7 +19,8 @@ pub(super) struct Node {
 pub(super) enum Data {
     Text(String),
     Int(i64),
-    Float(f64),
+    /// As written, since a decimal is not a double.
+    Float(String),
     Bool(bool),
     /// Any of TOML's dates and times, as written.
     Time(String),
@@ -138,7 +139,7 @@ impl Node {
         Some(match &self.data {
             Data::Text(text) | Data::Time(text) => Json::from(text.as_str()),
             Data::Int(number) => Json::from(*number),
-            Data::Float(number) => Json::Number(serde_json::Number::from_f64(*number)?),
+            Data::Float(text) => Json::Number(text.trim_start_matches('+').parse().ok()?),
             Data::Bool(value) => Json::Bool(*value),
             Data::Array(items) => Json::Array(items.iter().map(Node::to_json).collect::<Option<_>>()?),
             Data::Table(table) => {
@@ -186,7 +187,7 @@ fn convert(source: usize, value: &toml::Spanned<DeValue<'_>>, report: &mut Repor
                 Data::Int(0)
             }
         },
-        DeValue::Float(number) => Data::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Float(number) => Data::Float(number.as_str().to_owned()),
         DeValue::Boolean(value) => Data::Bool(*value),
         DeValue::Datetime(time) => Data::Time(time.to_string()),
         DeValue::Array(items) => Data::Array(items.iter().map(|item| convert(source, item, report)).collect()),
