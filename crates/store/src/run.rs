@@ -1,9 +1,18 @@
-//! Runs prepared plans on a [`Connection`](crate::Connection): the same steps on every store.
+//! Runs prepared plans on a [`Connection`]: the same steps on every store.
+//!
+//! Absent: transactions (whoever lends the connection has begun one) and the demands on the outcome (the engine's).
 
-use crate::{Connection, Prepared, StoreError};
-use undergird_model::Value;
-use undergird_plan::shape::Otherwise;
-use undergird_plan::{Plan, RowSink};
+use crate::sql::{ReadStatements, WriteStatements};
+use crate::{Bind, Bound, Connection, Flow, Prepared, Statement, Statements, StoreError};
+use rustc_hash::FxHashSet;
+use std::borrow::Cow;
+use undergird_model::{FieldId, RelationId, Type, Value};
+use undergird_plan::evaluate::{Bindings, World, evaluate};
+use undergird_plan::shape::{Action, Guard, Otherwise, Read, Shape, Write};
+use undergird_plan::{Cell, Plan, RowRef, RowSink};
+
+/// Most rows of embedded collections in one answer, all nodes but the root together.
+pub const EMBEDDED_ROWS_MAX: usize = 100_000;
 
 /// What a write did.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -35,8 +44,26 @@ pub enum WriteAnswer {
 /// # Errors
 /// What the store says.
 pub async fn read(connection: &mut dyn Connection, query: &Prepared, sink: &mut dyn RowSink) -> Result<(), StoreError> {
-    let _ = (connection, query, sink);
-    todo!()
+    let (Shape::Read(shape), Statements::Read(statements)) = (query.plan.shape().as_ref(), query.statements.as_ref())
+    else {
+        return Err(StoreError::Internal("a write was given to be read".into()));
+    };
+    sink.begin(&query.plan);
+    read_nodes(connection, &query.plan, shape, statements, &[], sink).await?;
+    if let Some(statement) = &statements.count {
+        let mut total = 0;
+        let values = bind(&query.plan, statement, &[], None);
+        connection
+            .query(statement, values, &mut |row| {
+                if let Cell::Int(rows) = row.cell(0) {
+                    total = u64::try_from(rows).unwrap_or(0);
+                }
+                Flow::Continue
+            })
+            .await?;
+        sink.total(total);
+    }
+    Ok(())
 }
 
 /// Runs a write: guards, the change, the representation.
@@ -48,12 +75,456 @@ pub async fn write(
     query: &Prepared,
     sink: Option<&mut dyn RowSink>,
 ) -> Result<WriteAnswer, StoreError> {
-    let _ = (connection, query, sink);
-    todo!()
+    let (Shape::Write(shape), Statements::Write(statements)) = (query.plan.shape().as_ref(), query.statements.as_ref())
+    else {
+        return Err(StoreError::Internal("a read was given to be written".into()));
+    };
+    let plan = &query.plan;
+    let answer = match &shape.action {
+        Action::Insert { .. } => insert(connection, plan, shape, statements, sink).await,
+        Action::Update { guards, .. } => update(connection, plan, shape, statements, guards, sink).await,
+        Action::Delete { guards, .. } => delete(connection, plan, shape, statements, guards, sink).await,
+    };
+    answer.map_err(|error| named(error, plan, shape))
 }
 
 /// The value of a bind that is not a list of keys, for one input row.
-pub fn bind_value(plan: &Plan, bind: &crate::Bind, input: &[Value]) -> Value {
-    let _ = (plan, bind, input);
-    todo!()
+pub fn bind_value(plan: &Plan, bind: &Bind, input: &[Value]) -> Value {
+    bound_value(plan, bind, input).into_owned()
+}
+
+/// Keys of parent rows, by column, each combination once.
+#[derive(Default)]
+struct Keys {
+    columns: Vec<Vec<Value>>,
+    seen: FxHashSet<Vec<Value>>,
+}
+
+impl Keys {
+    /// Keeps a key, unless part of it is null (nothing hangs on that) or it is there already.
+    fn add(&mut self, key: Vec<Value>) {
+        if key.iter().any(Value::is_null) || self.seen.contains(&key) {
+            return;
+        }
+        self.columns.resize_with(key.len(), Vec::new);
+        for (column, value) in self.columns.iter_mut().zip(&key) {
+            column.push(value.clone());
+        }
+        self.seen.insert(key);
+    }
+
+    fn of(keys: &[Vec<Value>], positions: &[usize]) -> Keys {
+        let mut all = Keys::default();
+        for key in keys {
+            all.add(positions.iter().map(|at| key.get(*at).cloned().unwrap_or(Value::Null)).collect());
+        }
+        all
+    }
+}
+
+/// Each node's statement, parents first. `written` are the keys that the root of a representation hangs on.
+async fn read_nodes(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    read: &Read,
+    statements: &ReadStatements,
+    written: &[Vec<Value>],
+    sink: &mut dyn RowSink,
+) -> Result<(), StoreError> {
+    let mut keys: Vec<Keys> = read.nodes.iter().map(|_| Keys::default()).collect();
+    let mut embedded = 0;
+    for (position, (node, statement)) in read.nodes.iter().zip(&statements.nodes).enumerate() {
+        if let Some(parent) = &node.parent {
+            if parent.node.is_none() {
+                keys[position] = Keys::of(written, &parent.columns);
+            }
+            if keys[position].seen.is_empty() {
+                continue;
+            }
+        }
+        let children: Vec<(usize, &[usize])> = read
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(child, node)| {
+                node.parent
+                    .as_ref()
+                    .filter(|parent| parent.node == Some(position))
+                    .map(|parent| (child, parent.columns.as_slice()))
+            })
+            .collect();
+        // A parent comes before its children, so the keys of this node and those of its children are apart.
+        let (own, later) = keys.split_at_mut(position + 1);
+        let values = bind(plan, statement, &[], own.last());
+        let mut too_large = false;
+        connection
+            .query(statement, values, &mut |row| {
+                if position > 0 {
+                    embedded += 1;
+                }
+                for (child, columns) in &children {
+                    let key = columns.iter().map(|at| cell_value(row.cell(*at))).collect();
+                    if let Some(keys) = child.checked_sub(position + 1).and_then(|at| later.get_mut(at)) {
+                        keys.add(key);
+                    }
+                }
+                if embedded > EMBEDDED_ROWS_MAX || sink.row(position, row).is_err() {
+                    too_large = true;
+                    return Flow::Stop;
+                }
+                Flow::Continue
+            })
+            .await?;
+        if too_large {
+            return Err(StoreError::TooLarge);
+        }
+    }
+    Ok(())
+}
+
+/// The representation of what was written, when somebody wants it.
+async fn represent(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    shape: &Write,
+    statements: &WriteStatements,
+    keys: &[Vec<Value>],
+    sink: Option<&mut dyn RowSink>,
+) -> Result<(), StoreError> {
+    let Some(sink) = sink else { return Ok(()) };
+    sink.begin(plan);
+    sink.written(keys);
+    match (&shape.returning, &statements.returning) {
+        (Some(read), Some(statements)) => read_nodes(connection, plan, read, statements, keys, sink).await,
+        _ => Ok(()),
+    }
+}
+
+/// Runs a statement that gives keys.
+async fn keys_of(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    statement: &Statement,
+    input: &[Value],
+) -> Result<Vec<Vec<Value>>, StoreError> {
+    let width = statement.columns.len();
+    let mut keys = Vec::new();
+    connection
+        .query(statement, bind(plan, statement, input, None), &mut |row| {
+            keys.push((0..width).map(|at| cell_value(row.cell(at))).collect());
+            Flow::Continue
+        })
+        .await?;
+    Ok(keys)
+}
+
+/// The guard that the first offending row fails, if there is one.
+async fn refusal(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    statement: Option<&Statement>,
+    guards: &[Guard],
+) -> Result<Option<WriteAnswer>, StoreError> {
+    let Some(statement) = statement else { return Ok(None) };
+    let mut failed = None;
+    connection
+        .query(statement, bind(plan, statement, input_row(plan, 0), None), &mut |row| {
+            failed = first_failed(row, 0, guards);
+            Flow::Stop
+        })
+        .await?;
+    Ok(failed.map(|otherwise| WriteAnswer::Refused { otherwise, row: None }))
+}
+
+fn first_failed(row: &dyn RowRef, from: usize, guards: &[Guard]) -> Option<Otherwise> {
+    guards
+        .iter()
+        .enumerate()
+        .find(|(at, _)| row.cell(from + at) != Cell::Bool(true))
+        .map(|(_, guard)| guard.otherwise)
+}
+
+fn input_row(plan: &Plan, at: usize) -> &[Value] {
+    plan.input().get(at).map_or(&[], Vec::as_slice)
+}
+
+async fn update(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    shape: &Write,
+    statements: &WriteStatements,
+    guards: &[Guard],
+    sink: Option<&mut dyn RowSink>,
+) -> Result<WriteAnswer, StoreError> {
+    if let Some(refused) = refusal(connection, plan, statements.guard.as_ref(), guards).await? {
+        return Ok(refused);
+    }
+    let keys = keys_of(connection, plan, &statements.main, input_row(plan, 0)).await?;
+    represent(connection, plan, shape, statements, &keys, sink).await?;
+    Ok(WriteAnswer::Done(Written { affected: keys.len() as u64, updated: 0, keys }))
+}
+
+async fn delete(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    shape: &Write,
+    statements: &WriteStatements,
+    guards: &[Guard],
+    sink: Option<&mut dyn RowSink>,
+) -> Result<WriteAnswer, StoreError> {
+    if let Some(refused) = refusal(connection, plan, statements.guard.as_ref(), guards).await? {
+        return Ok(refused);
+    }
+    // The representation of what goes can only be read while it is there.
+    let Some(statement) = &statements.keys else {
+        let keys = keys_of(connection, plan, &statements.main, &[]).await?;
+        represent(connection, plan, shape, statements, &keys, sink).await?;
+        return Ok(WriteAnswer::Done(Written { affected: keys.len() as u64, updated: 0, keys }));
+    };
+    let keys = keys_of(connection, plan, statement, &[]).await?;
+    represent(connection, plan, shape, statements, &keys, sink).await?;
+    let gone = keys_of(connection, plan, &statements.main, &[]).await?;
+    Ok(WriteAnswer::Done(Written { affected: gone.len() as u64, updated: 0, keys }))
+}
+
+/// How one input row ended.
+enum Outcome {
+    Made(Vec<Value>),
+    Changed(Vec<Value>),
+    Ignored,
+    Refused(Otherwise),
+}
+
+async fn insert(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    shape: &Write,
+    statements: &WriteStatements,
+    sink: Option<&mut dyn RowSink>,
+) -> Result<WriteAnswer, StoreError> {
+    let Action::Insert { guards, upsert } = &shape.action else {
+        return Err(StoreError::Internal("not an insert".into()));
+    };
+    let key = &plan.model().collection(shape.collection).key;
+    let key_inputs: Vec<Option<usize>> =
+        key.iter().map(|field| shape.inputs.iter().position(|input| input == field)).collect();
+    let mut written = Written::default();
+    let mut made: Vec<(Vec<Value>, usize)> = Vec::new();
+    for (row, input) in plan.input().iter().enumerate() {
+        let found = match (upsert, &statements.lookup) {
+            (Some(upsert), Some(lookup)) => {
+                upsert_found(connection, plan, key.len(), upsert, lookup, statements.update.as_ref(), input).await?
+            }
+            _ => None,
+        };
+        let outcome = match found {
+            Some(outcome) => outcome,
+            None => Outcome::Made(insert_row(connection, plan, &statements.main, &key_inputs, input).await?),
+        };
+        match outcome {
+            Outcome::Made(key) => {
+                if statements.after.is_some() {
+                    made.push((key.clone(), row));
+                }
+                written.keys.push(key);
+            }
+            Outcome::Changed(key) => {
+                written.updated += 1;
+                written.keys.push(key);
+            }
+            Outcome::Ignored => {}
+            Outcome::Refused(otherwise) => return Ok(WriteAnswer::Refused { otherwise, row: Some(row) }),
+        }
+    }
+    written.affected = written.keys.len() as u64;
+    if let Some(after) = &statements.after
+        && let Some((otherwise, row)) = refused_after(connection, plan, after, guards, &made, key).await?
+    {
+        return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
+    }
+    represent(connection, plan, shape, statements, &written.keys, sink).await?;
+    Ok(WriteAnswer::Done(written))
+}
+
+/// Makes one row and gives its key.
+async fn insert_row(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    statement: &Statement,
+    key_inputs: &[Option<usize>],
+    input: &[Value],
+) -> Result<Vec<Value>, StoreError> {
+    let returned = keys_of(connection, plan, statement, input).await?;
+    Ok(match returned.into_iter().next() {
+        Some(key) => key,
+        None => {
+            key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).cloned().unwrap_or(Value::Null)).collect()
+        }
+    })
+}
+
+/// What becomes of the row that is there already; `None` when none is.
+async fn upsert_found(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    key_width: usize,
+    upsert: &undergird_plan::shape::Upsert,
+    lookup: &Statement,
+    update: Option<&Statement>,
+    input: &[Value],
+) -> Result<Option<Outcome>, StoreError> {
+    let mut found = None;
+    connection
+        .query(lookup, bind(plan, lookup, input, None), &mut |row| {
+            let key: Vec<Value> = (0..key_width).map(|at| cell_value(row.cell(at))).collect();
+            found = Some((key, first_failed(row, key_width, &upsert.guards)));
+            Flow::Stop
+        })
+        .await?;
+    let Some((key, failed)) = found else { return Ok(None) };
+    if upsert.ignore {
+        return Ok(Some(Outcome::Ignored));
+    }
+    if let Some(otherwise) = failed {
+        return Ok(Some(Outcome::Refused(otherwise)));
+    }
+    let key = match update {
+        Some(update) => keys_of(connection, plan, update, input).await?.into_iter().next().unwrap_or(key),
+        None => key,
+    };
+    Ok(Some(Outcome::Changed(key)))
+}
+
+/// The guard that the first offending one of the made rows fails, and which input row that is.
+async fn refused_after(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    statement: &Statement,
+    guards: &[Guard],
+    made: &[(Vec<Value>, usize)],
+    key: &[FieldId],
+) -> Result<Option<(Otherwise, usize)>, StoreError> {
+    if made.is_empty() {
+        return Ok(None);
+    }
+    let mut keys = Keys::default();
+    for (key, _) in made {
+        keys.add(key.clone());
+    }
+    let mut first: Option<(Otherwise, usize)> = None;
+    let mut offenders: Vec<(Vec<Value>, Otherwise)> = Vec::new();
+    connection
+        .query(statement, bind(plan, statement, &[], Some(&keys)), &mut |row| {
+            if let Some(otherwise) = first_failed(row, 0, guards) {
+                let key = (0..key.len()).map(|at| cell_value(row.cell(guards.len() + at))).collect();
+                offenders.push((key, otherwise));
+            }
+            Flow::Continue
+        })
+        .await?;
+    for (key, otherwise) in offenders {
+        let row = made.iter().find(|(made, _)| *made == key).map_or(0, |(_, row)| *row);
+        if first.is_none_or(|(_, earlier)| row < earlier) {
+            first = Some((otherwise, row));
+        }
+    }
+    Ok(first)
+}
+
+/// Names the table where the store did not say which constraint it is about.
+fn named(error: StoreError, plan: &Plan, shape: &Write) -> StoreError {
+    match error {
+        StoreError::Constraint { kind, table, name, columns } if table.is_empty() => {
+            let table = plan.model().collection(shape.collection).table.clone();
+            StoreError::Constraint { kind, table, name, columns }
+        }
+        other => other,
+    }
+}
+
+fn bind<'a>(plan: &'a Plan, statement: &'a Statement, input: &'a [Value], keys: Option<&'a Keys>) -> Vec<Bound<'a>> {
+    statement
+        .binds
+        .iter()
+        .map(|(ty, bind)| match bind {
+            Bind::SlotList(slot) => Bound::List(*ty, list(plan.params().get(usize::from(slot.0)))),
+            Bind::Keys(column) => {
+                let column = keys.and_then(|keys| keys.columns.get(*column)).map_or(&[][..], Vec::as_slice);
+                Bound::List(*ty, Cow::Borrowed(column))
+            }
+            _ => Bound::Value(*ty, bound_value(plan, bind, input)),
+        })
+        .collect()
+}
+
+fn list(value: Option<&Value>) -> Cow<'_, [Value]> {
+    match value {
+        Some(Value::List(items)) => Cow::Borrowed(items),
+        // Nothing is in a null list.
+        None | Some(Value::Null) => Cow::Borrowed(&[]),
+        Some(one) => Cow::Borrowed(std::slice::from_ref(one)),
+    }
+}
+
+fn bound_value<'a>(plan: &'a Plan, bind: &'a Bind, input: &'a [Value]) -> Cow<'a, Value> {
+    const NULL: Value = Value::Null;
+    match bind {
+        Bind::Slot(slot) | Bind::SlotList(slot) => {
+            plan.params().get(usize::from(slot.0)).map_or(Cow::Owned(NULL), Cow::Borrowed)
+        }
+        Bind::Input(position) => input.get(usize::from(*position)).map_or(Cow::Owned(NULL), Cow::Borrowed),
+        Bind::Literal(value) => Cow::Borrowed(value),
+        Bind::Auth(fact) => Cow::Owned(plan.caller().fact(fact)),
+        Bind::Now => Cow::Owned(Value::Timestamp(plan.caller().moment().now)),
+        Bind::Computed(expr) => {
+            let bindings = Bindings { caller: plan.caller(), params: plan.params(), input };
+            Cow::Owned(evaluate(plan.model(), expr, bindings, &Nowhere, &[]))
+        }
+        Bind::Keys(_) => Cow::Owned(NULL),
+    }
+}
+
+/// A world without rows: what is computed when it is bound needs none.
+struct Nowhere;
+
+impl World for Nowhere {
+    type Row = ();
+
+    fn field(&self, (): &(), _: FieldId) -> Value {
+        Value::Null
+    }
+
+    fn related(&self, (): &(), _: RelationId) -> Vec<()> {
+        Vec::new()
+    }
+
+    fn profile(&self) -> Option<()> {
+        None
+    }
+}
+
+/// A cell as a value of its own. A list stays what it is on the wire, as JSON: keys have no lists.
+pub fn cell_value(cell: Cell<'_>) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Bool(value) => Value::Bool(value),
+        Cell::Int(value) => Value::Int(value),
+        Cell::Float(value) => Value::float(value),
+        Cell::Decimal(value) => Value::Decimal(value),
+        Cell::Text(value) => Value::text(value),
+        Cell::Uuid(value) => Value::Uuid(value),
+        Cell::Timestamp(value) => Value::Timestamp(value),
+        Cell::Date(value) => Value::Date(value),
+        Cell::Time(value) => Value::Time(value),
+        Cell::Json(value) | Cell::List(value) => Value::Json(value.to_owned()),
+        Cell::Bytes(value) => Value::Bytes(value.to_vec()),
+    }
+}
+
+/// The type of a list's elements, or the type itself.
+pub fn element_type(ty: Type) -> Type {
+    match ty {
+        Type::List(kind) => Type::Scalar(kind),
+        other => other,
+    }
 }

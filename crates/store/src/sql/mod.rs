@@ -1,5 +1,12 @@
 //! Plan to SQL text. No connection, no clock: a wrong statement is a failing text comparison.
 
+mod dialect;
+mod expr;
+mod read;
+mod write;
+
+pub use dialect::{Dialect, Operand};
+
 use undergird_model::expr::{AuthFact, Slot};
 use undergird_model::{Expr, Model, Type, Value};
 use undergird_plan::Shape;
@@ -76,14 +83,10 @@ pub struct WriteStatements {
     pub returning: Option<ReadStatements>,
 }
 
-/// How a store's SQL differs: facts and small pieces of text, no control flow.
-pub trait Dialect: Send + Sync {
-    /// `sqlite`, for messages.
-    fn name(&self) -> &'static str;
-}
-
 /// Writes the statements of a shape.
 pub fn write(model: &Model, shape: &Shape, dialect: &dyn Dialect) -> Statements {
-    let _ = (model, shape, dialect);
-    todo!()
+    match shape {
+        Shape::Read(read) => Statements::Read(read::write_read(model, read, dialect)),
+        Shape::Write(write) => Statements::Write(write::write_write(model, write, dialect)),
+    }
 }

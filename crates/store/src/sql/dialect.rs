@@ -1,0 +1,82 @@
+//! How a store's SQL differs: facts and small pieces of text. The writer has the control flow; a dialect has none.
+
+use undergird_model::expr::{Arithmetic, Comparison, Function};
+use undergird_model::{Kind, Type};
+
+/// A written operand and what it gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operand {
+    /// Its type.
+    pub ty: Type,
+    /// Its text, which needs no parentheses where it is an argument of a function.
+    pub text: String,
+}
+
+/// How a store's SQL differs: facts and small pieces of text, no control flow.
+pub trait Dialect: Send + Sync {
+    /// `sqlite`, for messages.
+    fn name(&self) -> &'static str;
+
+    /// A name from the model as an identifier, quoted whatever it is.
+    fn identifier(&self, name: &str) -> String;
+
+    /// The parameter with a number, counted from 1.
+    fn parameter(&self, number: usize, ty: Type) -> String;
+
+    /// `true` and `false`.
+    fn bool_literal(&self, value: bool) -> &'static str;
+
+    /// Null-safe equality and its contrary, as operators.
+    fn same_operators(&self) -> [&'static str; 2];
+
+    /// Whether the store's own operators compare values of these two types as expressions do, null apart.
+    fn compares(&self, left: Type, right: Type) -> bool;
+
+    /// A comparison that the store's operators cannot do. Null or false where an operand is null.
+    fn compare(&self, comparison: Comparison, left: &Operand, right: &Operand) -> String;
+
+    /// Null-safe equality that the store's operators cannot do. Never null.
+    fn same(&self, left: &Operand, right: &Operand) -> String;
+
+    /// Whether `item` is in the list that a parameter holds as one. Served by an index.
+    fn in_parameter(&self, item: &str, parameter: &str) -> String;
+
+    /// Whether the columns are, together, one of the rows whose columns are in these parameters, by position.
+    fn in_rows(&self, columns: &[String], parameters: &[String]) -> String;
+
+    /// Whether `item` is in a list that is an expression.
+    fn in_list(&self, item: &Operand, list: &Operand) -> String;
+
+    /// What to select from to have the elements of a list one by one, under an alias, and what an element is then.
+    fn elements(&self, list: &str, kind: Kind, alias: &str) -> (String, String);
+
+    /// A list of expressions as one value; nulls are left out.
+    fn list(&self, items: &[Operand], kind: Kind) -> String;
+
+    /// Arithmetic; null where it overflows.
+    fn arithmetic(&self, operator: Arithmetic, left: &Operand, right: &Operand, result: Type) -> String;
+
+    /// Minus.
+    fn negate(&self, operand: &Operand) -> String;
+
+    /// A function on scalars.
+    fn function(&self, function: Function, arguments: &[Operand], result: Type) -> String;
+
+    /// A sum that is null over nothing and where it overflows.
+    fn sum(&self, of: &Operand) -> String;
+
+    /// A mean as a float.
+    fn average(&self, of: &Operand) -> String;
+
+    /// An expression by which the store orders as expressions compare.
+    fn order_key(&self, by: &Operand) -> String;
+
+    /// Whether nulls count as smaller than all else when nothing is said.
+    fn nulls_are_smallest(&self) -> bool;
+
+    /// What stands for "no limit" where an offset needs a limit before it. `None`: an offset may stand alone.
+    fn no_limit(&self) -> Option<&'static str>;
+
+    /// An insert that names no columns.
+    fn default_row(&self) -> &'static str;
+}

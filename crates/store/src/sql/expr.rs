@@ -1,0 +1,477 @@
+//! Expressions to SQL. Three positions: a *value* (null where the expression is null), a *truth* (a bool, never null), and a
+//! *condition* (null counts as false, so that plain comparisons stay plain and indexes serve them).
+
+use super::dialect::{Dialect, Operand};
+use super::{Bind, Statement};
+use undergird_model::expr::{AuthFact, Comparison, ElementVar, Function, Node, RowVar};
+use undergird_model::{CollectionId, Expr, FieldId, Model, RelationId, Type, Value};
+
+/// A row in scope.
+struct Row {
+    var: RowVar,
+    alias: String,
+    /// Whether it may be missing (the right side of a left join), which makes each of its fields null.
+    absent: bool,
+}
+
+/// Writes one statement.
+pub(super) struct Writer<'a> {
+    pub(super) model: &'a Model,
+    pub(super) dialect: &'a dyn Dialect,
+    binds: Vec<(Type, Bind)>,
+    rows: Vec<Row>,
+    elements: Vec<(ElementVar, String)>,
+    aliases: usize,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(model: &'a Model, dialect: &'a dyn Dialect) -> Self {
+        Writer { model, dialect, binds: Vec::new(), rows: Vec::new(), elements: Vec::new(), aliases: 0 }
+    }
+
+    /// The statement, once its text is complete.
+    pub(super) fn finish(self, text: String, columns: Vec<Type>, writes: bool) -> Statement {
+        Statement { text, binds: self.binds, columns, writes }
+    }
+
+    /// An alias that no other row of the statement has.
+    pub(super) fn alias(&mut self) -> String {
+        let alias = format!("a{}", self.aliases);
+        self.aliases += 1;
+        alias
+    }
+
+    /// Brings a row into scope under a fresh alias.
+    pub(super) fn enter(&mut self, var: RowVar, absent: bool) -> String {
+        let alias = self.alias();
+        self.rows.push(Row { var, alias: alias.clone(), absent });
+        alias
+    }
+
+    /// Says of the row that was entered last whether it may be missing.
+    pub(super) fn mark_absent(&mut self, absent: bool) {
+        if let Some(row) = self.rows.last_mut() {
+            row.absent = absent;
+        }
+    }
+
+    fn leave(&mut self) {
+        self.rows.pop();
+    }
+
+    /// `"table" AS alias`.
+    pub(super) fn table(&self, collection: CollectionId, alias: &str) -> String {
+        format!("{} AS {alias}", self.dialect.identifier(&self.model.collection(collection).table))
+    }
+
+    /// The column of a field, without its row.
+    pub(super) fn column(&self, field: FieldId) -> String {
+        self.dialect.identifier(&self.model.field(field).column)
+    }
+
+    /// Binds a parameter, or finds the one that is bound to the same already.
+    pub(super) fn bind(&mut self, ty: Type, bind: Bind) -> String {
+        let number = match self.binds.iter().position(|(t, b)| *t == ty && *b == bind) {
+            Some(position) => position + 1,
+            None => {
+                self.binds.push((ty, bind));
+                self.binds.len()
+            }
+        };
+        self.dialect.parameter(number, ty)
+    }
+
+    fn row(&self, var: RowVar) -> Option<&Row> {
+        // The innermost binding of a name is the one that is meant.
+        self.rows.iter().rev().find(|row| row.var == var)
+    }
+
+    pub(super) fn field(&self, var: RowVar, field: FieldId) -> String {
+        match self.row(var) {
+            Some(row) => format!("{}.{}", row.alias, self.column(field)),
+            // A plan that names a row out of scope is a bug, and a bug must not read a wrong row.
+            None => "NULL".into(),
+        }
+    }
+
+    fn operand(&mut self, expr: &Expr) -> Operand {
+        Operand { ty: expr.ty, text: self.value(expr) }
+    }
+
+    /// An operand of an operator: in parentheses when it is one itself.
+    fn tight(&mut self, expr: &Expr) -> String {
+        let text = self.value(expr);
+        match &expr.node {
+            Node::Literal(_)
+            | Node::Param(_)
+            | Node::Input(_)
+            | Node::Auth(_)
+            | Node::Now
+            | Node::Field(..)
+            | Node::Element(_)
+            | Node::Via { .. }
+            | Node::Profile { .. }
+            | Node::Count { .. } => text,
+            _ if text.starts_with('?') => text,
+            _ => format!("({text})"),
+        }
+    }
+
+    /// The value of an expression.
+    pub(super) fn value(&mut self, expr: &Expr) -> String {
+        if let Some(text) = self.constant(expr) {
+            return text;
+        }
+        match &expr.node {
+            Node::Field(row, field) => self.field(*row, *field),
+            Node::Element(var) => match self.elements.iter().rev().find(|(bound, _)| bound == var) {
+                Some((_, text)) => text.clone(),
+                None => "NULL".into(),
+            },
+            Node::Via { from, relation, bind, body } => {
+                let (alias, on) = self.follow(*from, *relation, *bind);
+                let body = self.value(body);
+                self.leave();
+                let table = self.table(self.model.relation(*relation).target, &alias);
+                format!("(SELECT {body} FROM {table} WHERE {on})")
+            }
+            Node::Profile { bind, body } => self.profile(*bind, body),
+            Node::Count { from, relation, bind, filter } => {
+                let (tables, condition) = self.related(*from, *relation, *bind, filter);
+                format!("(SELECT count(*) FROM {tables} WHERE {condition})")
+            }
+            Node::If(parts) => {
+                let condition = self.condition(&parts[0]);
+                let then = self.branch(&parts[1], expr.ty);
+                let otherwise = self.branch(&parts[2], expr.ty);
+                format!("CASE WHEN {condition} THEN {then} ELSE {otherwise} END")
+            }
+            Node::Arithmetic(operator, left, right) => {
+                let (left, right) = (self.operand(left), self.operand(right));
+                self.dialect.arithmetic(*operator, &left, &right, expr.ty)
+            }
+            Node::Negate(operand) => {
+                let operand = self.operand(operand);
+                self.dialect.negate(&operand)
+            }
+            Node::Call(function, arguments) => {
+                let arguments: Vec<Operand> = arguments.iter().map(|argument| self.operand(argument)).collect();
+                self.dialect.function(*function, &arguments, expr.ty)
+            }
+            Node::List(items) => {
+                let Type::List(kind) = expr.ty else { return "NULL".into() };
+                let items: Vec<Operand> = items.iter().map(|item| self.operand(item)).collect();
+                self.dialect.list(&items, kind)
+            }
+            Node::Exists { .. }
+            | Node::AnyElement { .. }
+            | Node::Not(_)
+            | Node::And(_)
+            | Node::Or(_)
+            | Node::Same(..)
+            | Node::Compare(..)
+            | Node::In(..) => self.truth(expr),
+            Node::Literal(_) | Node::Param(_) | Node::Input(_) | Node::Auth(_) | Node::Now => {
+                // `constant` wrote these.
+                "NULL".into()
+            }
+        }
+    }
+
+    /// A branch of an `If`, brought to the type of the whole where forms of storage differ.
+    fn branch(&mut self, expr: &Expr, ty: Type) -> String {
+        let operand = self.operand(expr);
+        if expr.ty == ty || expr.ty == Type::Null || !(expr.ty.is_number() && ty.is_number()) {
+            return operand.text;
+        }
+        self.dialect.function(Function::Cast, &[operand], ty)
+    }
+
+    /// An expression that no row decides: a literal, a bound value, or something computed in memory when it is bound.
+    fn constant(&mut self, expr: &Expr) -> Option<String> {
+        Some(match &expr.node {
+            Node::Literal(Value::Null) => "NULL".into(),
+            Node::Literal(Value::Bool(value)) => self.dialect.bool_literal(*value).into(),
+            Node::Literal(value) => self.bind(expr.ty, Bind::Literal(value.clone())),
+            Node::Param(slot) => self.bind(expr.ty, Bind::Slot(*slot)),
+            Node::Input(position) => self.bind(expr.ty, Bind::Input(*position)),
+            Node::Auth(fact) => self.bind(expr.ty, Bind::Auth(fact.clone())),
+            Node::Now => self.bind(expr.ty, Bind::Now),
+            _ if is_constant(expr) => self.bind(expr.ty, Bind::Computed(expr.clone())),
+            _ => return None,
+        })
+    }
+
+    /// Enters the row that a relation leads to and gives its alias and the condition that ties it to where it starts.
+    pub(super) fn follow(&mut self, from: RowVar, relation: RelationId, bind: RowVar) -> (String, String) {
+        let pairs: Vec<(String, FieldId)> =
+            self.model.relation(relation).on.iter().map(|(ours, theirs)| (self.field(from, *ours), *theirs)).collect();
+        let alias = self.enter(bind, false);
+        let on: Vec<String> =
+            pairs.iter().map(|(ours, theirs)| format!("{alias}.{} = {ours}", self.column(*theirs))).collect();
+        (alias, on.join(" AND "))
+    }
+
+    /// The rows that a relation leads to and that pass a filter: what to select from, and the condition.
+    fn related(&mut self, from: RowVar, relation: RelationId, bind: RowVar, filter: &Expr) -> (String, String) {
+        let (alias, mut condition) = self.follow(from, relation, bind);
+        self.and_condition(&mut condition, filter);
+        self.leave();
+        (self.table(self.model.relation(relation).target, &alias), condition)
+    }
+
+    fn profile(&mut self, bind: RowVar, body: &Expr) -> String {
+        let Some(collection) = self.model.profile else { return "NULL".into() };
+        let Some(key) = self.model.collection(collection).key.first().copied() else { return "NULL".into() };
+        let alias = self.enter(bind, false);
+        let body = self.value(body);
+        self.leave();
+        let id = self.bind(Type::UUID, Bind::Auth(AuthFact::Id));
+        format!("(SELECT {body} FROM {} WHERE {alias}.{} = {id})", self.table(collection, &alias), self.column(key))
+    }
+
+    /// Appends ` AND …` unless the filter lets everything pass.
+    pub(super) fn and_condition(&mut self, condition: &mut String, filter: &Expr) {
+        if matches!(&filter.node, Node::Literal(Value::Bool(true))) {
+            return;
+        }
+        let text = match &filter.node {
+            Node::Or(_) => format!("({})", self.condition(filter)),
+            _ => self.condition(filter),
+        };
+        if !condition.is_empty() {
+            condition.push_str(" AND ");
+        }
+        condition.push_str(&text);
+    }
+
+    /// A bool in a place where null counts as false.
+    pub(super) fn condition(&mut self, expr: &Expr) -> String {
+        match &expr.node {
+            Node::Literal(value) => self.dialect.bool_literal(*value == Value::Bool(true)).into(),
+            Node::And(terms) => self.joined(terms, " AND ", true),
+            Node::Or(terms) => self.joined(terms, " OR ", false),
+            _ if is_constant(expr) => self.value(expr),
+            Node::Not(inner) => self.not(inner),
+            Node::Same(left, right) => self.same(left, right, true, true),
+            Node::Compare(comparison, left, right) => self.compare(*comparison, left, right),
+            Node::In(item, list) => self.within(item, list),
+            Node::Exists { from, relation, bind, filter } => {
+                let (tables, condition) = self.related(*from, *relation, *bind, filter);
+                format!("EXISTS (SELECT 1 FROM {tables} WHERE {condition})")
+            }
+            Node::AnyElement { list, bind, filter } => {
+                let Type::List(kind) = list.ty else { return self.dialect.bool_literal(false).into() };
+                let list = self.value(list);
+                let alias = self.alias();
+                let (from, element) = self.dialect.elements(&list, kind, &alias);
+                self.elements.push((*bind, element));
+                let condition = self.condition(filter);
+                self.elements.pop();
+                format!("EXISTS (SELECT 1 FROM {from} WHERE {condition})")
+            }
+            Node::Param(_)
+            | Node::Input(_)
+            | Node::Auth(_)
+            | Node::Now
+            | Node::Field(..)
+            | Node::Element(_)
+            | Node::Via { .. }
+            | Node::Profile { .. }
+            | Node::Count { .. }
+            | Node::If(_)
+            | Node::Arithmetic(..)
+            | Node::Negate(_)
+            | Node::Call(..)
+            | Node::List(_) => self.value(expr),
+        }
+    }
+
+    /// A bool that is never null.
+    pub(super) fn truth(&mut self, expr: &Expr) -> String {
+        if let Node::Same(left, right) = &expr.node
+            && !is_constant(expr)
+        {
+            return self.same(left, right, true, false);
+        }
+        let text = self.condition(expr);
+        if self.is_solid(expr) {
+            return text;
+        }
+        format!("COALESCE({text}, {})", self.dialect.bool_literal(false))
+    }
+
+    fn joined(&mut self, terms: &[Expr], operator: &str, empty: bool) -> String {
+        let texts: Vec<String> = terms
+            .iter()
+            .map(|term| match &term.node {
+                Node::And(inner) | Node::Or(inner) if !inner.is_empty() => format!("({})", self.condition(term)),
+                _ => self.condition(term),
+            })
+            .collect();
+        if texts.is_empty() { self.dialect.bool_literal(empty).into() } else { texts.join(operator) }
+    }
+
+    fn not(&mut self, inner: &Expr) -> String {
+        match &inner.node {
+            Node::Same(left, right) => self.same(left, right, false, false),
+            Node::Not(twice) => self.condition(twice),
+            Node::And(_) | Node::Or(_) if self.is_solid(inner) => format!("NOT ({})", self.condition(inner)),
+            Node::Compare(..) | Node::In(..) if self.is_solid(inner) => format!("NOT ({})", self.condition(inner)),
+            _ => format!("NOT {}", self.truth(inner)),
+        }
+    }
+
+    /// Null-safe equality. In a condition, `=` says the same where one side is never null, and says it to more indexes.
+    fn same(&mut self, left: &Expr, right: &Expr, positive: bool, in_condition: bool) -> String {
+        let [is, is_not] = self.dialect.same_operators();
+        let null = |e: &Expr| e.ty == Type::Null || matches!(e.node, Node::Literal(Value::Null));
+        match (null(left), null(right)) {
+            (true, true) => return self.dialect.bool_literal(positive).into(),
+            (true, false) => return format!("{} IS {}NULL", self.tight(right), if positive { "" } else { "NOT " }),
+            (false, true) => return format!("{} IS {}NULL", self.tight(left), if positive { "" } else { "NOT " }),
+            (false, false) => {}
+        }
+        if !self.dialect.compares(left.ty, right.ty) {
+            let (left, right) = (self.operand(left), self.operand(right));
+            let text = self.dialect.same(&left, &right);
+            return if positive { text } else { format!("NOT {text}") };
+        }
+        let operator = if positive && in_condition && (self.is_never_null(left) || self.is_never_null(right)) {
+            "="
+        } else if positive {
+            is
+        } else {
+            is_not
+        };
+        format!("{} {operator} {}", self.tight(left), self.tight(right))
+    }
+
+    fn compare(&mut self, comparison: Comparison, left: &Expr, right: &Expr) -> String {
+        let null = |e: &Expr| e.ty == Type::Null || matches!(e.node, Node::Literal(Value::Null));
+        if null(left) || null(right) {
+            return self.dialect.bool_literal(false).into();
+        }
+        if !self.dialect.compares(left.ty, right.ty) {
+            let (left, right) = (self.operand(left), self.operand(right));
+            return self.dialect.compare(comparison, &left, &right);
+        }
+        let operator = match comparison {
+            Comparison::Equal => "=",
+            Comparison::NotEqual => "<>",
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterOrEqual => ">=",
+        };
+        format!("{} {operator} {}", self.tight(left), self.tight(right))
+    }
+
+    fn within(&mut self, item: &Expr, list: &Expr) -> String {
+        let element = match list.ty {
+            Type::List(kind) => Type::Scalar(kind),
+            _ => Type::Null,
+        };
+        if let Node::Param(slot) = &list.node
+            && self.dialect.compares(item.ty, element)
+        {
+            let item = self.tight(item);
+            let parameter = self.bind(list.ty, Bind::SlotList(*slot));
+            return self.dialect.in_parameter(&item, &parameter);
+        }
+        let literals: Vec<Expr>;
+        let items = match &list.node {
+            Node::List(items) => items,
+            Node::Literal(Value::List(values)) => {
+                literals = values.iter().map(|value| Expr::literal(element, value.clone())).collect();
+                &literals
+            }
+            _ => {
+                let (item, list) = (self.operand(item), self.operand(list));
+                return self.dialect.in_list(&item, &list);
+            }
+        };
+        if items.is_empty() {
+            return self.dialect.bool_literal(false).into();
+        }
+        if items.iter().all(|each| self.dialect.compares(item.ty, each.ty)) {
+            let item = self.tight(item);
+            let items: Vec<String> = items.iter().map(|each| self.value(each)).collect();
+            return format!("{item} IN ({})", items.join(", "));
+        }
+        let each: Vec<String> = items.iter().map(|each| self.compare(Comparison::Equal, item, each)).collect();
+        format!("({})", each.join(" OR "))
+    }
+
+    /// Whether the expression has a value in every row.
+    fn is_never_null(&self, expr: &Expr) -> bool {
+        match &expr.node {
+            Node::Literal(value) => !value.is_null(),
+            Node::Now | Node::Count { .. } => true,
+            Node::Auth(AuthFact::Role | AuthFact::Roles) => true,
+            Node::Field(row, field) => {
+                !self.model.field(*field).optional && self.row(*row).is_some_and(|row| !row.absent)
+            }
+            _ => expr.is_two_valued(),
+        }
+    }
+
+    /// Whether what [`Writer::condition`] writes for it is never null.
+    fn is_solid(&self, expr: &Expr) -> bool {
+        let comparable = |a: &Expr, b: &Expr| a.ty != Type::JSON && b.ty != Type::JSON;
+        match &expr.node {
+            _ if is_constant(expr) => expr.is_two_valued(),
+            Node::Literal(_) | Node::Exists { .. } | Node::AnyElement { .. } | Node::Not(_) => true,
+            Node::And(terms) | Node::Or(terms) => terms.iter().all(|term| self.is_solid(term)),
+            // In a condition it may be written as `=`, but only when that is never null or when null is as good as false.
+            Node::Same(left, right) => {
+                (self.is_never_null(left) && self.is_never_null(right))
+                    || !(self.is_never_null(left) || self.is_never_null(right))
+                    || !self.dialect.compares(left.ty, right.ty)
+            }
+            Node::Compare(_, left, right) => {
+                self.is_never_null(left) && self.is_never_null(right) && comparable(left, right)
+            }
+            Node::In(item, list) => {
+                self.is_never_null(item)
+                    && match &list.node {
+                        Node::Param(_) => true,
+                        Node::Literal(Value::List(_)) => true,
+                        Node::List(items) => items.iter().all(|each| self.is_never_null(each)),
+                        _ => false,
+                    }
+                    && list.ty != Type::List(undergird_model::Kind::Json)
+                    && item.ty != Type::JSON
+            }
+            Node::If(parts) => parts[1].is_two_valued() && parts[2].is_two_valued(),
+            Node::Field(..) => self.is_never_null(expr),
+            Node::Param(_)
+            | Node::Input(_)
+            | Node::Auth(_)
+            | Node::Now
+            | Node::Element(_)
+            | Node::Via { .. }
+            | Node::Profile { .. }
+            | Node::Count { .. }
+            | Node::Arithmetic(..)
+            | Node::Negate(_)
+            | Node::Call(..)
+            | Node::List(_) => false,
+        }
+    }
+}
+
+/// Whether no row decides it, so that it can be computed in memory when it is bound.
+fn is_constant(expr: &Expr) -> bool {
+    !expr.any_node(&mut |node| {
+        matches!(
+            node,
+            Node::Field(..)
+                | Node::Element(_)
+                | Node::Via { .. }
+                | Node::Profile { .. }
+                | Node::Exists { .. }
+                | Node::Count { .. }
+        )
+    })
+}

@@ -1,0 +1,204 @@
+//! Reads: one statement per node of the tree, and the count.
+
+use super::dialect::{Dialect, Operand};
+use super::expr::Writer;
+use super::{Bind, ReadStatements, Statement};
+use undergird_model::{Model, Type};
+use undergird_plan::request::Aggregate;
+use undergird_plan::shape::{Column, Order, OrderBy, ReadNode};
+use undergird_plan::shape::Read;
+
+/// All statements of a read.
+pub(super) fn write_read(model: &Model, read: &Read, dialect: &dyn Dialect) -> ReadStatements {
+    let nodes = read.nodes.iter().map(|node| write_node(model, node, dialect)).collect();
+    let count = match (&read.count, read.nodes.first()) {
+        (Some(_), Some(root)) => Some(write_count(model, root, dialect)),
+        _ => None,
+    };
+    ReadStatements { nodes, count }
+}
+
+/// `FROM … JOIN … WHERE …`, with the node's rows entered.
+fn write_source(writer: &mut Writer<'_>, node: &ReadNode, link: bool) -> String {
+    let alias = writer.enter(node.row, false);
+    let mut text = format!(" FROM {}", writer.table(node.collection, &alias));
+    for join in &node.joins {
+        let (alias, mut on) = writer.follow(join.from, join.relation, join.row);
+        writer.and_condition(&mut on, &join.filter);
+        let kind = if join.inner { "JOIN" } else { "LEFT JOIN" };
+        let table = writer.table(writer.model.relation(join.relation).target, &alias);
+        text.push_str(&format!(" {kind} {table} ON {on}"));
+        writer.mark_absent(!join.inner);
+    }
+    let mut condition = String::new();
+    if link && let Some(parent) = &node.parent {
+        condition = write_link(writer, node, parent.columns.len());
+    }
+    writer.and_condition(&mut condition, &node.filter);
+    if !condition.is_empty() {
+        text.push_str(" WHERE ");
+        text.push_str(&condition);
+    }
+    text
+}
+
+/// That the node's link columns are one of the parent's keys.
+fn write_link(writer: &mut Writer<'_>, node: &ReadNode, columns: usize) -> String {
+    let mut texts = Vec::with_capacity(columns);
+    let mut parameters = Vec::with_capacity(columns);
+    for (position, column) in node.columns.iter().take(columns).enumerate() {
+        texts.push(write_column(writer, column));
+        parameters.push(bind_keys(writer, column.ty(), position));
+    }
+    match (texts.as_slice(), parameters.as_slice()) {
+        ([text], [parameter]) => writer.dialect.in_parameter(text, parameter),
+        _ => writer.dialect.in_rows(&texts, &parameters),
+    }
+}
+
+/// The parameter that holds a column of the keys as a list.
+pub(super) fn bind_keys(writer: &mut Writer<'_>, ty: Type, position: usize) -> String {
+    let ty = match ty {
+        Type::Scalar(kind) => Type::List(kind),
+        other => other,
+    };
+    writer.bind(ty, Bind::Keys(position))
+}
+
+fn write_node(model: &Model, node: &ReadNode, dialect: &dyn Dialect) -> Statement {
+    let mut writer = Writer::new(model, dialect);
+    let source = write_source(&mut writer, node, true);
+    let columns: Vec<String> = node.columns.iter().map(|column| write_column(&mut writer, column)).collect();
+    let group = write_group(node);
+    let types = node.columns.iter().map(Column::ty).collect();
+    let order: Vec<String> =
+        node.order.iter().map(|term| write_order(&mut writer, term, &node.columns, &columns)).collect();
+    let paged_per_parent = node.parent.is_some() && (node.limit.is_some() || node.offset.is_some());
+    let text = if paged_per_parent {
+        write_paged(&mut writer, node, &columns, &source, &group, &order)
+    } else {
+        let mut text = format!("SELECT {}{source}{group}", select_list(&columns));
+        if !order.is_empty() {
+            text.push_str(" ORDER BY ");
+            text.push_str(&order.join(", "));
+        }
+        match (&node.limit, &node.offset) {
+            (Some(limit), _) => text.push_str(&format!(" LIMIT {}", writer.value(limit))),
+            (None, Some(_)) => {
+                if let Some(all) = dialect.no_limit() {
+                    text.push_str(&format!(" LIMIT {all}"));
+                }
+            }
+            (None, None) => {}
+        }
+        if let Some(offset) = &node.offset {
+            text.push_str(&format!(" OFFSET {}", writer.value(offset)));
+        }
+        text
+    };
+    writer.finish(text, types, false)
+}
+
+/// A page of each parent's rows: they are numbered within their parent, and the page is cut by number.
+fn write_paged(
+    writer: &mut Writer<'_>,
+    node: &ReadNode,
+    columns: &[String],
+    source: &str,
+    group: &str,
+    order: &[String],
+) -> String {
+    let links = node.parent.as_ref().map_or(0, |parent| parent.columns.len());
+    let numbered = writer.alias();
+    let named: Vec<String> = columns.iter().enumerate().map(|(i, text)| format!("{text} AS c{i}")).collect();
+    let names: Vec<String> = (0..columns.len()).map(|i| format!("{numbered}.c{i}")).collect();
+    let mut window = format!("PARTITION BY {}", columns[..links.min(columns.len())].join(", "));
+    if !order.is_empty() {
+        window.push_str(&format!(" ORDER BY {}", order.join(", ")));
+    }
+    let mut conditions = Vec::new();
+    let offset = node.offset.as_ref().map(|offset| writer.value(offset));
+    if let Some(offset) = &offset {
+        conditions.push(format!("{numbered}.n > {offset}"));
+    }
+    if let Some(limit) = &node.limit {
+        let limit = writer.value(limit);
+        conditions.push(match &offset {
+            Some(offset) => format!("{numbered}.n - {offset} <= {limit}"),
+            None => format!("{numbered}.n <= {limit}"),
+        });
+    }
+    format!(
+        "SELECT {} FROM (SELECT {}, row_number() OVER ({window}) AS n{source}{group}) AS {numbered} WHERE {} ORDER BY {numbered}.n",
+        names.join(", "),
+        named.join(", "),
+        conditions.join(" AND ")
+    )
+}
+
+fn write_count(model: &Model, root: &ReadNode, dialect: &dyn Dialect) -> Statement {
+    let mut writer = Writer::new(model, dialect);
+    let source = write_source(&mut writer, root, true);
+    let text = match &root.group_by {
+        None => format!("SELECT count(*){source}"),
+        Some(_) => {
+            let columns: Vec<String> = root.columns.iter().map(|column| write_column(&mut writer, column)).collect();
+            let rows = writer.alias();
+            format!("SELECT count(*) FROM (SELECT {}{source}{}) AS {rows}", select_list(&columns), write_group(root))
+        }
+    };
+    writer.finish(text, vec![Type::INT], false)
+}
+
+fn select_list(columns: &[String]) -> String {
+    // A node may select nothing (`select=relation()` alone); SQL must select something.
+    if columns.is_empty() { "1".into() } else { columns.join(", ") }
+}
+
+fn write_group(node: &ReadNode) -> String {
+    match &node.group_by {
+        Some(positions) if !positions.is_empty() => {
+            let positions: Vec<String> = positions.iter().map(|position| (position + 1).to_string()).collect();
+            format!(" GROUP BY {}", positions.join(", "))
+        }
+        _ => String::new(),
+    }
+}
+
+fn write_column(writer: &mut Writer<'_>, column: &Column) -> String {
+    match column {
+        Column::Plain(expr) => writer.value(expr),
+        Column::Aggregate(Aggregate::Count, None, _) => "count(*)".into(),
+        Column::Aggregate(aggregate, of, _) => {
+            let Some(of) = of else { return "NULL".into() };
+            let operand = Operand { ty: of.ty, text: writer.value(of) };
+            match aggregate {
+                Aggregate::Count => format!("count({})", operand.text),
+                Aggregate::Sum => writer.dialect.sum(&operand),
+                Aggregate::Average => writer.dialect.average(&operand),
+                Aggregate::Minimum => format!("min({})", operand.text),
+                Aggregate::Maximum => format!("max({})", operand.text),
+            }
+        }
+    }
+}
+
+fn write_order(writer: &mut Writer<'_>, term: &Order, columns: &[Column], texts: &[String]) -> String {
+    let by = match &term.by {
+        OrderBy::Expr(expr) => Operand { ty: expr.ty, text: writer.value(expr) },
+        OrderBy::Column(position) => Operand {
+            ty: columns.get(*position).map_or(Type::Null, Column::ty),
+            text: texts.get(*position).cloned().unwrap_or_else(|| "NULL".into()),
+        },
+    };
+    let mut text = writer.dialect.order_key(&by);
+    if term.descending {
+        text.push_str(" DESC");
+    }
+    // Said only where it is not what the store does by itself: saying it may cost the index.
+    let by_itself = writer.dialect.nulls_are_smallest() != term.descending;
+    if term.nullable && term.nulls_first != by_itself {
+        text.push_str(if term.nulls_first { " NULLS FIRST" } else { " NULLS LAST" });
+    }
+    text
+}

@@ -1,0 +1,265 @@
+//! Writes: the statements around a change, in the order in which they run.
+
+use super::dialect::Dialect;
+use super::expr::Writer;
+use super::read::{bind_keys, write_read};
+use super::{Bind, Statement, WriteStatements};
+use undergird_model::expr::RowVar;
+use undergird_model::{CollectionId, Expr, FieldId, Model, Type};
+use undergird_plan::shape::{Action, Guard, Upsert, Write};
+
+/// All statements of a write.
+pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -> WriteStatements {
+    let change = Change { model, dialect, collection: write.collection };
+    let mut statements = WriteStatements {
+        guard: None,
+        lookup: None,
+        keys: None,
+        main: Statement { text: String::new(), binds: Vec::new(), columns: Vec::new(), writes: true },
+        update: None,
+        after: None,
+        returning: write.returning.as_ref().map(|read| write_read(model, read, dialect)),
+    };
+    match &write.action {
+        Action::Insert { guards, upsert } => {
+            statements.main = change.insert(&write.inputs);
+            statements.after = change.after(guards);
+            if let Some(upsert) = upsert {
+                statements.lookup = Some(change.lookup(upsert, &write.inputs));
+                if !upsert.ignore {
+                    statements.update = Some(change.update_found(upsert, &write.inputs));
+                }
+            }
+        }
+        Action::Update { filter, assign, guards } => {
+            statements.guard = change.guard(filter, guards);
+            statements.main = change.update(filter, assign, guards);
+        }
+        Action::Delete { filter, guards } => {
+            statements.guard = change.guard(filter, guards);
+            statements.keys = write.returning.as_ref().map(|_| change.keys(filter, guards));
+            statements.main = change.delete(filter, guards);
+        }
+    }
+    statements
+}
+
+struct Change<'a> {
+    model: &'a Model,
+    dialect: &'a dyn Dialect,
+    collection: CollectionId,
+}
+
+impl Change<'_> {
+    /// A writer with the row itself in scope, and its alias.
+    fn writer(&self) -> (Writer<'_>, String) {
+        let mut writer = Writer::new(self.model, self.dialect);
+        let alias = writer.enter(RowVar::THIS, false);
+        (writer, alias)
+    }
+
+    fn key(&self) -> &[FieldId] {
+        &self.model.collection(self.collection).key
+    }
+
+    fn key_types(&self) -> Vec<Type> {
+        self.key().iter().map(|field| self.model.field(*field).ty).collect()
+    }
+
+    fn key_columns(&self, writer: &Writer<'_>) -> Vec<String> {
+        self.key().iter().map(|field| writer.field(RowVar::THIS, *field)).collect()
+    }
+
+    /// ` RETURNING` the key.
+    fn returning(&self, writer: &Writer<'_>) -> String {
+        let columns: Vec<String> = self.key().iter().map(|field| writer.column(*field)).collect();
+        format!(" RETURNING {}", columns.join(", "))
+    }
+
+    fn insert(&self, inputs: &[FieldId]) -> Statement {
+        let mut writer = Writer::new(self.model, self.dialect);
+        let table = self.dialect.identifier(&self.model.collection(self.collection).table);
+        let columns: Vec<String> = inputs.iter().map(|field| writer.column(*field)).collect();
+        let values: Vec<String> = inputs
+            .iter()
+            .enumerate()
+            .map(|(position, field)| {
+                let position = u16::try_from(position).unwrap_or(u16::MAX);
+                writer.bind(self.model.field(*field).ty, Bind::Input(position))
+            })
+            .collect();
+        let mut text = if columns.is_empty() {
+            format!("INSERT INTO {table} {}", self.dialect.default_row())
+        } else {
+            format!("INSERT INTO {table} ({}) VALUES ({})", columns.join(", "), values.join(", "))
+        };
+        // The key is among the inputs unless the database gives it.
+        let given = self.key().iter().all(|field| inputs.contains(field));
+        if given {
+            return writer.finish(text, Vec::new(), true);
+        }
+        text.push_str(&self.returning(&writer));
+        writer.finish(text, self.key_types(), true)
+    }
+
+    /// The first row within the filter that fails a guard: one bool per guard.
+    fn guard(&self, filter: &Expr, guards: &[Guard]) -> Option<Statement> {
+        if guards.is_empty() {
+            return None;
+        }
+        let (mut writer, alias) = self.writer();
+        let truths: Vec<String> = guards.iter().map(|guard| writer.truth(&guard.predicate)).collect();
+        let mut condition = String::new();
+        writer.and_condition(&mut condition, filter);
+        if !condition.is_empty() {
+            condition.push_str(" AND ");
+        }
+        condition.push_str(&format!("NOT ({})", all_of(&truths)));
+        let table = writer.table(self.collection, &alias);
+        let text = format!("SELECT {} FROM {table} WHERE {condition} LIMIT 1", truths.join(", "));
+        Some(writer.finish(text, vec![Type::BOOL; guards.len()], false))
+    }
+
+    /// The written rows that fail a guard: one bool per guard, then the key.
+    fn after(&self, guards: &[Guard]) -> Option<Statement> {
+        if guards.is_empty() {
+            return None;
+        }
+        let (mut writer, alias) = self.writer();
+        let truths: Vec<String> = guards.iter().map(|guard| writer.truth(&guard.predicate)).collect();
+        let key = self.key_columns(&writer);
+        let parameters: Vec<String> = self
+            .key_types()
+            .into_iter()
+            .enumerate()
+            .map(|(position, ty)| bind_keys(&mut writer, ty, position))
+            .collect();
+        let written = match (key.as_slice(), parameters.as_slice()) {
+            ([column], [parameter]) => self.dialect.in_parameter(column, parameter),
+            _ => self.dialect.in_rows(&key, &parameters),
+        };
+        let table = writer.table(self.collection, &alias);
+        let text = format!(
+            "SELECT {}, {} FROM {table} WHERE {written} AND NOT ({})",
+            truths.join(", "),
+            key.join(", "),
+            all_of(&truths)
+        );
+        let mut types = vec![Type::BOOL; guards.len()];
+        types.extend(self.key_types());
+        Some(writer.finish(text, types, false))
+    }
+
+    /// ` WHERE` the filter and all guards: the guards again, although they were asked before, because nothing else decides.
+    fn conditions(&self, writer: &mut Writer<'_>, filter: &Expr, guards: &[Guard]) -> String {
+        let mut condition = String::new();
+        writer.and_condition(&mut condition, filter);
+        for guard in guards {
+            writer.and_condition(&mut condition, &guard.predicate);
+        }
+        if condition.is_empty() { condition } else { format!(" WHERE {condition}") }
+    }
+
+    fn assignments(&self, writer: &mut Writer<'_>, assign: &[(FieldId, Expr)]) -> String {
+        let terms: Vec<String> = assign
+            .iter()
+            .map(|(field, expr)| {
+                let value = writer.value(expr);
+                format!("{} = {value}", writer.column(*field))
+            })
+            .collect();
+        terms.join(", ")
+    }
+
+    fn update(&self, filter: &Expr, assign: &[(FieldId, Expr)], guards: &[Guard]) -> Statement {
+        if assign.is_empty() {
+            return self.keys(filter, guards);
+        }
+        let (mut writer, alias) = self.writer();
+        let set = self.assignments(&mut writer, assign);
+        let conditions = self.conditions(&mut writer, filter, guards);
+        let text = format!(
+            "UPDATE {} SET {set}{conditions}{}",
+            writer.table(self.collection, &alias),
+            self.returning(&writer)
+        );
+        writer.finish(text, self.key_types(), true)
+    }
+
+    fn delete(&self, filter: &Expr, guards: &[Guard]) -> Statement {
+        let (mut writer, alias) = self.writer();
+        let conditions = self.conditions(&mut writer, filter, guards);
+        let text =
+            format!("DELETE FROM {}{conditions}{}", writer.table(self.collection, &alias), self.returning(&writer));
+        writer.finish(text, self.key_types(), true)
+    }
+
+    /// The keys of the rows within the filter.
+    fn keys(&self, filter: &Expr, guards: &[Guard]) -> Statement {
+        let (mut writer, alias) = self.writer();
+        let conditions = self.conditions(&mut writer, filter, guards);
+        let key = self.key_columns(&writer).join(", ");
+        let table = writer.table(self.collection, &alias);
+        let text = format!("SELECT {key} FROM {table}{conditions} ORDER BY {key}");
+        writer.finish(text, self.key_types(), false)
+    }
+
+    /// That the row has the input row's values in the upsert's target.
+    fn target(&self, writer: &mut Writer<'_>, upsert: &Upsert, inputs: &[FieldId]) -> String {
+        let terms: Vec<String> = upsert
+            .target
+            .iter()
+            .map(|field| {
+                let column = writer.field(RowVar::THIS, *field);
+                match inputs.iter().position(|input| input == field) {
+                    Some(position) => {
+                        let position = u16::try_from(position).unwrap_or(u16::MAX);
+                        let value = writer.bind(self.model.field(*field).ty, Bind::Input(position));
+                        format!("{column} = {value}")
+                    }
+                    // A target that the rows do not have is met by none of them.
+                    None => self.dialect.bool_literal(false).to_owned(),
+                }
+            })
+            .collect();
+        terms.join(" AND ")
+    }
+
+    /// The key of the row that is there already, and one bool per guard.
+    fn lookup(&self, upsert: &Upsert, inputs: &[FieldId]) -> Statement {
+        let (mut writer, alias) = self.writer();
+        let mut columns = self.key_columns(&writer);
+        columns.extend(upsert.guards.iter().map(|guard| writer.truth(&guard.predicate)).collect::<Vec<_>>());
+        let target = self.target(&mut writer, upsert, inputs);
+        let table = writer.table(self.collection, &alias);
+        let mut types = self.key_types();
+        types.extend(vec![Type::BOOL; upsert.guards.len()]);
+        let text = format!("SELECT {} FROM {table} WHERE {target} LIMIT 1", columns.join(", "));
+        writer.finish(text, types, false)
+    }
+
+    /// The change of the row that is there already. Without anything to assign it only finds the row.
+    fn update_found(&self, upsert: &Upsert, inputs: &[FieldId]) -> Statement {
+        let (mut writer, alias) = self.writer();
+        let table = writer.table(self.collection, &alias);
+        if upsert.assign.is_empty() {
+            let target = self.target(&mut writer, upsert, inputs);
+            let text = format!("SELECT {} FROM {table} WHERE {target}", self.key_columns(&writer).join(", "));
+            return writer.finish(text, self.key_types(), false);
+        }
+        let set = self.assignments(&mut writer, &upsert.assign);
+        let mut condition = self.target(&mut writer, upsert, inputs);
+        for guard in &upsert.guards {
+            writer.and_condition(&mut condition, &guard.predicate);
+        }
+        let text = format!("UPDATE {table} SET {set} WHERE {condition}{}", self.returning(&writer));
+        writer.finish(text, self.key_types(), true)
+    }
+}
+
+fn all_of(truths: &[String]) -> String {
+    match truths {
+        [one] => one.clone(),
+        many => many.iter().map(|truth| format!("({truth})")).collect::<Vec<_>>().join(" AND "),
+    }
+}
