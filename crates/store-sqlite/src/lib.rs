@@ -1,4 +1,207 @@
 //! SQLite: one driver, one dialect, its DDL and introspection.
+//!
+//! One thread writes and commits what waits as a group; reads run on the caller's own thread unless they take long. Deliberately
+//! absent: any decision about access, and any SQL text beyond transactions, settings and [`ddl`]: statements arrive written.
 
+mod checkpoint;
+mod connection;
+mod control;
 pub mod ddl;
+mod dialect;
+mod error;
+mod functions;
 pub mod introspect;
+mod queue;
+mod readers;
+mod session;
+mod signature;
+mod values;
+mod writer;
+
+
+pub use dialect::{DIALECT, Sqlite};
+
+use checkpoint::Log;
+use connection::Location;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use queue::Queue;
+use readers::Readers;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+use undergird_plan::RowSink;
+use undergird_store::{Dialect, Prepared, ReadAnswer, Statement, Statements, Store, StoreError, Work, WorkAnswer, schema};
+use writer::{Writer, Writes};
+
+/// How a store is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Most writes in the queue before new ones are shed: `[limits] writes_waiting`.
+    pub writes_waiting: usize,
+    /// Connections for reads on callers' threads: as many as there are worker threads.
+    pub readers: usize,
+    /// Threads for reads that take long.
+    pub long_readers: usize,
+    /// Most reads that wait for such a thread.
+    pub long_reads_waiting: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Options { writes_waiting: 4_096, readers: cores, long_readers: cores.clamp(2, 8), long_reads_waiting: 1_024 }
+    }
+}
+
+/// A SQLite database.
+pub struct SqliteStore {
+    location: Arc<Location>,
+    readers: Arc<Readers>,
+    writes: Writes,
+    log: Arc<Log>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl SqliteStore {
+    /// Opens a database, which is made when it is not there: `sqlite:data/main.db`, a path, or `sqlite::memory:` for one that
+    /// lives as long as the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the file cannot be opened or is no database.
+    pub fn open(url: &str, options: &Options) -> Result<Arc<SqliteStore>, StoreError> {
+        let location = Arc::new(Location::parse(url)?);
+        location.prepare()?;
+        let log = Arc::new(Log::default());
+        let queue = Arc::new(Queue::new(options.writes_waiting));
+        // The writer first: it makes the file and turns its log on.
+        let writer = Writer::open(&location, &queue, &log)?;
+        let readers = Arc::new(Readers::open(&location, options)?);
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name.into())
+                .spawn(work)
+                .map_err(|error| StoreError::Unavailable(format!("no thread for {name}: {error}")))
+        };
+        let (folding, place) = (Arc::clone(&log), Arc::clone(&location));
+        let threads = vec![
+            spawn("sqlite-write", Box::new(move || writer.run()))?,
+            spawn("sqlite-fold", Box::new(move || folding.run(&place)))?,
+        ];
+        Ok(Arc::new(SqliteStore { location, readers, writes: Writes { queue }, log, threads: Arc::new(Mutex::new(threads)) }))
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.readers.close();
+        self.writes.queue.close();
+        self.log.close();
+    }
+}
+
+impl Store for SqliteStore {
+    fn dialect(&self) -> &'static dyn Dialect {
+        &DIALECT
+    }
+
+    fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> BoxFuture<'_, ReadAnswer> {
+        Box::pin(self.readers.read(query, sink, deadline))
+    }
+
+    fn transaction(&self, work: Box<dyn Work>, deadline: Instant) -> BoxFuture<'_, Result<WorkAnswer, StoreError>> {
+        Box::pin(self.writes.transaction(work, deadline))
+    }
+
+    fn schema(&self) -> BoxFuture<'_, Result<Option<schema::Applied>, StoreError>> {
+        Box::pin(async { self.readers.with(|connection| introspect::applied(connection)) })
+    }
+
+    fn migrate<'a>(
+        &'a self,
+        steps: &'a [schema::Step],
+        wanted: &'a schema::Applied,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (steps, wanted) = (steps.to_vec(), wanted.clone());
+        Box::pin(self.writes.raw(move |connection| ddl::migrate(connection, &steps, &wanted)))
+    }
+
+    fn describe(&self, steps: &[schema::Step], wanted: &schema::Applied) -> Vec<String> {
+        ddl::statements(steps, wanted)
+    }
+
+    fn explain(&self, query: Prepared) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        Box::pin(async move {
+            self.readers.with(|connection| {
+                let mut lines = Vec::new();
+                for statement in statements(&query.statements) {
+                    explain(connection, statement, &mut lines).map_err(|error| error::store_error(&error))?;
+                }
+                Ok(lines)
+            })
+        })
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.writes.raw(|connection| {
+            connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| error::store_error(&error))
+        }))
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
+        let (database, log) = self.location.sizes();
+        vec![
+            ("sqlite_writes_waiting", "Transactions in the writer's queue.", self.writes.queue.len() as f64),
+            ("sqlite_long_reads_waiting", "Long reads that wait for a thread.", self.readers.waiting() as f64),
+            ("sqlite_log_pages", "Pages in the write-ahead log.", f64::from(self.log.pages())),
+            ("sqlite_log_bytes", "Size of the write-ahead log's file.", log as f64),
+            ("sqlite_database_bytes", "Size of the database's file.", database as f64),
+        ]
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.readers.close();
+        self.writes.queue.close();
+        self.log.close();
+        let (readers, threads) = (Arc::clone(&self.readers), Arc::clone(&self.threads));
+        Box::pin(async move {
+            let (done, waiting) = tokio::sync::oneshot::channel();
+            // Threads can only be waited for by a thread.
+            let waiter = std::thread::Builder::new().name("sqlite-close".into()).spawn(move || {
+                readers.join();
+                for thread in std::mem::take(&mut *threads.lock()) {
+                    let _ = thread.join();
+                }
+                let _ = done.send(());
+            });
+            if waiter.is_ok() {
+                let _ = waiting.await;
+            }
+        })
+    }
+}
+
+/// All statements of a plan, in the order in which they run.
+fn statements(all: &Statements) -> Vec<&Statement> {
+    match all {
+        Statements::Read(read) => read.nodes.iter().chain(&read.count).collect(),
+        Statements::Write(write) => {
+            let returning = write.returning.iter().flat_map(|read| &read.nodes);
+            let before = write.guard.iter().chain(&write.lookup).chain(&write.keys);
+            before.chain([&write.main]).chain(&write.update).chain(&write.after).chain(returning).collect()
+        }
+    }
+}
+
+fn explain(connection: &rusqlite::Connection, statement: &Statement, lines: &mut Vec<String>) -> rusqlite::Result<()> {
+    let mut prepared = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.text))?;
+    let mut rows = prepared.raw_query();
+    let mut depths: Vec<(i64, usize)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, parent, detail): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        let depth = depths.iter().find(|(of, _)| *of == parent).map_or(0, |(_, depth)| depth + 1);
+        depths.push((id, depth));
+        lines.push(format!("{}{detail}", "  ".repeat(depth)));
+    }
+    Ok(())
+}

@@ -32,7 +32,7 @@ pub trait Dialect: Send + Sync {
     /// Whether the store's own operators compare values of these two types as expressions do, null apart.
     fn compares(&self, left: Type, right: Type) -> bool;
 
-    /// A comparison that the store's operators cannot do. Null or false where an operand is null.
+    /// A comparison that the store's operators cannot do. Never null: false where an operand is null.
     fn compare(&self, comparison: Comparison, left: &Operand, right: &Operand) -> String;
 
     /// Null-safe equality that the store's operators cannot do. Never null.
@@ -44,11 +44,11 @@ pub trait Dialect: Send + Sync {
     /// Whether the columns are, together, one of the rows whose columns are in these parameters, by position.
     fn in_rows(&self, columns: &[String], parameters: &[String]) -> String;
 
-    /// Whether `item` is in a list that is an expression.
+    /// Whether `item` is in a list, or in JSON, that is an expression. Never null.
     fn in_list(&self, item: &Operand, list: &Operand) -> String;
 
-    /// What to select from to have the elements of a list one by one, under an alias, and what an element is then.
-    fn elements(&self, list: &str, kind: Kind, alias: &str) -> (String, String);
+    /// What to select from to have the elements of a list (or a JSON array) one by one, under an alias, and what an element is then.
+    fn elements(&self, list: &Operand, kind: Kind, alias: &str) -> (String, String);
 
     /// A list of expressions as one value; nulls are left out.
     fn list(&self, items: &[Operand], kind: Kind) -> String;

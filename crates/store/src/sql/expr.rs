@@ -3,8 +3,8 @@
 
 use super::dialect::{Dialect, Operand};
 use super::{Bind, Statement};
-use undergird_model::expr::{AuthFact, Comparison, ElementVar, Function, Node, RowVar};
-use undergird_model::{CollectionId, Expr, FieldId, Model, RelationId, Type, Value};
+use undergird_model::expr::{Ask, AuthFact, Comparison, ElementVar, Function, Node, RowVar};
+use undergird_model::{CollectionId, Expr, FieldId, Kind, Model, RelationId, Type, Value};
 
 /// A row in scope.
 struct Row {
@@ -111,7 +111,8 @@ impl<'a> Writer<'a> {
             | Node::Element(_)
             | Node::Via { .. }
             | Node::Profile { .. }
-            | Node::Count { .. } => text,
+            | Node::Count { .. }
+            | Node::At { ask: Ask::Value | Ask::Count, .. } => text,
             _ if text.starts_with('?') => text,
             _ => format!("({text})"),
         }
@@ -139,6 +140,20 @@ impl<'a> Writer<'a> {
             Node::Count { from, relation, bind, filter } => {
                 let (tables, condition) = self.related(*from, *relation, *bind, filter);
                 format!("(SELECT count(*) FROM {tables} WHERE {condition})")
+            }
+            Node::At { ask: Ask::Any, .. } => self.condition(expr),
+            Node::At { relation, key, bind, ask: ask @ (Ask::Value | Ask::Count), body } => {
+                let (alias, mut on) = self.follow_values(*relation, key, *bind);
+                let what = match ask {
+                    Ask::Value => self.value(body),
+                    Ask::Any | Ask::Count => {
+                        self.and_condition(&mut on, body);
+                        "count(*)".into()
+                    }
+                };
+                self.leave();
+                let table = self.table(self.model.relation(*relation).target, &alias);
+                format!("(SELECT {what} FROM {table} WHERE {on})")
             }
             Node::If(parts) => {
                 let condition = self.condition(&parts[0]);
@@ -202,6 +217,25 @@ impl<'a> Writer<'a> {
         })
     }
 
+    /// The same as [`Writer::follow`] from values instead of a row.
+    fn follow_values(&mut self, relation: RelationId, key: &[Expr], bind: RowVar) -> (String, String) {
+        let values: Vec<String> = key.iter().map(|value| self.tight(value)).collect();
+        let alias = self.enter(bind, false);
+        let on: Vec<String> = self
+            .model
+            .relation(relation)
+            .on
+            .iter()
+            .zip(&values)
+            .map(|((_, theirs), value)| format!("{alias}.{} = {value}", self.column(*theirs)))
+            .collect();
+        // A key that is too short is a bug, and must lead nowhere rather than everywhere.
+        if on.len() < self.model.relation(relation).on.len() {
+            return (alias, self.dialect.bool_literal(false).into());
+        }
+        (alias, on.join(" AND "))
+    }
+
     /// Enters the row that a relation leads to and gives its alias and the condition that ties it to where it starts.
     pub(super) fn follow(&mut self, from: RowVar, relation: RelationId, bind: RowVar) -> (String, String) {
         let pairs: Vec<(String, FieldId)> =
@@ -260,9 +294,22 @@ impl<'a> Writer<'a> {
                 let (tables, condition) = self.related(*from, *relation, *bind, filter);
                 format!("EXISTS (SELECT 1 FROM {tables} WHERE {condition})")
             }
+            Node::At { relation, key, bind, ask: Ask::Any, body } => {
+                let (alias, mut on) = self.follow_values(*relation, key, *bind);
+                self.and_condition(&mut on, body);
+                self.leave();
+                let table = self.table(self.model.relation(*relation).target, &alias);
+                format!("EXISTS (SELECT 1 FROM {table} WHERE {on})")
+            }
             Node::AnyElement { list, bind, filter } => {
-                let Type::List(kind) = list.ty else { return self.dialect.bool_literal(false).into() };
-                let list = self.value(list);
+                let kind = match list.ty {
+                    Type::List(kind) => kind,
+                    Type::Scalar(Kind::Json) => Kind::Json,
+                    Type::Null | Type::Scalar(_) | Type::Duration => {
+                        return self.dialect.bool_literal(false).into();
+                    }
+                };
+                let list = self.operand(list);
                 let alias = self.alias();
                 let (from, element) = self.dialect.elements(&list, kind, &alias);
                 self.elements.push((*bind, element));
@@ -279,6 +326,7 @@ impl<'a> Writer<'a> {
             | Node::Via { .. }
             | Node::Profile { .. }
             | Node::Count { .. }
+            | Node::At { ask: Ask::Value | Ask::Count, .. }
             | Node::If(_)
             | Node::Arithmetic(..)
             | Node::Negate(_)
@@ -368,10 +416,7 @@ impl<'a> Writer<'a> {
     }
 
     fn within(&mut self, item: &Expr, list: &Expr) -> String {
-        let element = match list.ty {
-            Type::List(kind) => Type::Scalar(kind),
-            _ => Type::Null,
-        };
+        let element = element_type(list.ty);
         if let Node::Param(slot) = &list.node
             && self.dialect.compares(item.ty, element)
         {
@@ -407,7 +452,7 @@ impl<'a> Writer<'a> {
     fn is_never_null(&self, expr: &Expr) -> bool {
         match &expr.node {
             Node::Literal(value) => !value.is_null(),
-            Node::Now | Node::Count { .. } => true,
+            Node::Now | Node::Count { .. } | Node::At { ask: Ask::Count, .. } => true,
             Node::Auth(AuthFact::Role | AuthFact::Roles) => true,
             Node::Field(row, field) => {
                 !self.model.field(*field).optional && self.row(*row).is_some_and(|row| !row.absent)
@@ -418,10 +463,13 @@ impl<'a> Writer<'a> {
 
     /// Whether what [`Writer::condition`] writes for it is never null.
     fn is_solid(&self, expr: &Expr) -> bool {
-        let comparable = |a: &Expr, b: &Expr| a.ty != Type::JSON && b.ty != Type::JSON;
         match &expr.node {
             _ if is_constant(expr) => expr.is_two_valued(),
-            Node::Literal(_) | Node::Exists { .. } | Node::AnyElement { .. } | Node::Not(_) => true,
+            Node::Literal(_)
+            | Node::Exists { .. }
+            | Node::At { ask: Ask::Any, .. }
+            | Node::AnyElement { .. }
+            | Node::Not(_) => true,
             Node::And(terms) | Node::Or(terms) => terms.iter().all(|term| self.is_solid(term)),
             // In a condition it may be written as `=`, but only when that is never null or when null is as good as false.
             Node::Same(left, right) => {
@@ -430,19 +478,14 @@ impl<'a> Writer<'a> {
                     || !self.dialect.compares(left.ty, right.ty)
             }
             Node::Compare(_, left, right) => {
-                self.is_never_null(left) && self.is_never_null(right) && comparable(left, right)
+                (self.is_never_null(left) && self.is_never_null(right)) || !self.dialect.compares(left.ty, right.ty)
             }
-            Node::In(item, list) => {
-                self.is_never_null(item)
-                    && match &list.node {
-                        Node::Param(_) => true,
-                        Node::Literal(Value::List(_)) => true,
-                        Node::List(items) => items.iter().all(|each| self.is_never_null(each)),
-                        _ => false,
-                    }
-                    && list.ty != Type::List(undergird_model::Kind::Json)
-                    && item.ty != Type::JSON
-            }
+            Node::In(item, list) => match &list.node {
+                Node::Param(_) => self.is_never_null(item) || !self.dialect.compares(item.ty, element_type(list.ty)),
+                Node::Literal(Value::List(_)) => self.is_never_null(item),
+                Node::List(items) => self.is_never_null(item) && items.iter().all(|each| self.is_never_null(each)),
+                _ => true,
+            },
             Node::If(parts) => parts[1].is_two_valued() && parts[2].is_two_valued(),
             Node::Field(..) => self.is_never_null(expr),
             Node::Param(_)
@@ -453,11 +496,20 @@ impl<'a> Writer<'a> {
             | Node::Via { .. }
             | Node::Profile { .. }
             | Node::Count { .. }
+            | Node::At { ask: Ask::Value | Ask::Count, .. }
             | Node::Arithmetic(..)
             | Node::Negate(_)
             | Node::Call(..)
             | Node::List(_) => false,
         }
+    }
+}
+
+/// What the elements of a list are; nothing, when it is none.
+fn element_type(list: Type) -> Type {
+    match list {
+        Type::List(kind) => Type::Scalar(kind),
+        Type::Null | Type::Scalar(_) | Type::Duration => Type::Null,
     }
 }
 
@@ -472,6 +524,7 @@ fn is_constant(expr: &Expr) -> bool {
                 | Node::Profile { .. }
                 | Node::Exists { .. }
                 | Node::Count { .. }
+                | Node::At { .. }
         )
     })
 }

@@ -1,0 +1,95 @@
+//! Folding the write-ahead log into the database's file, on a thread of its own: a write never waits for it.
+
+use crate::connection::{Location, Purpose};
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+/// Pages in the log after which it is worth folding: 4 MiB.
+const FOLD_PAGES: i32 = 1_000;
+
+/// Pages after which readers are made to let go of the log, so that it can begin anew: 128 MiB.
+const CUT_PAGES: i32 = 32_000;
+
+/// How often to look without being called.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// The log's size, as the writer tells it.
+#[derive(Default)]
+pub(crate) struct Log {
+    pages: AtomicI32,
+    folded: AtomicI32,
+    state: Mutex<State>,
+    called: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    wanted: bool,
+    closed: bool,
+}
+
+impl Log {
+    /// After each commit: so many pages are in the log.
+    pub(crate) fn grown(&self, pages: i32) {
+        self.pages.store(pages, Ordering::Relaxed);
+        let folded = self.folded.load(Ordering::Relaxed);
+        if pages < folded {
+            // The log began anew.
+            self.folded.store(0, Ordering::Relaxed);
+        } else if pages - folded >= FOLD_PAGES {
+            self.state.lock().wanted = true;
+            self.called.notify_one();
+        }
+    }
+
+    /// Pages in the log.
+    pub(crate) fn pages(&self) -> i32 {
+        self.pages.load(Ordering::Relaxed)
+    }
+
+    /// Ends the thread.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.called.notify_one();
+    }
+
+    /// The thread's work.
+    pub(crate) fn run(self: Arc<Self>, location: &Location) {
+        let mut connection = None;
+        let mut seen = 0;
+        loop {
+            {
+                let mut state = self.state.lock();
+                if !state.wanted && !state.closed {
+                    self.called.wait_for(&mut state, LOOK_EVERY);
+                }
+                if state.closed {
+                    return;
+                }
+                state.wanted = false;
+            }
+            let pages = self.pages();
+            if pages == seen {
+                continue;
+            }
+            if connection.is_none() {
+                connection = location.open(Purpose::Checkpoint).ok();
+            }
+            let Some(open) = &connection else { continue };
+            let mode = if pages >= CUT_PAGES { "RESTART" } else { "PASSIVE" };
+            let outcome = open.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+                Ok((row.get::<_, i32>(1)?, row.get::<_, i32>(2)?))
+            });
+            match outcome {
+                Ok((_, folded)) => {
+                    seen = pages;
+                    self.folded.store(folded, Ordering::Relaxed);
+                }
+                // What failed is tried again with a new connection; the log only grows meanwhile.
+                Err(_) => connection = None,
+            }
+        }
+    }
+}

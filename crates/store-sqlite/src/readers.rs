@@ -1,0 +1,250 @@
+//! Reads. A short one runs at once, on the caller's own thread, which measured faster than handing it over; one that takes long
+//! is stopped, and run again from the start by a thread of its own, with the whole deadline. Its text is remembered, so that the
+//! next of its kind goes there directly.
+
+use crate::connection::{Location, Purpose};
+use crate::control::{Control, Stopped};
+use crate::queue::{Queue, Refused};
+use crate::session::{Session, execute};
+use crate::error::store_error;
+use crate::Options;
+use futures_util::FutureExt;
+use parking_lot::{Mutex, RwLock};
+use rusqlite::Connection;
+use rustc_hash::{FxBuildHasher, FxHashSet};
+use std::hash::BuildHasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use undergird_plan::RowSink;
+use undergird_store::{Prepared, ReadAnswer, Statements, StoreError, run};
+
+/// How long a read may keep the caller's thread.
+const INLINE_MAX: Duration = Duration::from_millis(2);
+
+/// Most texts remembered as long.
+const LONG_TEXTS_MAX: usize = 1_024;
+
+/// A connection that reads.
+pub(crate) struct Reader {
+    connection: Connection,
+    control: Arc<Control>,
+}
+
+impl Reader {
+    fn open(location: &Location) -> Result<Reader, StoreError> {
+        let mut connection = location.open(Purpose::Read)?;
+        let control = Control::attach(&mut connection).map_err(|error| store_error(&error))?;
+        Ok(Reader { connection, control })
+    }
+
+    /// Runs a read in one snapshot. A panic leaves no sink.
+    fn run(&mut self, query: &Prepared, mut sink: Box<dyn RowSink>) -> ReadAnswer {
+        let many = match query.statements.as_ref() {
+            Statements::Read(read) => read.nodes.len() + usize::from(read.count.is_some()) > 1,
+            Statements::Write(_) => false,
+        };
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            let result = self.run_in_snapshot(query, &mut *sink, many);
+            ReadAnswer { sink: Some(sink), result }
+        }));
+        if many && !self.connection.is_autocommit() {
+            // A snapshot that cannot be ended would keep the log from being cut: better a new connection's work than that.
+            let _ = execute(&self.connection, "ROLLBACK");
+        }
+        answer.unwrap_or_else(|_| ReadAnswer { sink: None, result: Err(StoreError::Internal("a read panicked".into())) })
+    }
+
+    fn run_in_snapshot(&mut self, query: &Prepared, sink: &mut dyn RowSink, many: bool) -> Result<(), StoreError> {
+        if many {
+            execute(&self.connection, "BEGIN").map_err(|error| store_error(&error))?;
+        }
+        let mut session = Session::new(&mut self.connection, &self.control, many);
+        run::read(&mut session, query, sink)
+            .now_or_never()
+            .unwrap_or_else(|| Err(StoreError::Internal("a read waited for something".into())))
+    }
+}
+
+/// A read for the threads.
+struct Job {
+    query: Prepared,
+    sink: Box<dyn RowSink>,
+    deadline: Instant,
+    abandoned: Arc<AtomicBool>,
+    answer: oneshot::Sender<ReadAnswer>,
+}
+
+/// Sets its flag when it goes: the one who waited has left.
+struct Leaving(Arc<AtomicBool>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether a read was done at once.
+enum AtOnce {
+    Done(ReadAnswer),
+    Later(Prepared, Box<dyn RowSink>),
+}
+
+/// All that reads.
+pub(crate) struct Readers {
+    inline: Vec<Mutex<Option<Reader>>>,
+    queue: Arc<Queue<Job>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    long: RwLock<FxHashSet<u64>>,
+    any_long: AtomicBool,
+}
+
+impl Readers {
+    pub(crate) fn open(location: &Arc<Location>, options: &Options) -> Result<Readers, StoreError> {
+        let mut inline = Vec::new();
+        for _ in 0..options.readers.max(1) {
+            inline.push(Mutex::new(Some(Reader::open(location)?)));
+        }
+        let queue = Arc::new(Queue::new(options.long_reads_waiting));
+        let mut threads = Vec::new();
+        for number in 0..options.long_readers.max(1) {
+            let reader = Reader::open(location)?;
+            let queue = Arc::clone(&queue);
+            let thread = std::thread::Builder::new()
+                .name(format!("sqlite-read-{number}"))
+                .spawn(move || work(reader, &queue))
+                .map_err(|error| StoreError::Unavailable(format!("no thread to read: {error}")))?;
+            threads.push(thread);
+        }
+        Ok(Readers {
+            inline,
+            queue,
+            threads: Mutex::new(threads),
+            long: RwLock::new(FxHashSet::default()),
+            any_long: AtomicBool::new(false),
+        })
+    }
+
+    /// Reads, at once or when a thread is free. Dropping the future stops it.
+    pub(crate) async fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> ReadAnswer {
+        match self.at_once(query, sink, deadline) {
+            AtOnce::Done(answer) => answer,
+            AtOnce::Later(query, sink) => self.later(query, sink, deadline).await,
+        }
+    }
+
+    fn at_once(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> AtOnce {
+        if self.any_long.load(Ordering::Relaxed) && self.long.read().contains(&text_hash(&query)) {
+            return AtOnce::Later(query, sink);
+        }
+        // Each thread begins at a place of its own, so that its connection's statements and pages stay warm.
+        let first = FxBuildHasher.hash_one(std::thread::current().id()) as usize % self.inline.len();
+        for step in 0..self.inline.len() {
+            let Some(mut slot) = self.inline[(first + step) % self.inline.len()].try_lock() else { continue };
+            let Some(reader) = slot.as_mut() else {
+                return AtOnce::Done(ReadAnswer { sink: Some(sink), result: Err(closing()) });
+            };
+            let now = Instant::now();
+            reader.control.begin(deadline.min(now + INLINE_MAX), None);
+            let answer = reader.run(&query, sink);
+            reader.control.end();
+            drop(slot);
+            return match answer {
+                ReadAnswer { sink: Some(sink), result: Err(StoreError::Deadline) } if Instant::now() < deadline => {
+                    self.remember(&query);
+                    AtOnce::Later(query, sink)
+                }
+                answer => AtOnce::Done(answer),
+            };
+        }
+        AtOnce::Later(query, sink)
+    }
+
+    fn remember(&self, query: &Prepared) {
+        let mut long = self.long.write();
+        if long.len() >= LONG_TEXTS_MAX {
+            long.clear();
+        }
+        long.insert(text_hash(query));
+        self.any_long.store(true, Ordering::Relaxed);
+    }
+
+    async fn later(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> ReadAnswer {
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let leaving = Leaving(Arc::clone(&abandoned));
+        let (answer, coming) = oneshot::channel();
+        if let Err((refused, job)) = self.queue.push(Job { query, sink, deadline, abandoned, answer }) {
+            let error = match refused {
+                Refused::Full => StoreError::Overloaded,
+                Refused::Closed => closing(),
+            };
+            return ReadAnswer { sink: Some(job.sink), result: Err(error) };
+        }
+        let answer = coming.await;
+        drop(leaving);
+        answer.unwrap_or_else(|_| ReadAnswer { sink: None, result: Err(StoreError::Internal("a read was lost".into())) })
+    }
+
+    /// Runs something on a connection that reads.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut slot = self.inline[0].lock();
+        slot.as_mut().map_or_else(|| Err(closing()), |reader| f(&mut reader.connection))
+    }
+
+    /// How many reads wait for a thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Takes no more reads.
+    pub(crate) fn close(&self) {
+        self.queue.close();
+    }
+
+    /// Waits for what is under way and closes the connections. Blocks.
+    pub(crate) fn join(&self) {
+        self.close();
+        for slot in &self.inline {
+            *slot.lock() = None;
+        }
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A thread that panicked has nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(mut reader: Reader, queue: &Queue<Job>) {
+    while let Some(job) = queue.pop() {
+        let Job { query, sink, deadline, abandoned, answer } = job;
+        if abandoned.load(Ordering::Relaxed) {
+            continue;
+        }
+        if Instant::now() >= deadline {
+            let _ = answer.send(ReadAnswer { sink: Some(sink), result: Err(StoreError::Deadline) });
+            continue;
+        }
+        reader.control.begin(deadline, Some(abandoned));
+        let mut result = reader.run(&query, sink);
+        if reader.control.stopped() == Some(Stopped::Abandoned) && result.result.is_err() {
+            result.result = Err(StoreError::Cancelled);
+        }
+        reader.control.end();
+        // Whoever asked may have left.
+        let _ = answer.send(result);
+    }
+}
+
+fn text_hash(query: &Prepared) -> u64 {
+    match query.statements.as_ref() {
+        Statements::Read(read) => FxBuildHasher.hash_one(read.nodes.iter().map(|node| &node.text).collect::<Vec<_>>()),
+        Statements::Write(_) => 0,
+    }
+}
+
+pub(crate) fn closing() -> StoreError {
+    StoreError::Unavailable("the store is closing".into())
+}
