@@ -13,9 +13,8 @@ use undergird_model::{Kind, Type, Value};
 use undergird_plan::function::{self, Patterns};
 
 /// Pure, and of no use to a schema, a view or a trigger that somebody planted in the file.
-const FLAGS: FunctionFlags = FunctionFlags::SQLITE_UTF8
-    .union(FunctionFlags::SQLITE_DETERMINISTIC)
-    .union(FunctionFlags::SQLITE_DIRECTONLY);
+const FLAGS: FunctionFlags =
+    FunctionFlags::SQLITE_UTF8.union(FunctionFlags::SQLITE_DETERMINISTIC).union(FunctionFlags::SQLITE_DIRECTONLY);
 
 /// Any number of arguments.
 const ANY: i32 = -1;

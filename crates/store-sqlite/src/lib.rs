@@ -15,9 +15,10 @@ mod queue;
 mod readers;
 mod session;
 mod signature;
+#[cfg(test)]
+mod tests;
 mod values;
 mod writer;
-
 
 pub use dialect::{DIALECT, Sqlite};
 
@@ -31,7 +32,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 use undergird_plan::RowSink;
-use undergird_store::{Dialect, Prepared, ReadAnswer, Statement, Statements, Store, StoreError, Work, WorkAnswer, schema};
+use undergird_store::{
+    Dialect, Prepared, ReadAnswer, Statement, Statements, Store, StoreError, Work, WorkAnswer, schema,
+};
 use writer::{Writer, Writes};
 
 /// How a store is set up.
@@ -88,7 +91,13 @@ impl SqliteStore {
             spawn("sqlite-write", Box::new(move || writer.run()))?,
             spawn("sqlite-fold", Box::new(move || folding.run(&place)))?,
         ];
-        Ok(Arc::new(SqliteStore { location, readers, writes: Writes { queue }, log, threads: Arc::new(Mutex::new(threads)) }))
+        Ok(Arc::new(SqliteStore {
+            location,
+            readers,
+            writes: Writes { queue },
+            log,
+            threads: Arc::new(Mutex::new(threads)),
+        }))
     }
 }
 

@@ -26,11 +26,7 @@ pub(crate) enum Refused {
 
 impl<T> Queue<T> {
     pub(crate) fn new(most: usize) -> Queue<T> {
-        Queue {
-            state: Mutex::new(State { waiting: VecDeque::new(), closed: false }),
-            changed: Condvar::new(),
-            most,
-        }
+        Queue { state: Mutex::new(State { waiting: VecDeque::new(), closed: false }), changed: Condvar::new(), most }
     }
 
     /// Adds something, or gives it back.

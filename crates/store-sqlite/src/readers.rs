@@ -2,12 +2,12 @@
 //! is stopped, and run again from the start by a thread of its own, with the whole deadline. Its text is remembered, so that the
 //! next of its kind goes there directly.
 
+use crate::Options;
 use crate::connection::{Location, Purpose};
 use crate::control::{Control, Stopped};
+use crate::error::store_error;
 use crate::queue::{Queue, Refused};
 use crate::session::{Session, execute};
-use crate::error::store_error;
-use crate::Options;
 use futures_util::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
@@ -55,7 +55,8 @@ impl Reader {
             // A snapshot that cannot be ended would keep the log from being cut: better a new connection's work than that.
             let _ = execute(&self.connection, "ROLLBACK");
         }
-        answer.unwrap_or_else(|_| ReadAnswer { sink: None, result: Err(StoreError::Internal("a read panicked".into())) })
+        answer
+            .unwrap_or_else(|_| ReadAnswer { sink: None, result: Err(StoreError::Internal("a read panicked".into())) })
     }
 
     fn run_in_snapshot(&mut self, query: &Prepared, sink: &mut dyn RowSink, many: bool) -> Result<(), StoreError> {
@@ -185,7 +186,8 @@ impl Readers {
         }
         let answer = coming.await;
         drop(leaving);
-        answer.unwrap_or_else(|_| ReadAnswer { sink: None, result: Err(StoreError::Internal("a read was lost".into())) })
+        answer
+            .unwrap_or_else(|_| ReadAnswer { sink: None, result: Err(StoreError::Internal("a read was lost".into())) })
     }
 
     /// Runs something on a connection that reads.

@@ -136,7 +136,9 @@ pub(crate) fn elements(list: &Value) -> Option<String> {
                     Stored::Integer(number) => number.into(),
                     Stored::Real(number) => number.into(),
                     Stored::Text(text) => text.into(),
-                    Stored::Blob(octets) => octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>().into(),
+                    Stored::Blob(octets) => {
+                        octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>().into()
+                    }
                 },
             })
             .collect(),

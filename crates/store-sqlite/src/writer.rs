@@ -85,7 +85,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn open(location: &Arc<Location>, queue: &Arc<Queue<Task>>, log: &Arc<Log>) -> Result<Writer, StoreError> {
+    pub(crate) fn open(
+        location: &Arc<Location>,
+        queue: &Arc<Queue<Task>>,
+        log: &Arc<Log>,
+    ) -> Result<Writer, StoreError> {
         let mut writer = Writer {
             location: Arc::clone(location),
             queue: Arc::clone(queue),
@@ -103,7 +107,7 @@ impl Writer {
         let control = Control::attach(&mut connection).map_err(|error| store_error(&error))?;
         let log = Arc::clone(&self.log);
         connection
-            .wal_hook(Some(move |_: &rusqlite::hooks::Wal, pages: i32| {
+            .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
                 log.grown(pages);
                 Ok(())
             }))

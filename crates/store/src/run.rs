@@ -6,8 +6,8 @@ use crate::sql::{ReadStatements, WriteStatements};
 use crate::{Bind, Bound, Connection, Flow, Prepared, Statement, Statements, StoreError};
 use rustc_hash::FxHashSet;
 use std::borrow::Cow;
-use undergird_model::{FieldId, RelationId, Type, Value};
-use undergird_plan::evaluate::{Bindings, World, evaluate};
+use undergird_model::{FieldId, Type, Value};
+use undergird_plan::evaluate::{Bindings, RowWorld, evaluate};
 use undergird_plan::shape::{Action, Guard, Otherwise, Read, Shape, Write};
 use undergird_plan::{Cell, Plan, RowRef, RowSink};
 
@@ -52,7 +52,7 @@ pub async fn read(connection: &mut dyn Connection, query: &Prepared, sink: &mut 
     read_nodes(connection, &query.plan, shape, statements, &[], sink).await?;
     if let Some(statement) = &statements.count {
         let mut total = 0;
-        let values = bind(&query.plan, statement, &[], None);
+        let values = bind(&query.plan, statement, &[], None)?;
         connection
             .query(statement, values, &mut |row| {
                 if let Cell::Int(rows) = row.cell(0) {
@@ -89,8 +89,11 @@ pub async fn write(
 }
 
 /// The value of a bind that is not a list of keys, for one input row.
-pub fn bind_value(plan: &Plan, bind: &Bind, input: &[Value]) -> Value {
-    bound_value(plan, bind, input).into_owned()
+///
+/// # Errors
+/// [`StoreError::TooLarge`] when computing it takes too many steps.
+pub fn bind_value(plan: &Plan, bind: &Bind, input: &[Value]) -> Result<Value, StoreError> {
+    Ok(bound_value(plan, bind, input)?.into_owned())
 }
 
 /// Keys of parent rows, by column, each combination once.
@@ -155,7 +158,7 @@ async fn read_nodes(
             .collect();
         // A parent comes before its children, so the keys of this node and those of its children are apart.
         let (own, later) = keys.split_at_mut(position + 1);
-        let values = bind(plan, statement, &[], own.last());
+        let values = bind(plan, statement, &[], own.last())?;
         let mut too_large = false;
         connection
             .query(statement, values, &mut |row| {
@@ -210,7 +213,7 @@ async fn keys_of(
     let width = statement.columns.len();
     let mut keys = Vec::new();
     connection
-        .query(statement, bind(plan, statement, input, None), &mut |row| {
+        .query(statement, bind(plan, statement, input, None)?, &mut |row| {
             keys.push((0..width).map(|at| cell_value(row.cell(at))).collect());
             Flow::Continue
         })
@@ -228,7 +231,7 @@ async fn refusal(
     let Some(statement) = statement else { return Ok(None) };
     let mut failed = None;
     connection
-        .query(statement, bind(plan, statement, input_row(plan, 0), None), &mut |row| {
+        .query(statement, bind(plan, statement, input_row(plan, 0), None)?, &mut |row| {
             failed = first_failed(row, 0, guards);
             Flow::Stop
         })
@@ -237,11 +240,7 @@ async fn refusal(
 }
 
 fn first_failed(row: &dyn RowRef, from: usize, guards: &[Guard]) -> Option<Otherwise> {
-    guards
-        .iter()
-        .enumerate()
-        .find(|(at, _)| row.cell(from + at) != Cell::Bool(true))
-        .map(|(_, guard)| guard.otherwise)
+    guards.iter().enumerate().find(|(at, _)| row.cell(from + at) != Cell::Bool(true)).map(|(_, guard)| guard.otherwise)
 }
 
 fn input_row(plan: &Plan, at: usize) -> &[Value] {
@@ -357,9 +356,7 @@ async fn insert_row(
     let returned = keys_of(connection, plan, statement, input).await?;
     Ok(match returned.into_iter().next() {
         Some(key) => key,
-        None => {
-            key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).cloned().unwrap_or(Value::Null)).collect()
-        }
+        None => key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).cloned().unwrap_or(Value::Null)).collect(),
     })
 }
 
@@ -375,7 +372,7 @@ async fn upsert_found(
 ) -> Result<Option<Outcome>, StoreError> {
     let mut found = None;
     connection
-        .query(lookup, bind(plan, lookup, input, None), &mut |row| {
+        .query(lookup, bind(plan, lookup, input, None)?, &mut |row| {
             let key: Vec<Value> = (0..key_width).map(|at| cell_value(row.cell(at))).collect();
             found = Some((key, first_failed(row, key_width, &upsert.guards)));
             Flow::Stop
@@ -414,7 +411,7 @@ async fn refused_after(
     let mut first: Option<(Otherwise, usize)> = None;
     let mut offenders: Vec<(Vec<Value>, Otherwise)> = Vec::new();
     connection
-        .query(statement, bind(plan, statement, &[], Some(&keys)), &mut |row| {
+        .query(statement, bind(plan, statement, &[], Some(&keys))?, &mut |row| {
             if let Some(otherwise) = first_failed(row, 0, guards) {
                 let key = (0..key.len()).map(|at| cell_value(row.cell(guards.len() + at))).collect();
                 offenders.push((key, otherwise));
@@ -442,19 +439,24 @@ fn named(error: StoreError, plan: &Plan, shape: &Write) -> StoreError {
     }
 }
 
-fn bind<'a>(plan: &'a Plan, statement: &'a Statement, input: &'a [Value], keys: Option<&'a Keys>) -> Vec<Bound<'a>> {
-    statement
-        .binds
-        .iter()
-        .map(|(ty, bind)| match bind {
+fn bind<'a>(
+    plan: &'a Plan,
+    statement: &'a Statement,
+    input: &'a [Value],
+    keys: Option<&'a Keys>,
+) -> Result<Vec<Bound<'a>>, StoreError> {
+    let mut bound = Vec::with_capacity(statement.binds.len());
+    for (ty, bind) in &statement.binds {
+        bound.push(match bind {
             Bind::SlotList(slot) => Bound::List(*ty, list(plan.params().get(usize::from(slot.0)))),
             Bind::Keys(column) => {
                 let column = keys.and_then(|keys| keys.columns.get(*column)).map_or(&[][..], Vec::as_slice);
                 Bound::List(*ty, Cow::Borrowed(column))
             }
-            _ => Bound::Value(*ty, bound_value(plan, bind, input)),
-        })
-        .collect()
+            _ => Bound::Value(*ty, bound_value(plan, bind, input)?),
+        });
+    }
+    Ok(bound)
 }
 
 fn list(value: Option<&Value>) -> Cow<'_, [Value]> {
@@ -466,9 +468,9 @@ fn list(value: Option<&Value>) -> Cow<'_, [Value]> {
     }
 }
 
-fn bound_value<'a>(plan: &'a Plan, bind: &'a Bind, input: &'a [Value]) -> Cow<'a, Value> {
+fn bound_value<'a>(plan: &'a Plan, bind: &'a Bind, input: &'a [Value]) -> Result<Cow<'a, Value>, StoreError> {
     const NULL: Value = Value::Null;
-    match bind {
+    Ok(match bind {
         Bind::Slot(slot) | Bind::SlotList(slot) => {
             plan.params().get(usize::from(slot.0)).map_or(Cow::Owned(NULL), Cow::Borrowed)
         }
@@ -478,29 +480,10 @@ fn bound_value<'a>(plan: &'a Plan, bind: &'a Bind, input: &'a [Value]) -> Cow<'a
         Bind::Now => Cow::Owned(Value::Timestamp(plan.caller().moment().now)),
         Bind::Computed(expr) => {
             let bindings = Bindings { caller: plan.caller(), params: plan.params(), input };
-            Cow::Owned(evaluate(plan.model(), expr, bindings, &Nowhere, &[]))
+            Cow::Owned(evaluate(expr, bindings, &RowWorld::default(), &[]).map_err(|_| StoreError::TooLarge)?)
         }
         Bind::Keys(_) => Cow::Owned(NULL),
-    }
-}
-
-/// A world without rows: what is computed when it is bound needs none.
-struct Nowhere;
-
-impl World for Nowhere {
-    type Row = ();
-
-    fn field(&self, (): &(), _: FieldId) -> Value {
-        Value::Null
-    }
-
-    fn related(&self, (): &(), _: RelationId) -> Vec<()> {
-        Vec::new()
-    }
-
-    fn profile(&self) -> Option<()> {
-        None
-    }
+    })
 }
 
 /// A cell as a value of its own. A list stays what it is on the wire, as JSON: keys have no lists.

@@ -5,8 +5,8 @@ use super::expr::Writer;
 use super::{Bind, ReadStatements, Statement};
 use undergird_model::{Model, Type};
 use undergird_plan::request::Aggregate;
-use undergird_plan::shape::{Column, Order, OrderBy, ReadNode};
 use undergird_plan::shape::Read;
+use undergird_plan::shape::{Column, Order, OrderBy, ReadNode};
 
 /// All statements of a read.
 pub(super) fn write_read(model: &Model, read: &Read, dialect: &dyn Dialect) -> ReadStatements {
