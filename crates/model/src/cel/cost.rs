@@ -12,6 +12,8 @@ use crate::schema::{Cardinality, Collection, RelationId};
 pub const COST_MAX: u64 = 1_000_000;
 /// How many to-many relations and lists may be gone through within each other.
 pub const ROWS_DEPTH_MAX: u16 = 4;
+/// Greatest depth of a typed expression. Relations make it deeper than its text; whoever reads it recurses.
+pub const EXPR_DEPTH_MAX: u16 = 100;
 /// To how many rows a to-many relation is taken to lead.
 const ROWS_ASSUMED: u64 = 10;
 /// Finding a related row.
@@ -19,6 +21,10 @@ const LOOKUP: u64 = 10;
 
 /// Refuses what is too costly.
 pub fn check(expr: &Expr, collections: &[Collection], span: Span) -> Result<(), Problem> {
+    if depth(expr) > EXPR_DEPTH_MAX {
+        let message = format!("relations and conditions together go more than {EXPR_DEPTH_MAX} deep");
+        return Err(Problem::new(span, "rule-too-deep", message).hint("keep the answer in a field of the row"));
+    }
     let depth = rows_depth(expr, collections);
     if depth > ROWS_DEPTH_MAX {
         let message = format!("relations within relations go {depth} deep; {ROWS_DEPTH_MAX} is the limit");
@@ -48,6 +54,10 @@ fn is_many(id: RelationId, collections: &[Collection]) -> bool {
         .get(usize::from(id.collection.0))
         .and_then(|collection| collection.relations.get(usize::from(id.index)));
     relation.is_none_or(|relation| relation.cardinality == Cardinality::Many)
+}
+
+fn depth(expr: &Expr) -> u16 {
+    expr.children().into_iter().map(depth).max().unwrap_or(0) + 1
 }
 
 fn rows_depth(expr: &Expr, collections: &[Collection]) -> u16 {

@@ -158,8 +158,7 @@ pub fn convert(value: &Value, ty: Type) -> Option<Result<Value, String>> {
         (Value::Timestamp(micros), Type::INT) => Ok(Value::Int(micros.div_euclid(MICROS_PER_SECOND))),
         (Value::Int(_), Type::FLOAT) => Ok(number(value, ty)?.0),
         (Value::Text(text), Type::FLOAT) => {
-            let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
-            number.map(Value::float).ok_or_else(|| "expected a number like 1.5".to_owned())
+            FieldType::Float.accept_text(text).map_err(|_| "expected a number like 1.5".to_owned())
         }
         (Value::Text(text), Type::BOOL) => match text.as_str() {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
@@ -196,7 +195,8 @@ pub fn arithmetic(op: Arithmetic, a: &Value, b: &Value) -> Option<Result<Value, 
                 Arithmetic::Subtract => a.checked_sub(*b),
                 Arithmetic::Multiply => a.checked_mul(*b),
                 Arithmetic::Divide => a.checked_div(*b),
-                Arithmetic::Remainder => a.checked_rem(*b),
+                // The rest of the least int divided by −1 is 0, though the quotient does not fit.
+                Arithmetic::Remainder => Some(a.wrapping_rem(*b)),
             };
             result.map(Value::Int).ok_or(OVERFLOW)
         }

@@ -104,6 +104,10 @@ fn limits_have_codes() {
         let opened: String = (0..depth).map(|at| format!("author.posts.exists(p{at}, ")).collect();
         format!("{opened}true{}", ")".repeat(depth))
     };
+    let hops = |times: usize| format!("author{}", ".team.owner".repeat(times));
+    assert_eq!(code(&format!("{}.name", hops(30))), None);
+    let deep = format!("{}.posts.exists(p, p.{}.posts.exists(q, q.{}.name == ''))", hops(25), hops(20), hops(20));
+    assert_eq!(code(&deep), Some("rule-too-deep"));
     assert_eq!(code(&nested(4)), None);
     assert_eq!(code(&nested(5)), Some("rule-too-deep"));
     let wide = "comments.exists(c, c.post.comments.exists(d, d.post.comments.exists(e, true)))";
