@@ -11,11 +11,11 @@ use crate::expr::{Expr, Function, Node};
 use crate::value::{Kind, Type, Value};
 
 /// Called as `name(…)`.
-const FUNCTIONS: &[&str] =
+pub(super) const FUNCTIONS: &[&str] =
     &["size", "has", "int", "double", "string", "bool", "timestamp", "duration", "date", "uuid", "matches"];
 
 /// Called as `value.name(…)`.
-const METHODS: &[&str] = &[
+pub(super) const METHODS: &[&str] = &[
     "size",
     "contains",
     "startsWith",
@@ -101,6 +101,8 @@ const ABSENT: &[&str] = &[
     "hasValue",
 ];
 
+/// Longest literal regular expression, in characters; evaluation takes longer ones for malformed.
+pub const PATTERN_CHARS_MAX: usize = 2_000;
 /// A regular expression larger than this, compiled, is refused.
 pub const PATTERN_BYTES_MAX: usize = 1 << 20;
 
@@ -285,6 +287,12 @@ impl<'a> Checker<'a> {
         let pattern_span = pattern.span;
         let (text, pattern) = (self.text(text), self.text(pattern));
         let pattern = pattern?;
+        if let Node::Literal(Value::Text(written)) = &pattern.node
+            && written.chars().nth(PATTERN_CHARS_MAX).is_some()
+        {
+            let message = format!("a regular expression has at most {PATTERN_CHARS_MAX} characters");
+            return self.tell(Problem::new(pattern_span, "bad-pattern", message));
+        }
         if let Node::Literal(Value::Text(written)) = &pattern.node
             && let Err(error) = regex::RegexBuilder::new(written).size_limit(PATTERN_BYTES_MAX).build()
         {

@@ -36,11 +36,13 @@ impl<'a> Checker<'a> {
         }
         match name {
             "auth" if !self.scope.allow_auth => {
-                self.tell(Problem::new(span, "auth-not-allowed", "the caller must not matter here"))
+                let problem = Problem::new(span, "auth-not-allowed", "the caller must not matter here");
+                self.tell(problem.hint("what depends on the caller belongs in [access] or in a field's read and write"))
             }
             "auth" => Some(Meaning::Auth),
             "now" if !self.scope.allow_now => {
-                self.tell(Problem::new(span, "now-not-allowed", "the time must not matter here"))
+                let problem = Problem::new(span, "now-not-allowed", "the time must not matter here");
+                self.tell(problem.hint("a check must stay true of a row that nobody touches"))
             }
             "now" => Some(plain(Expr { ty: Type::TIMESTAMP, node: Node::Now })),
             "new" => match self.scope.this.filter(|_| self.scope.allow_new) {
@@ -106,8 +108,7 @@ impl<'a> Checker<'a> {
             return self.tell(problem);
         };
         if !self.scope.allow_relations {
-            let problem = Problem::new(span, "relation-not-allowed", "only the row's own fields may be used here");
-            return self.tell(problem);
+            return self.tell(relation_not_allowed(span));
         }
         if relation.through.is_none() && relation.cardinality == Cardinality::One {
             let mut place = place;
@@ -191,9 +192,7 @@ impl<'a> Checker<'a> {
             })),
             "claims" => Some(Meaning::Claims),
             "profile" => match self.scope.profile {
-                Some(_) if !self.scope.allow_relations => {
-                    self.tell(Problem::new(span, "relation-not-allowed", "only the row's own fields may be used here"))
-                }
+                Some(_) if !self.scope.allow_relations => self.tell(relation_not_allowed(span)),
                 Some(collection) => {
                     let root = Root::Profile(self.row_var());
                     Some(Meaning::Row(Place { root, steps: Vec::new(), collection }))
@@ -276,6 +275,11 @@ impl<'a> Checker<'a> {
         }
         Some(place.exists(Expr::bool(true)))
     }
+}
+
+fn relation_not_allowed(span: Span) -> Problem {
+    Problem::new(span, "relation-not-allowed", "only the row's own fields may be used here")
+        .hint("other rows may be asked about in [access] and in a field's read and write")
 }
 
 /// Whether a value is null. JSON's own `null` counts.

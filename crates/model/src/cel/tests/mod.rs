@@ -1,6 +1,7 @@
 //! Tests of the CEL front end. Here: a small blog to check rules against, and typed expressions as short text.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod guide;
 mod hostile;
 mod lowering;
 mod oracle;

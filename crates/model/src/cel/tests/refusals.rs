@@ -592,12 +592,21 @@ fn what_the_place_forbids() {
                 "new.title == title",
                 r#"new-not-allowed at "new": `new` exists in `update` rules only; here, plain names already are the row's fields"#,
             ),
-            ("auth.id == author_id", r#"auth-not-allowed at "auth": the caller must not matter here"#),
-            ("now > published_at", r#"now-not-allowed at "now": the time must not matter here"#),
-            ("author.name == title", r#"relation-not-allowed at "author": only the row's own fields may be used here"#),
+            (
+                "auth.id == author_id",
+                r#"auth-not-allowed at "auth": the caller must not matter here; what depends on the caller belongs in [access] or in a field's read and write"#,
+            ),
+            (
+                "now > published_at",
+                r#"now-not-allowed at "now": the time must not matter here; a check must stay true of a row that nobody touches"#,
+            ),
+            (
+                "author.name == title",
+                r#"relation-not-allowed at "author": only the row's own fields may be used here; other rows may be asked about in [access] and in a field's read and write"#,
+            ),
             (
                 "comments.exists(c, c.body == '')",
-                r#"relation-not-allowed at "comments": only the row's own fields may be used here"#,
+                r#"relation-not-allowed at "comments": only the row's own fields may be used here; other rows may be asked about in [access] and in a field's read and write"#,
             ),
             ("ath.id == author_id", r#"unknown-name at "ath": "posts" has no field or relation "ath""#),
         ],
