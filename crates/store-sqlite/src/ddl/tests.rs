@@ -105,6 +105,16 @@ title = { type = "text" }
 size = { type = "int", optional = true }
 "#;
 
+/// The same with one required field more.
+const NOTES_AND_MORE: &str = r#"
+-- notes
+[fields]
+id = { type = "int" }
+title = { type = "text" }
+size = { type = "int", optional = true }
+more = { type = "text" }
+"#;
+
 #[test]
 fn the_blog_in_words_of_sqlite() {
     let blog = schema(
@@ -611,23 +621,11 @@ fn a_required_column_may_come_to_an_empty_table() {
     check(&Case {
         before: NOTES,
         insert: "",
-        after: &const_format(),
+        after: NOTES_AND_MORE,
         steps: &["add the column notes.more (text, required, without a default)"],
         query: "SELECT name, \"notnull\" FROM pragma_table_info('notes') WHERE name = 'more'",
         rows: &["more|1"],
     });
-}
-
-/// `NOTES` with one required field more.
-fn const_format() -> &'static str {
-    r#"
--- notes
-[fields]
-id = { type = "int" }
-title = { type = "text" }
-size = { type = "int", optional = true }
-more = { type = "text" }
-"#
 }
 
 #[test]
@@ -686,7 +684,7 @@ fn a_table_that_is_not_ours_is_left_alone() {
 #[test]
 fn stale_steps_are_refused_and_finished_ones_are_fine() {
     let mut connection = open();
-    let (first, second) = (schema(NOTES), schema(const_format()));
+    let (first, second) = (schema(NOTES), schema(NOTES_AND_MORE));
     let planned = steps(None, &second);
     lead(&mut connection, &first).unwrap();
     let stale = migrate(&mut connection, &planned, &second);

@@ -1,0 +1,201 @@
+//! `cargo xtask test`: everything that must hold, in order of how fast it can fail. All parts run, whatever fails before, and the
+//! last line is the sum.
+//!
+//! Needs a Rust toolchain with rustfmt and clippy; what the whole-app tests need beyond that, `tests/e2e/run` installs or names.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A part: its name and how it is run. `Ok` gives a few words for the sum.
+type Part = (&'static str, fn(&Path) -> Result<String, String>);
+
+const PARTS: &[Part] = &[
+    ("format", format),
+    ("lints", lints),
+    ("tidy", tidy),
+    ("tests", tests),
+    ("doc tests", doc_tests),
+    ("whole apps", whole_apps),
+];
+
+/// Runs the parts, or those named.
+pub fn run(root: &Path, only: &[String]) -> Result<(), String> {
+    if let Some(unknown) = only.iter().find(|name| !PARTS.iter().any(|(part, _)| part == name)) {
+        let parts: Vec<String> = PARTS.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        return Err(format!("no part \"{unknown}\"; there are {}", parts.join(", ")));
+    }
+    let started = Instant::now();
+    let mut sum = String::new();
+    let mut failed = Vec::new();
+    for (name, part) in PARTS.iter().filter(|(name, _)| only.is_empty() || only.iter().any(|wanted| wanted == name)) {
+        println!("\n=== {name}");
+        let part_started = Instant::now();
+        match part(root) {
+            Ok(words) => {
+                let _ = write!(sum, "\n  ok      {name:10} {:>7}  {words}", spent(part_started.elapsed()));
+            }
+            Err(words) => {
+                println!("{words}");
+                let _ = write!(
+                    sum,
+                    "\n  FAILED  {name:10} {:>7}  {}",
+                    spent(part_started.elapsed()),
+                    words.lines().last().unwrap_or("")
+                );
+                failed.push(*name);
+            }
+        }
+    }
+    println!("\n=== sum{sum}");
+    let total = spent(started.elapsed());
+    if failed.is_empty() {
+        println!("everything passed in {total}");
+        Ok(())
+    } else {
+        Err(format!("failed: {} (of {total})", failed.join(", ")))
+    }
+}
+
+fn spent(time: Duration) -> String {
+    format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
+}
+
+fn format(root: &Path) -> Result<String, String> {
+    component("fmt", "rustfmt")?;
+    call(root, "cargo", &["fmt", "--all", "--", "--check"], &[])?;
+    Ok(String::new())
+}
+
+fn lints(root: &Path) -> Result<String, String> {
+    component("clippy", "clippy")?;
+    call(
+        root,
+        "cargo",
+        &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],
+        &[],
+    )?;
+    Ok(String::new())
+}
+
+fn tidy(root: &Path) -> Result<String, String> {
+    crate::tidy::run(root, &[]).map(|()| String::new())
+}
+
+/// Every test of every crate. With nextest when it is installed (a process per test, in parallel), else with cargo's own runner.
+fn tests(root: &Path) -> Result<String, String> {
+    if has(&["nextest", "--version"]) {
+        let lines = call(root, "cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"], &[])?;
+        let summary =
+            lines.iter().rev().find_map(|line| line.split_once("tests run:").map(|(_, rest)| rest.trim().to_owned()));
+        return Ok(summary.unwrap_or_default());
+    }
+    let lines =
+        call(root, "cargo", &["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"], &[])?;
+    Ok(format!("{} passed", passed(&lines)))
+}
+
+/// nextest does not run examples in documentation.
+fn doc_tests(root: &Path) -> Result<String, String> {
+    let lines = call(root, "cargo", &["test", "--workspace", "--locked", "--no-fail-fast", "--doc", "--quiet"], &[])?;
+    Ok(format!("{} passed", passed(&lines)))
+}
+
+/// Whole apps through the real binary and real clients.
+fn whole_apps(root: &Path) -> Result<String, String> {
+    let script = root.join("tests/e2e/run");
+    if !script.is_file() {
+        return Ok("there are none yet (tests/e2e/run)".into());
+    }
+    call(root, "cargo", &["build", "--package", "undergird", "--bin", "undergird", "--locked", "--quiet"], &[])?;
+    let binary = target(root)?.join("debug/undergird");
+    let binary = binary.to_string_lossy();
+    let lines = call(root, &script.to_string_lossy(), &[], &[("UNDERGIRD_BIN", &binary)])?;
+    Ok(lines.into_iter().rev().find(|line| !line.trim().is_empty()).unwrap_or_default())
+}
+
+/// Where cargo puts what it builds.
+fn target(root: &Path) -> Result<std::path::PathBuf, String> {
+    let output = Command::new("cargo")
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root)
+        .output()
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))?;
+    metadata["target_directory"]
+        .as_str()
+        .map(Into::into)
+        .ok_or_else(|| "cargo metadata names no target directory".into())
+}
+
+/// The sum of cargo's `test result: ok. N passed`.
+fn passed(lines: &[String]) -> u64 {
+    lines.iter().filter_map(|line| line.split_once("test result: ")?.1.split(' ').nth(1)?.parse::<u64>().ok()).sum()
+}
+
+/// Says what is missing and how to get it.
+fn component(command: &str, component: &str) -> Result<(), String> {
+    if has(&[command, "--version"]) {
+        return Ok(());
+    }
+    Err(format!("cargo {command} is missing: rustup component add {component}"))
+}
+
+fn has(arguments: &[&str]) -> bool {
+    let quiet =
+        Command::new("cargo").args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    quiet.is_ok_and(|status| status.success())
+}
+
+/// Runs a program, shows what it says as it says it, and gives its lines.
+fn call(root: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Vec<String>, String> {
+    let shown =
+        format!("{} {}", Path::new(program).file_name().unwrap_or_default().to_string_lossy(), arguments.join(" "));
+    let wrong = |error: std::io::Error| format!("{shown}: {error}");
+    let mut child = Command::new(program)
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(wrong)?;
+    let error = child.stderr.take();
+    let output = child.stdout.take();
+    // Both are read at once: a program that fills one pipe while we wait for the other would never end.
+    let lines = std::thread::scope(|scope| {
+        let aside = scope.spawn(move || error.map(show).unwrap_or_default());
+        let mut lines = output.map(show).unwrap_or_default();
+        lines.extend(aside.join().unwrap_or_default());
+        lines
+    });
+    let status = child.wait().map_err(wrong)?;
+    if status.success() { Ok(lines) } else { Err(format!("{shown}: {status}")) }
+}
+
+fn show(from: impl std::io::Read) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        // A closed pipe on our side is no reason to stop the tests.
+        let _ = writeln!(std::io::stdout(), "{line}");
+        lines.push(line);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::passed;
+
+    #[test]
+    fn passed_tests_are_summed() {
+        let lines =
+            ["test result: ok. 3 passed; 0 failed", "x", "test result: ok. 4 passed; 0 failed"].map(str::to_owned);
+        assert_eq!(passed(&lines), 7);
+    }
+}
