@@ -36,18 +36,7 @@ pub fn check(root: &Path) -> Result<Vec<String>, String> {
 /// Forbidden crates in the tree.
 fn dependencies(root: &Path) -> Result<Vec<String>, String> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--workspace",
-            "--edges",
-            "normal,build",
-            "--prefix",
-            "none",
-            "--format",
-            "{p}",
-            "--locked",
-            "--offline",
-        ])
+        .args(["tree", "--workspace", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--locked"])
         .current_dir(root)
         .output()
         .map_err(|error| format!("cargo tree: {error}"))?;
