@@ -7,6 +7,7 @@ pub mod cel;
 pub mod definition;
 pub mod diagnostic;
 pub mod expr;
+pub mod expr_text;
 pub mod field_type;
 pub mod operation;
 pub mod schema;
