@@ -80,7 +80,7 @@ fn migrate_locked(connection: &mut Connection, steps: &[Step], wanted: &Applied)
         if let Step::CreateTable(Table { name, .. }) | Step::RenameTable { to: name, .. } = step
             && introspect::exists(&transaction, name)?
             && !steps.iter().any(|step| matches!(step, Step::DropTable(table) if table.name == *name))
-            && current.as_ref().is_none_or(|current| current.table(name).is_none())
+            && !current.iter().flat_map(|current| &current.tables).any(|table| table.name.eq_ignore_ascii_case(name))
         {
             return Err(StoreError::SchemaMismatch(format!(
                 "the database has a table {name} already that Undergird did not make: rename it, or give the collection another `table`"

@@ -498,6 +498,26 @@ fresh = { type = "text", column = "gone", default = "N" }
         insert: "INSERT INTO notes VALUES (1, 'A', 2)",
         after: r#"
 -- notes
+table = "Notes"
+[fields]
+id = { type = "int", column = "Id" }
+title = { type = "text" }
+size = { type = "int", optional = true }
+"#,
+        steps: &[
+            "rename the table notes to _undergird_notes",
+            "rename the table _undergird_notes to Notes",
+            "rename the column Notes.id to _undergird_id",
+            "rename the column Notes._undergird_id to Id",
+        ],
+        query: "SELECT m.name || t.\"Id\" FROM \"Notes\" t, sqlite_schema m WHERE m.name LIKE 'n%'",
+        rows: &["Notes1"],
+    });
+    check(&Case {
+        before: NOTES,
+        insert: "INSERT INTO notes VALUES (1, 'A', 2)",
+        after: r#"
+-- notes
 [fields]
 id = { type = "int" }
 size = { type = "int", optional = true, column = "title" }

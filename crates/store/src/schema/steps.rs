@@ -500,7 +500,8 @@ fn match_columns(old: &Table, new: &Table) -> BTreeMap<String, String> {
     names
 }
 
-/// The renames among the names, so that none meets a name still in use; a circle goes by way of a name of ours.
+/// The renames among the names, so that none meets a name still in use; a circle goes by way of a name of ours, and so does a change
+/// of case alone, which some databases take for no change.
 fn ordered_renames(names: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let mut open: BTreeMap<String, String> =
         names.iter().filter(|(from, to)| from != to).map(|(from, to)| (from.clone(), to.clone())).collect();
@@ -509,7 +510,7 @@ fn ordered_renames(names: &BTreeMap<String, String>) -> Vec<(String, String)> {
         open.iter().find(|(_, to)| !open.contains_key(*to)).or(open.iter().next()).map(|e| e.0.clone())
     {
         let Some(to) = open.remove(&from) else { break };
-        if open.contains_key(&to) {
+        if open.contains_key(&to) || to.eq_ignore_ascii_case(&from) {
             let aside = format!("_undergird_{from}");
             ordered.push((from, aside.clone()));
             open.insert(aside, to);

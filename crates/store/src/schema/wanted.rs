@@ -18,8 +18,8 @@ pub fn wanted(model: &Model) -> Applied {
 pub(super) fn of_collections(collections: &[Collection]) -> Applied {
     let mut tables: Vec<Table> = collections.iter().map(|collection| table(collections, collection)).collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
-    // Index names share one namespace in SQLite and PostgreSQL; `a_b`+`c` and `a`+`b_c` would meet.
-    let mut taken = BTreeSet::new();
+    // Tables and indexes share one namespace in SQLite and PostgreSQL; the indexes of `a_b`+`c` and `a`+`b_c` would meet.
+    let mut taken: BTreeSet<String> = tables.iter().map(|table| table.name.clone()).collect();
     for index in tables.iter_mut().flat_map(|table| &mut table.indexes) {
         let mut name = index.name.clone();
         for n in 2.. {
