@@ -7,6 +7,7 @@
 //! mean ([`names`]), which values ([`bind`], [`input`]).
 
 mod bind;
+pub mod explain;
 mod filter;
 mod ids;
 mod input;
@@ -121,17 +122,7 @@ fn fingerprint(caller: &Caller, shape: &RequestShape, names: &[String]) -> u64 {
 
 impl Entry {
     fn build(model: &Model, caller: &Caller, request: &Request, names: Vec<String>) -> Result<Entry, Refusal> {
-        let mut builder = Builder {
-            model,
-            caller,
-            kind: caller.kind(),
-            request: &request.shape,
-            slots: vec![SlotUse::Unused; request.values.len()],
-            next_row: RowVar::FIRST_BOUND.0,
-            next_element: 0,
-            embeds: 0,
-            conditions: 0,
-        };
+        let mut builder = Builder::new(model, caller, request);
         let collection = builder.collection(&request.shape.collection)?;
         let (shape, input) = match request.shape.verb {
             Verb::Read => (Shape::Read(builder.read(collection)?), None),
@@ -181,6 +172,20 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
+    fn new(model: &'a Model, caller: &'a Caller, request: &'a Request) -> Builder<'a> {
+        Builder {
+            model,
+            caller,
+            kind: caller.kind(),
+            request: &request.shape,
+            slots: vec![SlotUse::Unused; request.values.len()],
+            next_row: RowVar::FIRST_BOUND.0,
+            next_element: 0,
+            embeds: 0,
+            conditions: 0,
+        }
+    }
+
     /// Callers past access rules: the holder of a secret key, and Undergird itself.
     fn is_privileged(&self) -> bool {
         matches!(self.kind, CallerKind::Secret | CallerKind::System)
