@@ -49,7 +49,7 @@ fn codes_are_unique_and_have_statuses() {
     }
 }
 
-/// All `code: &'static str` in this crate's source: a code that is used is in the table with its status.
+/// A code that this crate's source uses is in the table, with the status that it uses it with.
 #[test]
 fn what_the_source_says_is_in_the_table() {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
@@ -58,6 +58,9 @@ fn what_the_source_says_is_in_the_table() {
     while let Some(path) = files.pop() {
         if path.is_dir() {
             files.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        if path.ends_with("tests.rs") {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();
