@@ -1,1 +1,29 @@
-//! placeholder
+//! Undergird, put together: the library that Rust programs embed, and what the `undergird` command is made of.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = undergird::Server::builder("blog").build().await?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8090").await?;
+//! server.serve(listener).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The one crate that names concrete stores, methods of signing in and surfaces. Deliberately absent: any of their work.
+
+mod accounts;
+mod cli;
+pub mod commands;
+pub mod config;
+mod connection;
+pub mod data;
+pub mod keys;
+pub mod logs;
+pub mod schema;
+mod serve;
+mod server;
+mod watch;
+
+pub use cli::{Exit, run};
+pub use serve::{Shutdown, signals};
+pub use server::{Builder, Server, StartError};

@@ -1,0 +1,81 @@
+//! `undergird config`: the effective settings with their origin. Values that came from outside by `${…}` and passwords in URLs are
+//! not shown.
+
+use super::{Application, mistakes};
+use crate::cli::Exit;
+use crate::config::{Definition, Environment, Origin, data_directory};
+use undergird_model::definition::keys;
+
+/// What it takes.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    application: Application,
+}
+
+/// # Errors
+/// 2 for a definition that is not good.
+pub fn run(arguments: Arguments) -> Result<(), Exit> {
+    let definition = arguments.application.definition()?;
+    if definition.model.is_none() {
+        return Err(mistakes(&definition));
+    }
+    let environment = Environment::of_process();
+    for (path, key) in keys::settings() {
+        let origin = definition.origin(&path);
+        let value = value(&definition, &path, &origin).unwrap_or_else(|| match key.default {
+            "" => "(none)".into(),
+            default => default.to_owned(),
+        });
+        let shown = match &origin {
+            Origin::Default => "default",
+            Origin::File => "undergird.toml",
+            Origin::Outside(name) => name.as_str(),
+        };
+        println!("{:<40} {:<32} # {shown}", path.join("."), value);
+    }
+    let data = data_directory(&arguments.application.directory, &environment, arguments.application.data.as_deref());
+    let data_origin = match (&arguments.application.data, environment.get("UNDERGIRD_DATA")) {
+        (Some(_), _) => "--data",
+        (None, Some(_)) => "UNDERGIRD_DATA",
+        (None, None) => "default",
+    };
+    println!("{:<40} {:<32} # {data_origin}", "data", format!("\"{}\"", data.display()));
+    for (name, variable) in [("publishable_key", "UNDERGIRD_PUBLISHABLE_KEY"), ("secret_key", "UNDERGIRD_SECRET_KEY")] {
+        let origin = if environment.get(variable).is_some() { variable } else { "keys.json in the data directory" };
+        println!("{name:<40} {MASK:<32} # {origin}");
+    }
+    Ok(())
+}
+
+const MASK: &str = "********";
+
+fn value(definition: &Definition, path: &[&str], origin: &Origin) -> Option<String> {
+    match origin {
+        Origin::Default => None,
+        // Whatever is put in from outside a file that is committed is there because it must not be seen.
+        Origin::Outside(name) if name.contains("${") => Some(MASK.into()),
+        Origin::Outside(_) => {
+            let over = definition.overrides.iter().rev().find(|over| over.path.iter().eq(path.iter()));
+            over.map(|over| without_password(&over.value))
+        }
+        Origin::File => {
+            let source = definition.sources.iter().find(|source| &*source.name == "undergird.toml")?;
+            let mut at: toml::Value = toml::Value::Table(source.text.parse().ok()?);
+            for key in path {
+                at = at.get(*key)?.clone();
+            }
+            Some(without_password(&at.to_string()))
+        }
+    }
+}
+
+/// `postgres://user:password@host` without the password.
+fn without_password(value: &str) -> String {
+    let masked = value.split_once("://").and_then(|(scheme, rest)| {
+        let (userinfo, host) = rest.split_once('@')?;
+        let (user, _) = userinfo.split_once(':')?;
+        Some(format!("{scheme}://{user}:{MASK}@{host}"))
+    });
+    masked.unwrap_or_else(|| value.to_owned())
+}

@@ -1,0 +1,54 @@
+//! `undergird migrate`: what `dev` would do to the database, by itself.
+
+use super::{Application, block_on, exit, loss, mistakes};
+use crate::cli::Exit;
+use crate::schema::{Change, Obstacle};
+use crate::server::SchemaPolicy;
+
+/// What it takes.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    application: Application,
+    /// Print the steps in words and in SQL, and take none.
+    #[arg(long)]
+    dry_run: bool,
+    /// Also take steps that lose data for good.
+    #[arg(long)]
+    accept_data_loss: bool,
+}
+
+/// # Errors
+/// 2 for a definition that is not good, 1 when the change cannot be made.
+pub fn run(arguments: Arguments) -> Result<(), Exit> {
+    let definition = arguments.application.definition()?;
+    let Some(model) = definition.model.clone() else { return Err(mistakes(&definition)) };
+    block_on(async {
+        let builder = arguments.application.builder(Vec::new()).schema(SchemaPolicy::Leave);
+        let (store, _data) = builder.open_store(&model).map_err(exit)?;
+        let change = Change::plan(&store, &model).await.map_err(|error| Exit::failed(error))?;
+        if change.is_nothing() {
+            println!("The database is at the definition.");
+            return Ok(());
+        }
+        println!("Steps:\n{}", change.describe());
+        if arguments.dry_run {
+            println!("SQL:");
+            for statement in store.describe(&change.steps, &change.wanted) {
+                println!("{statement};\n");
+            }
+        }
+        match change.obstacle(arguments.accept_data_loss) {
+            Some(Obstacle::Blocked(reasons)) => return Err(Exit::failed(reasons.join("\n"))),
+            Some(Obstacle::Loss(losses)) if !arguments.dry_run => return Err(Exit::Failed(loss(&losses))),
+            Some(Obstacle::Loss(losses)) => println!("Data would be lost:\n  {}", losses.join("\n  ")),
+            None => {}
+        }
+        if !arguments.dry_run {
+            change.apply(&store).await.map_err(Exit::Failed)?;
+            println!("Done.");
+        }
+        store.close().await;
+        Ok(())
+    })
+}

@@ -1,0 +1,79 @@
+//! The data directory: one process at a time, readable by its owner alone.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// An open data directory. Nobody else has it until this is dropped (or the process ends, however it ends).
+#[derive(Debug)]
+pub struct DataDirectory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Makes the directory if need be, and takes it.
+    ///
+    /// # Errors
+    /// A sentence: it cannot be made, or another process has it.
+    pub fn open(path: &Path) -> Result<DataDirectory, String> {
+        create_private(path).map_err(|error| format!("cannot make the data directory {}: {error}", path.display()))?;
+        let lock = path.join("lock");
+        let fail = |error: &dyn std::fmt::Display| format!("cannot lock {}: {error}", lock.display());
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let mut file = private(options).open(&lock).map_err(|error| fail(&error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = (&mut file).take(20).read_to_string(&mut holder);
+                let holder = holder.trim();
+                let who = if holder.is_empty() { "another process".into() } else { format!("process {holder}") };
+                return Err(format!(
+                    "{} is in use by {who}: stop it first, or give this one a directory of its own with --data",
+                    path.display()
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(fail(&error)),
+        }
+        // Who has it, for the message above. Not being able to say so is no reason to stop.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(DataDirectory { path: path.to_owned(), _lock: file })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Options for a file that its owner alone may read.
+#[cfg(unix)]
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600)
+}
+
+/// Options for a file that its owner alone may read: elsewhere the directory's own rights decide.
+#[cfg(not(unix))]
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+#[cfg(unix)]
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn create_private(path: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(path)
+}

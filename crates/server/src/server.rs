@@ -1,0 +1,348 @@
+//! One application, opened: definition, data directory, keys, store, schema, engine, accounts, HTTP. The order is the order of
+//! what can be wrong, cheapest first.
+
+use crate::config::{Definition, Environment, data_directory};
+use crate::data::DataDirectory;
+use crate::keys::{self, KeysProblem};
+use crate::schema::{Change, Obstacle};
+use crate::serve::{self, Shutdown, signals};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use undergird_api::http::{AccessLog, Http};
+use undergird_auth::Keys;
+use undergird_engine::Engine;
+use undergird_model::Model;
+use undergird_model::definition::Override;
+use undergird_model::settings::Settings;
+use undergird_store::Store;
+use undergird_store_sqlite::{Options, SqliteStore};
+
+/// Why an application cannot be opened.
+#[derive(Debug)]
+pub enum StartError {
+    /// The definition has mistakes.
+    Definition(Box<Definition>),
+    /// Keys, settings or the directory are not what they should be.
+    Wrong(String),
+    /// The schema of the database is not the definition's, and it is not this command's to change it.
+    Schema(String),
+    /// Something would be lost for good, each in words.
+    Loss(Vec<String>),
+    /// Anything else.
+    Failed(String),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Definition(definition) => f.write_str(&definition.render(false)),
+            StartError::Wrong(why) | StartError::Schema(why) | StartError::Failed(why) => f.write_str(why),
+            StartError::Loss(losses) => write!(f, "data would be lost: {}", losses.join("; ")),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What to do about a database whose schema is not the definition's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaPolicy {
+    /// Refuse to start.
+    Demand,
+    /// Bring it to the definition.
+    Follow {
+        /// Also when something is lost for good.
+        accept_data_loss: bool,
+    },
+    /// Leave it as it is: the command does that itself.
+    Leave,
+}
+
+/// How an application is opened.
+#[derive(Debug)]
+pub struct Builder {
+    directory: PathBuf,
+    data: Option<PathBuf>,
+    flags: Vec<Override>,
+    environment: Environment,
+    schema: SchemaPolicy,
+    make_keys: bool,
+    log: Arc<AccessLog>,
+}
+
+impl Builder {
+    /// Where data is kept, instead of `UNDERGIRD_DATA` or `data/`.
+    pub fn data(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.data = Some(path.into());
+        self
+    }
+
+    /// A setting over the file's and the environment's: `.setting("server.listen", "127.0.0.1:0")`.
+    pub fn setting(mut self, path: &str, value: &str) -> Builder {
+        self.flags.push(Override {
+            path: path.split('.').map(str::to_owned).collect(),
+            value: value.to_owned(),
+            origin: format!("setting {path}"),
+        });
+        self
+    }
+
+    /// Settings from flags of the command line.
+    pub fn flags(mut self, flags: Vec<Override>) -> Builder {
+        self.flags.extend(flags);
+        self
+    }
+
+    /// These variables instead of the process's.
+    pub fn environment(mut self, environment: Environment) -> Builder {
+        self.environment = environment;
+        self
+    }
+
+    /// What to do about another schema. [`SchemaPolicy::Demand`] unless said.
+    pub fn schema(mut self, policy: SchemaPolicy) -> Builder {
+        self.schema = policy;
+        self
+    }
+
+    /// Whether missing keys are made and kept. Not, unless said.
+    pub fn make_keys(mut self, make: bool) -> Builder {
+        self.make_keys = make;
+        self
+    }
+
+    /// Where requests leave their records.
+    pub fn access_log(mut self, log: Arc<AccessLog>) -> Builder {
+        self.log = log;
+        self
+    }
+
+    /// Reads and checks the definition alone.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn definition(&self) -> Result<Definition, StartError> {
+        Definition::load(&self.directory, &self.environment, &self.flags).map_err(StartError::Wrong)
+    }
+
+    /// Opens the data directory and the store alone, for commands that change the schema themselves.
+    ///
+    /// # Errors
+    /// The directory is in use, or the store cannot be opened.
+    pub fn open_store(&self, model: &Model) -> Result<(Arc<dyn Store>, DataDirectory), StartError> {
+        let data = data_directory(&self.directory, &self.environment, self.data.as_deref());
+        let data = DataDirectory::open(&data).map_err(StartError::Failed)?;
+        Ok((open_store(&model.settings, &self.directory, data.path())?, data))
+    }
+
+    /// Opens the application.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn build(self) -> Result<Server, StartError> {
+        let definition = self.definition()?;
+        let Some(model) = definition.model.clone() else { return Err(StartError::Definition(Box::new(definition))) };
+        let data = data_directory(&self.directory, &self.environment, self.data.as_deref());
+        let data = DataDirectory::open(&data).map_err(StartError::Failed)?;
+        let keys = keys::load(data.path(), &self.environment, self.make_keys).map_err(|problem| match problem {
+            KeysProblem::Wrong(why) => StartError::Wrong(why),
+            KeysProblem::Failed(why) => StartError::Failed(why),
+        })?;
+        let store = open_store(&model.settings, &self.directory, data.path())?;
+        if self.schema != SchemaPolicy::Leave {
+            fit(&store, &model, self.schema).await?;
+        }
+        let engine = Engine::new(model, store);
+        let accounts = crate::accounts::open(&engine, &keys).await.map_err(StartError::Failed)?;
+        let http = Http::new(engine.clone(), accounts, self.log.clone());
+        Ok(Server { engine, http, keys, definition, _data: data, builder: self })
+    }
+}
+
+/// An application that is open.
+pub struct Server {
+    engine: Arc<Engine>,
+    http: Arc<Http>,
+    keys: Keys,
+    definition: Definition,
+    builder: Builder,
+    // Last: whoever comes next may have the directory only when everything else is closed.
+    _data: DataDirectory,
+}
+
+impl Server {
+    /// How to open the application in a directory.
+    pub fn builder(directory: impl AsRef<Path>) -> Builder {
+        Builder {
+            directory: directory.as_ref().to_owned(),
+            data: None,
+            flags: Vec::new(),
+            environment: Environment::of_process(),
+            schema: SchemaPolicy::Demand,
+            make_keys: false,
+            log: Arc::default(),
+        }
+    }
+
+    /// Runs plans.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Answers requests.
+    pub fn http(&self) -> &Arc<Http> {
+        &self.http
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The definition as it was when the application was opened.
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// The settings as they are now.
+    pub fn settings(&self) -> Settings {
+        self.engine.app().model().settings.clone()
+    }
+
+    /// Reads the definition again, as it was read first.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn reread(&self) -> Result<Definition, StartError> {
+        self.builder.definition()
+    }
+
+    /// Takes a changed model, and brings the database to it.
+    ///
+    /// # Errors
+    /// [`StartError::Loss`], or why the schema cannot be changed. The old model goes on.
+    pub async fn follow(&self, model: Arc<Model>, accept_data_loss: bool) -> Result<String, StartError> {
+        let done = fit(self.engine.store(), &model, SchemaPolicy::Follow { accept_data_loss }).await?;
+        self.engine.replace(model);
+        self.http.refresh();
+        Ok(done)
+    }
+
+    /// A listener at the settings' address.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub async fn bind(&self) -> Result<(TcpListener, SocketAddr), StartError> {
+        let listen = self.settings().server.listen;
+        let listener = TcpListener::bind(&listen).await.map_err(|error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::AddrInUse => "; is another server running? --listen takes another address",
+                _ => "",
+            };
+            StartError::Failed(format!("cannot listen on {listen}: {error}{hint}"))
+        })?;
+        let address = listener.local_addr().map_err(|error| StartError::Failed(error.to_string()))?;
+        Ok((listener, address))
+    }
+
+    /// Serves until the process is told to end, then drains and closes.
+    ///
+    /// # Errors
+    /// Requests under way had to be cut.
+    pub async fn serve(self, listener: TcpListener) -> Result<(), StartError> {
+        self.serve_until(listener, signals(), Duration::ZERO).await
+    }
+
+    /// The same until `ended`, still accepting for `grace` after that.
+    ///
+    /// # Errors
+    /// Requests under way had to be cut.
+    pub async fn serve_until(
+        self,
+        listener: TcpListener,
+        ended: impl Future<Output = ()>,
+        grace: Duration,
+    ) -> Result<(), StartError> {
+        let drained = self.accept_until(listener, ended, grace).await;
+        self.close().await;
+        match drained {
+            true => Ok(()),
+            false => Err(StartError::Failed("requests under way were cut".into())),
+        }
+    }
+
+    /// Serves until `ended` and drains, but stays open.
+    pub(crate) async fn accept_until(
+        &self,
+        listener: TcpListener,
+        ended: impl Future<Output = ()>,
+        grace: Duration,
+    ) -> bool {
+        let limits = self.settings().limits;
+        let shutdown = Shutdown { grace, drain: limits.request };
+        serve::run(self.http.clone(), listener, limits, ended, shutdown).await
+    }
+
+    /// Finishes what is under way in the store, and closes it.
+    pub async fn close(self) {
+        self.engine.store().close().await;
+    }
+}
+
+/// Holds a database to a definition, or brings it there. Gives what was done, in words.
+async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Result<String, StartError> {
+    let unreadable =
+        |error: undergird_store::StoreError| StartError::Failed(format!("cannot read the schema: {error}"));
+    let change = Change::plan(store, model).await.map_err(unreadable)?;
+    if change.is_nothing() {
+        return Ok(String::new());
+    }
+    let accept_data_loss = match policy {
+        SchemaPolicy::Follow { accept_data_loss } => accept_data_loss,
+        SchemaPolicy::Demand | SchemaPolicy::Leave => {
+            let steps = change.describe();
+            let what = if change.fresh { "is empty" } else { "is not at the definition" };
+            return Err(StartError::Schema(format!(
+                "the database {what}; `undergird migrate` takes these steps (`--dry-run` shows their SQL):\n{steps}"
+            )));
+        }
+    };
+    match change.obstacle(accept_data_loss) {
+        Some(Obstacle::Loss(losses)) => return Err(StartError::Loss(losses)),
+        Some(Obstacle::Blocked(reasons)) => {
+            return Err(StartError::Schema(format!("the schema cannot be changed so: {}", reasons.join("; "))));
+        }
+        None => {}
+    }
+    change.apply(store).await.map_err(StartError::Failed)?;
+    Ok(change.describe())
+}
+
+/// The store of a URL. Paths are relative to the application, except `data/…`, which is in the data directory wherever that is.
+fn open_store(settings: &Settings, application: &Path, data: &Path) -> Result<Arc<dyn Store>, StartError> {
+    let url = settings.store.url.as_str();
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        let scheme = url.split(':').next().unwrap_or_default();
+        return Err(StartError::Wrong(format!(
+            "[stores.main] url: this build has no store for \"{scheme}:\"; it has \"sqlite:\""
+        )));
+    };
+    let url = match path {
+        ":memory:" => url.to_owned(),
+        path => {
+            let path = match path.strip_prefix("data/") {
+                Some(inside) => data.join(inside),
+                None => application.join(path),
+            };
+            format!("sqlite:{}", path.display())
+        }
+    };
+    let options = Options { writes_waiting: settings.limits.writes_waiting as usize, ..Options::default() };
+    let store = SqliteStore::open(&url, &options)
+        .map_err(|error| StartError::Failed(format!("cannot open the database {url}: {error}")))?;
+    Ok(store)
+}
