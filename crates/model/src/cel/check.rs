@@ -6,6 +6,7 @@
 //! give or take a factor: no operand is ever used twice.
 
 use super::ast::{Ast, AstKind};
+use super::identity::Equality;
 use super::literal;
 use super::{Expect, Problem, Scope};
 use crate::diagnostic::Span;
@@ -13,12 +14,13 @@ use crate::expr::{ElementVar, Expr, Node, RowVar};
 use crate::schema::{CollectionId, RelationId};
 use crate::value::{Kind, Type, Value};
 
-/// The meaning of a tree, or all its mistakes in order of place.
-pub fn check(ast: &Ast, scope: &Scope) -> Result<Expr, Vec<Problem>> {
+/// The meaning of a tree with the equalities in it that concern the caller, or all its mistakes in order of place.
+pub fn check(ast: &Ast, scope: &Scope) -> Result<(Expr, Vec<Equality>), Vec<Problem>> {
     let mut checker = Checker {
         scope,
         problems: Vec::new(),
         variables: Vec::new(),
+        equalities: Vec::new(),
         next_row: RowVar::FIRST_BOUND.0,
         next_element: 0,
     };
@@ -31,7 +33,7 @@ pub fn check(ast: &Ast, scope: &Scope) -> Result<Expr, Vec<Problem>> {
     problems.sort_by_key(|problem| (problem.span.start, problem.span.end));
     problems.dedup();
     match expr {
-        Some(expr) if problems.is_empty() => Ok(expr),
+        Some(expr) if problems.is_empty() => Ok((expr, checker.equalities)),
         _ => Err(problems),
     }
 }
@@ -42,6 +44,7 @@ pub(super) struct Checker<'a> {
     pub(super) problems: Vec<Problem>,
     /// Bound by macros, innermost last.
     pub(super) variables: Vec<(String, Meaning<'a>)>,
+    pub(super) equalities: Vec<Equality>,
     next_row: u16,
     next_element: u16,
 }

@@ -35,11 +35,13 @@
 //! | `auth-not-allowed` | `auth` where the caller must not matter |
 //! | `now-not-allowed` | `now` where the time must not matter |
 //! | `relation-not-allowed` | a relation where only the row itself may be used |
+//! | `null-identity` | a warning: an equality that a visitor passes because both sides are null |
 
 mod ast;
 mod check;
 mod cost;
 mod functions;
+mod identity;
 mod lexer;
 mod literal;
 mod names;
@@ -141,8 +143,14 @@ pub enum Expect {
 
 /// The typed meaning of a CEL text, or all its mistakes in order of place.
 pub fn compile(text: &str, scope: &Scope) -> Result<Expr, Vec<Problem>> {
+    compile_with_warnings(text, scope).map(|(expr, _)| expr)
+}
+
+/// The same, with what a person should look at although it is no mistake.
+pub fn compile_with_warnings(text: &str, scope: &Scope) -> Result<(Expr, Vec<Problem>), Vec<Problem>> {
     let ast = parser::parse(text)?;
-    let expr = check::check(&ast, scope)?;
+    let (expr, equalities) = check::check(&ast, scope)?;
     cost::check(&expr, scope.collections, ast.span).map_err(|problem| vec![problem])?;
-    Ok(expr)
+    let warnings = identity::warnings(&expr, &equalities, scope.collections);
+    Ok((expr, warnings))
 }

@@ -3,6 +3,7 @@
 use super::Problem;
 use super::ast::{Ast, AstKind, BinaryOp};
 use super::check::{Checker, Meaning, Misfit, Typed, conversion_to};
+use super::identity::is_null_for_visitors;
 use super::literal;
 use super::names::is_null;
 use crate::diagnostic::{Span, nearest};
@@ -42,7 +43,12 @@ impl<'a> Checker<'a> {
             };
         }
         let (left, right) = self.comparable(span, left, right, false)?;
-        Some(Expr::test(Node::Same(Box::new(left), Box::new(right))))
+        let caller = is_null_for_visitors(&left) || is_null_for_visitors(&right);
+        let same = Expr::test(Node::Same(Box::new(left), Box::new(right)));
+        if caller {
+            self.equalities.push((span, same.clone()));
+        }
+        Some(same)
     }
 
     fn ordering(&mut self, span: Span, op: Comparison, left: &Ast, right: &Ast) -> Option<Expr> {

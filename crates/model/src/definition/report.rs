@@ -54,10 +54,11 @@ impl Report {
     }
 
     /// A problem that the CEL front end found, with its own code.
-    pub fn problem(&mut self, place: Place, problem: crate::cel::Problem) {
+    pub fn problem(&mut self, place: Place, problem: crate::cel::Problem, severity: Severity) {
         let Some(source) = self.sources.get(place.source) else { return };
         let mut diagnostic = Diagnostic::error(source, place.span, problem.code, problem.message);
         diagnostic.hint = problem.hint;
+        diagnostic.severity = severity;
         self.found.push(diagnostic);
     }
 

@@ -7,6 +7,7 @@ use super::names;
 use super::report::{Place, Report, codes};
 use super::tree::{Data, Node, Table, inside};
 use crate::cel::{self, Expect, Scope};
+use crate::diagnostic::Severity;
 use crate::expr::{Expr, Node as ExprNode};
 use crate::schema::{Access, Check, Collection, CollectionId, Default, Field, FieldId, Rule};
 use crate::value::Type;
@@ -196,19 +197,24 @@ impl Compiler<'_> {
                 Purpose::Access | Purpose::Update | Purpose::Check => Expect::Bool,
             },
         };
-        match cel::compile(text, &scope) {
-            Ok(expr) => Some((text.to_owned(), expr)),
+        let source = report.text(node.place.source);
+        let raw = source.get(node.place.span.start..node.place.span.end).unwrap_or("");
+        // An override has no quotes; a rule never comes from one, but a place must not be wrong for that.
+        let place =
+            |problem: &cel::Problem| Place { span: inside(raw, text, node.place.span, problem.span), ..node.place };
+        match cel::compile_with_warnings(text, &scope) {
+            Ok((expr, warnings)) => {
+                for problem in warnings {
+                    report.problem(place(&problem), problem, Severity::Warning);
+                }
+                Some((text.to_owned(), expr))
+            }
             Err(mut problems) => {
                 if self.mentions_suspect(text) {
                     problems.retain(|problem| SYNTAX_CODES.contains(&problem.code));
                 }
-                let source = report.text(node.place.source);
-                let span = node.place.span;
-                let raw = source.get(span.start..span.end).unwrap_or("");
                 for problem in problems {
-                    // An override has no quotes; a rule never comes from one, but a place must not be wrong for that.
-                    let span = inside(raw, text, span, problem.span);
-                    report.problem(Place { span, ..node.place }, problem);
+                    report.problem(place(&problem), problem, Severity::Error);
                 }
                 None
             }

@@ -3,6 +3,7 @@
 
 mod guide;
 mod hostile;
+mod identity;
 mod lowering;
 mod oracle;
 mod refusals;
@@ -67,12 +68,14 @@ pub(super) fn blog() -> Vec<Collection> {
                 ("hour", FieldType::Time),
                 ("data", FieldType::Bytes),
                 ("hidden", FieldType::Bool),
+                ("editor_id", refers(USERS)),
             ],
             vec![
                 one("author", USERS, 3),
                 many("comments", COMMENTS),
                 ("topics", TOPICS, Cardinality::Many, None, Some((POST_TOPICS, (POSTS, 3), (POST_TOPICS, 1)))),
                 many("post_topics", POST_TOPICS),
+                one("editor", USERS, 16),
             ],
         ),
         collection(
@@ -106,7 +109,7 @@ fn collection(id: u16, name: &str, fields: Vec<(&str, FieldType)>, relations: Ve
         ty: declared.storage(),
         declared,
         description: None,
-        optional: false,
+        optional: matches!(name, "editor_id" | "hidden" | "published_at"),
         unique: false,
         readonly: false,
         immutable: false,
