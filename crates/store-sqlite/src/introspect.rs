@@ -15,6 +15,9 @@ use undergird_store::schema::Applied;
 /// [`StoreError::SchemaMismatch`] when a table or an index is missing or was altered by hand, or when a newer Undergird wrote the
 /// record.
 pub fn applied(connection: &Connection) -> Result<Option<Applied>, StoreError> {
+    // The record and the tables must be of one moment, or another process's migration looks like a change by hand.
+    let snapshot = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose();
+    let _snapshot = snapshot.map_err(|error| broken("reading the schema's record", &error))?;
     if !exists(connection, RECORD)? {
         return Ok(None);
     }

@@ -251,11 +251,11 @@ what = { type = "text" }
       "what" TEXT NOT NULL
     ) STRICT;
     CREATE INDEX "follows_followed_id_idx" ON "follows" ("followed_id");
-    CREATE INDEX "post_tags_tag_name_idx" ON "post_tags" ("tag_name");
-    CREATE INDEX "posts_author_id_created_at_idx" ON "posts" ("author_id", "created_at" DESC);
-    CREATE INDEX "posts_editor_id_idx" ON "posts" ("editor_id");
+    CREATE INDEX "post_tags_tag_name_idx" ON "post_tags" ("tag_name", "post_id");
+    CREATE INDEX "posts_author_id_created_at_idx" ON "posts" ("author_id", "created_at" DESC, "id");
+    CREATE INDEX "posts_editor_id_idx" ON "posts" ("editor_id", "id");
     CREATE UNIQUE INDEX "posts_slug_key" ON "posts" ("slug");
-    CREATE INDEX "posts_status_created_at_idx" ON "posts" ("status", "created_at" DESC);
+    CREATE INDEX "posts_status_created_at_idx" ON "posts" ("status", "created_at" DESC, "id");
     CREATE UNIQUE INDEX "users_email_key" ON "users" ("email")
     "#);
     let connection = &mut open();
