@@ -1,19 +1,27 @@
 //! The driver on a real database: a model, its tables, plans, rows.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod disk;
 mod first;
+mod stopping;
+mod text;
+mod writing;
 
 use crate::{DIALECT, Options, SqliteStore};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_model::field_type::wire;
-use undergird_model::{Model, Source, Value, definition};
+use undergird_model::{Model, Source, Type, Value, definition};
 use undergird_plan::caller::Moment;
 use undergird_plan::{Caller, Plan, Request, RowRef, RowSink, authorize};
-use undergird_store::run::{self, WriteAnswer, cell_value};
-use undergird_store::{Connection, Decision, Prepared, Store, StoreError, Work, WorkAnswer, schema, sql};
+use undergird_store::run::{WriteAnswer, cell_value};
+use undergird_store::{
+    Connection, Decision, Flow, Prepared, Statement, Statements, Store, StoreError, Work, WorkAnswer, schema, sql,
+};
 
 pub const BLOG: &[(&str, &str)] = &[
     ("models/users.toml", "[fields]\nname = { type = \"text\", max = 20 }\n"),
@@ -114,7 +122,7 @@ impl Work for Change {
     fn run<'a>(&'a mut self, connection: &'a mut dyn Connection) -> BoxFuture<'a, Result<WorkAnswer, StoreError>> {
         Box::pin(async move {
             let mut lines = Lines::default();
-            let answer = run::write(connection, &self.query, Some(&mut lines)).await?;
+            let answer = undergird_store::run::write(connection, &self.query, Some(&mut lines)).await?;
             let decision = match answer {
                 WriteAnswer::Done(_) => Decision::Commit,
                 WriteAnswer::Refused { .. } => Decision::Rollback,
@@ -134,4 +142,86 @@ pub async fn write(
     let answer = store.transaction(Box::new(work), soon()).await?;
     let (answer, lines) = *answer.value.downcast::<(WriteAnswer, Lines)>().unwrap();
     Ok((answer, lines.lines))
+}
+
+/// A statement that no plan made, for what only the driver is asked.
+pub fn statement(text: &str, columns: &[Type]) -> Statement {
+    let writes = !text.starts_with("SELECT") && !text.starts_with("WITH");
+    Statement { text: text.into(), binds: Vec::new(), columns: columns.to_vec(), writes }
+}
+
+/// Runs a statement and gives the first cell of each row.
+pub fn run(connection: &mut dyn Connection, text: &str) -> Result<Vec<Value>, StoreError> {
+    let statement = statement(text, &[Type::INT]);
+    let mut values = Vec::new();
+    connection
+        .query(&statement, Vec::new(), &mut |row| {
+            values.push(cell_value(row.cell(0)));
+            Flow::Continue
+        })
+        .now_or_never()
+        .unwrap()?;
+    Ok(values)
+}
+
+/// Work that a closure does.
+pub struct Does<F>(pub F);
+
+impl<F> Work for Does<F>
+where
+    F: FnMut(&mut dyn Connection) -> Result<Decision, StoreError> + Send + 'static,
+{
+    fn run<'a>(&'a mut self, connection: &'a mut dyn Connection) -> BoxFuture<'a, Result<WorkAnswer, StoreError>> {
+        let answer = (self.0)(connection).map(|decision| WorkAnswer { decision, value: Box::new(()) });
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+/// A transaction of statements.
+pub async fn transact(
+    store: &SqliteStore,
+    deadline: Instant,
+    f: impl FnMut(&mut dyn Connection) -> Result<Decision, StoreError> + Send + 'static,
+) -> Result<Decision, StoreError> {
+    store.transaction(Box::new(Does(f)), deadline).await.map(|answer| answer.decision)
+}
+
+/// One number from the database.
+pub async fn number(store: &SqliteStore, text: &'static str) -> i64 {
+    let found = Arc::new(Mutex::new(0));
+    let into = Arc::clone(&found);
+    transact(store, soon(), move |connection| {
+        if let Some(Value::Int(number)) = run(connection, text)?.first() {
+            *into.lock() = *number;
+        }
+        Ok(Decision::Rollback)
+    })
+    .await
+    .unwrap();
+    let number = *found.lock();
+    number
+}
+
+/// A store with a table `t (n INTEGER PRIMARY KEY, v INTEGER)`.
+pub async fn plain(url: &str, options: &Options) -> Arc<SqliteStore> {
+    let store = SqliteStore::open(url, options).unwrap();
+    transact(&store, soon(), |connection| {
+        run(connection, "CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY, v INTEGER CHECK (v <> 13)) STRICT")?;
+        Ok(Decision::Commit)
+    })
+    .await
+    .unwrap();
+    store
+}
+
+/// A read of the blog's users whose statement is replaced.
+pub fn read_of(text: &str) -> Prepared {
+    let mut query = prepared(&model(BLOG), &Request::new("users", undergird_plan::request::Verb::Read));
+    let Statements::Read(read) = query.statements.as_ref() else { panic!("a read") };
+    let mut read = read.clone();
+    let columns = vec![Type::INT; read.nodes[0].columns.len()];
+    read.nodes = vec![statement(text, &columns)];
+    read.count = None;
+    query.statements = Arc::new(Statements::Read(read));
+    query
 }

@@ -1,0 +1,1 @@
+//! Plans as SQLite's words: a wrong statement is a failing comparison.

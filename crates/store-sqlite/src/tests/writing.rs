@@ -1,0 +1,190 @@
+//! The writer: groups, and what one transaction's failure does to the others.
+
+use super::{number, plain, run, soon, transact};
+use crate::{Options, SqliteStore};
+use futures_util::future::join_all;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use undergird_store::{ConstraintKind, Decision, Store, StoreError};
+
+/// Keeps the writer busy for a moment, so that what follows forms a group.
+async fn busy(store: &Arc<SqliteStore>) -> tokio::task::JoinHandle<Result<Decision, StoreError>> {
+    let store = Arc::clone(store);
+    let task = tokio::spawn(async move {
+        transact(&store, soon(), |_| {
+            std::thread::sleep(Duration::from_millis(60));
+            Ok(Decision::Rollback)
+        })
+        .await
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    task
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_group_each_is_all_or_nothing() {
+    let store = plain("sqlite::memory:", &Options::default()).await;
+    let busy = busy(&store).await;
+    let jobs = (0..40i64).map(|n| {
+        let store = &store;
+        async move {
+            transact(store, soon(), move |connection| {
+                run(connection, &format!("INSERT INTO t VALUES ({n}, 1)"))?;
+                // Every fourth breaks a constraint, every fifth changes its mind, after it has written.
+                let v = if n % 4 == 0 { 13 } else { 2 };
+                run(connection, &format!("INSERT INTO t VALUES ({n} + 1000, {v})"))?;
+                Ok(if n % 5 == 0 { Decision::Rollback } else { Decision::Commit })
+            })
+            .await
+        }
+    });
+    let answers = join_all(jobs).await;
+    busy.await.unwrap().unwrap();
+    for (n, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Err(error) => {
+                assert_eq!(n % 4, 0);
+                assert!(
+                    matches!(&error, StoreError::Constraint { kind: ConstraintKind::Check, name: Some(name), .. } if name == "v <> 13"),
+                    "{error:?}"
+                );
+            }
+            Ok(Decision::Rollback) => assert!(n % 5 == 0 && n % 4 != 0),
+            Ok(Decision::Commit) => assert!(n % 5 != 0 && n % 4 != 0),
+        }
+    }
+    let kept = (0..40).filter(|n| n % 4 != 0 && n % 5 != 0).count() as i64;
+    assert_eq!(number(&store, "SELECT count(*) FROM t").await, 2 * kept);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_write_costs_the_others_of_its_group_nothing() {
+    let store = plain("sqlite::memory:", &Options::default()).await;
+    let busy = busy(&store).await;
+    let job = |n: i64, deadline: Instant, text: String| {
+        let store = Arc::clone(&store);
+        async move {
+            transact(&store, deadline, move |connection| {
+                run(connection, &format!("INSERT INTO t VALUES ({n}, 1)"))?;
+                run(connection, &text)?;
+                Ok(Decision::Commit)
+            })
+            .await
+        }
+    };
+    let runaway = "WITH RECURSIVE c(x) AS (SELECT 100 UNION ALL SELECT x + 1 FROM c) INSERT INTO t SELECT x, 1 FROM c";
+    let runaway = runaway.replacen("WITH", "/* long */ WITH", 1);
+    let short = Instant::now() + Duration::from_millis(200);
+    let answers = join_all(vec![
+        job(1, soon(), "SELECT 1".into()),
+        job(2, soon(), "SELECT 1".into()),
+        job(3, short, runaway),
+        job(4, soon(), "SELECT 1".into()),
+    ])
+    .await;
+    busy.await.unwrap().unwrap();
+    assert_eq!(answers, [Ok(Decision::Commit), Ok(Decision::Commit), Err(StoreError::Deadline), Ok(Decision::Commit)]);
+    assert_eq!(number(&store, "SELECT sum(n) FROM t").await, 1 + 2 + 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_transaction_takes_no_more_statements() {
+    let store = plain("sqlite::memory:", &Options::default()).await;
+    let answer = transact(&store, Instant::now() + Duration::from_millis(50), |connection| {
+        let runaway = "/* long */ WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) INSERT INTO t SELECT x, 1 FROM c";
+        assert_eq!(run(connection, runaway), Err(StoreError::Deadline));
+        // Outside of a transaction this would be committed by itself.
+        assert_eq!(run(connection, "INSERT INTO t VALUES (1, 1)"), Err(StoreError::Deadline));
+        Ok(Decision::Commit)
+    })
+    .await;
+    assert_eq!(answer, Err(StoreError::Deadline));
+    assert_eq!(number(&store, "SELECT count(*) FROM t").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_panics_fails_alone() {
+    let store = plain("sqlite::memory:", &Options::default()).await;
+    let busy = busy(&store).await;
+    let job = |n: i64| {
+        let store = Arc::clone(&store);
+        async move {
+            transact(&store, soon(), move |connection| {
+                run(connection, &format!("INSERT INTO t VALUES ({n}, 1)"))?;
+                assert!(n != 2, "as the test wants");
+                Ok(Decision::Commit)
+            })
+            .await
+        }
+    };
+    let answers = join_all([job(1), job(2), job(3)]).await;
+    busy.await.unwrap().unwrap();
+    assert_eq!(answers[0], Ok(Decision::Commit));
+    assert_eq!(answers[1], Err(StoreError::Internal("a write panicked".into())));
+    assert_eq!(answers[2], Ok(Decision::Commit));
+    assert_eq!(number(&store, "SELECT sum(n) FROM t").await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn savepoints_nest() {
+    let store = plain("sqlite::memory:", &Options::default()).await;
+    let work = |connection: &mut dyn undergird_store::Connection| {
+        use futures_util::FutureExt;
+        run(connection, "INSERT INTO t VALUES (1, 1)")?;
+        connection.savepoint().now_or_never().unwrap()?;
+        run(connection, "INSERT INTO t VALUES (2, 1)")?;
+        connection.savepoint().now_or_never().unwrap()?;
+        run(connection, "INSERT INTO t VALUES (4, 1)")?;
+        connection.release(false).now_or_never().unwrap()?;
+        connection.release(true).now_or_never().unwrap()?;
+        assert!(connection.release(true).now_or_never().unwrap().is_err());
+        Ok(Decision::Commit)
+    };
+    assert_eq!(transact(&store, soon(), work).await, Ok(Decision::Commit));
+    assert_eq!(number(&store, "SELECT sum(n) FROM t").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_in_the_queue_is_shed() {
+    let store = plain("sqlite::memory:", &Options { writes_waiting: 1, ..Options::default() }).await;
+    let busy = busy(&store).await;
+    let waiting = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { transact(&store, soon(), |_| Ok(Decision::Commit)).await })
+    };
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(transact(&store, soon(), |_| Ok(Decision::Commit)).await, Err(StoreError::Overloaded));
+    assert_eq!(waiting.await.unwrap(), Ok(Decision::Commit));
+    busy.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_nobody_waits_for_is_not_begun() {
+    let store = plain("sqlite::memory:", &Options::default()).await;
+    let busy = busy(&store).await;
+    let left = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            transact(&store, soon(), |connection| {
+                run(connection, "INSERT INTO t VALUES (1, 1)")?;
+                Ok(Decision::Commit)
+            })
+            .await
+        })
+    };
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    left.abort();
+    busy.await.unwrap().unwrap();
+    assert_eq!(number(&store, "SELECT count(*) FROM t").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_store_says_so() {
+    let store = plain("sqlite::memory:", &Options::default()).await;
+    store.health().await.unwrap();
+    assert!(store.gauges().iter().any(|(name, _, value)| *name == "sqlite_database_bytes" && *value > 0.0));
+    store.close().await;
+    assert!(matches!(store.health().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(transact(&store, soon(), |_| Ok(Decision::Commit)).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.schema().await, Err(StoreError::Unavailable(_))));
+}
