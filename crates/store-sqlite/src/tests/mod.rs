@@ -1,6 +1,7 @@
 //! The driver on a real database: a model, its tables, plans, rows.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod conformance;
 mod disk;
 mod first;
 mod stopping;

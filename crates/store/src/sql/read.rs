@@ -3,7 +3,8 @@
 use super::dialect::{Dialect, Operand};
 use super::expr::Writer;
 use super::{Bind, ReadStatements, Statement};
-use undergird_model::{Model, Type};
+use undergird_model::expr::Function;
+use undergird_model::{Kind, Model, Type};
 use undergird_plan::request::Aggregate;
 use undergird_plan::shape::Read;
 use undergird_plan::shape::{Column, Order, OrderBy, ReadNode};
@@ -166,21 +167,30 @@ fn write_group(node: &ReadNode) -> String {
 }
 
 fn write_column(writer: &mut Writer<'_>, column: &Column) -> String {
-    match column {
-        Column::Plain(expr) => writer.value(expr),
-        Column::Aggregate(Aggregate::Count, None, _) => "count(*)".into(),
-        Column::Aggregate(aggregate, of, _) => {
-            let Some(of) = of else { return "NULL".into() };
+    let (aggregate, of, wanted) = match column {
+        Column::Plain(expr) => return writer.value(expr),
+        Column::Aggregate(aggregate, of, wanted) => (aggregate, of, *wanted),
+    };
+    let given = match (aggregate, of) {
+        (Aggregate::Count, None) => Operand { ty: Type::INT, text: "count(*)".into() },
+        (_, None) => return "NULL".into(),
+        (aggregate, Some(of)) => {
             let operand = Operand { ty: of.ty, text: writer.value(of) };
-            match aggregate {
-                Aggregate::Count => format!("count({})", operand.text),
-                Aggregate::Sum => writer.dialect.sum(&operand),
-                Aggregate::Average => writer.dialect.average(&operand),
-                Aggregate::Minimum => format!("min({})", operand.text),
-                Aggregate::Maximum => format!("max({})", operand.text),
-            }
+            let (ty, text) = match aggregate {
+                Aggregate::Count => (Type::INT, format!("count({})", operand.text)),
+                Aggregate::Sum => (operand.ty, writer.dialect.sum(&operand)),
+                Aggregate::Average => (Type::FLOAT, writer.dialect.average(&operand)),
+                Aggregate::Minimum => (operand.ty, format!("min({})", operand.text)),
+                Aggregate::Maximum => (operand.ty, format!("max({})", operand.text)),
+            };
+            Operand { ty, text }
         }
-    }
+    };
+    let stored_alike = match (given.ty, wanted) {
+        (Type::Scalar(Kind::Decimal { scale: a, .. }), Type::Scalar(Kind::Decimal { scale: b, .. })) => a == b,
+        (given, wanted) => given == wanted,
+    };
+    if stored_alike { given.text } else { writer.dialect.function(Function::Cast, &[given], wanted) }
 }
 
 fn write_order(writer: &mut Writer<'_>, term: &Order, columns: &[Column], texts: &[String]) -> String {
@@ -192,6 +202,10 @@ fn write_order(writer: &mut Writer<'_>, term: &Order, columns: &[Column], texts:
         },
     };
     let mut text = writer.dialect.order_key(&by);
+    if text.parse::<i64>().is_ok() {
+        // A bare number would name a column by its position.
+        text.insert(0, '+');
+    }
     if term.descending {
         text.push_str(" DESC");
     }
