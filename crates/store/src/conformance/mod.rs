@@ -58,10 +58,8 @@ pub async fn run(store: &dyn Store, case: &Case) -> Result<(), Vec<String>> {
     for (number, step) in case.steps.iter().enumerate() {
         let answer = take(store, &model, step, number).await;
         if answer != step.answer {
-            different.push(format!(
-                "{}: {}\n    expected {}\n    but got  {answer}",
-                case.name, step.request, step.answer
-            ));
+            different
+                .push(format!("{}: {}\n    expected {}\n    but got  {answer}", case.name, step.request, step.answer));
         }
     }
     if different.is_empty() { Ok(()) } else { Err(different) }
@@ -69,8 +67,11 @@ pub async fn run(store: &dyn Store, case: &Case) -> Result<(), Vec<String>> {
 
 /// The case's model, and its tables, empty.
 async fn prepare(store: &dyn Store, case: &Case) -> Result<Arc<Model>, String> {
-    let sources: Vec<Source> =
-        case.definition.iter().map(|(name, text)| Source { name: name.as_str().into(), text: text.as_str().into() }).collect();
+    let sources: Vec<Source> = case
+        .definition
+        .iter()
+        .map(|(name, text)| Source { name: name.as_str().into(), text: text.as_str().into() })
+        .collect();
     let (model, diagnostics) = definition::check(&sources, &[]);
     let model = Arc::new(model.ok_or_else(|| format!("{diagnostics:#?}"))?);
     for wanted in [schema::Applied::empty(), schema::wanted(&model)] {

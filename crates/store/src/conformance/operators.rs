@@ -11,19 +11,67 @@ struct Sample {
 }
 
 const SAMPLES: &[Sample] = &[
-    Sample { declared: "type = \"int\"", url: ["-9223372036854775808", "0", "9223372036854775807"], json: ["-9223372036854775808", "0", "9223372036854775807"] },
-    Sample { declared: "type = \"int\"", url: ["9007199254740992", "9007199254740993", "9007199254740994"], json: ["9007199254740992", "9007199254740993", "9007199254740994"] },
+    Sample {
+        declared: "type = \"int\"",
+        url: ["-9223372036854775808", "0", "9223372036854775807"],
+        json: ["-9223372036854775808", "0", "9223372036854775807"],
+    },
+    Sample {
+        declared: "type = \"int\"",
+        url: ["9007199254740992", "9007199254740993", "9007199254740994"],
+        json: ["9007199254740992", "9007199254740993", "9007199254740994"],
+    },
     Sample { declared: "type = \"float\"", url: ["-1.5", "0", "1e300"], json: ["-1.5", "0", "1e300"] },
-    Sample { declared: "type = \"decimal\", precision = 18, scale = 4", url: ["-99999999999999.9999", "0.0001", "99999999999999.9999"], json: ["-99999999999999.9999", "0.0001", "99999999999999.9999"] },
+    Sample {
+        declared: "type = \"decimal\", precision = 18, scale = 4",
+        url: ["-99999999999999.9999", "0.0001", "99999999999999.9999"],
+        json: ["-99999999999999.9999", "0.0001", "99999999999999.9999"],
+    },
     Sample { declared: "type = \"text\"", url: ["", "Zebra", "ähnlich"], json: ["\"\"", "\"Zebra\"", "\"ähnlich\""] },
-    Sample { declared: "type = \"text\"", url: ["\u{e000}", "\u{1f600}", "\u{1f600}a"], json: ["\"\u{e000}\"", "\"\u{1f600}\"", "\"\u{1f600}a\""] },
-    Sample { declared: "type = \"enum\", values = [\"c\", \"b\", \"a\"]", url: ["a", "b", "c"], json: ["\"a\"", "\"b\"", "\"c\""] },
-    Sample { declared: "type = \"uuid\"", url: ["00000000-0000-0000-0000-000000000000", "7fffffff-0000-0000-0000-000000000001", "ffffffff-ffff-ffff-ffff-ffffffffffff"], json: ["\"00000000-0000-0000-0000-000000000000\"", "\"7fffffff-0000-0000-0000-000000000001\"", "\"ffffffff-ffff-ffff-ffff-ffffffffffff\""] },
-    Sample { declared: "type = \"timestamp\"", url: ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "2026-01-01T01:00:00Z"], json: ["\"0001-01-01T00:00:00Z\"", "\"1969-12-31T23:59:59.999999Z\"", "\"2026-01-01T02:00:00+01:00\""] },
-    Sample { declared: "type = \"date\"", url: ["0001-01-01", "1970-01-01", "9999-12-31"], json: ["\"0001-01-01\"", "\"1970-01-01\"", "\"9999-12-31\""] },
-    Sample { declared: "type = \"time\"", url: ["00:00:00", "12:00:00.000001", "23:59:59.999999"], json: ["\"00:00:00\"", "\"12:00:00.000001\"", "\"23:59:59.999999\""] },
+    Sample {
+        declared: "type = \"text\"",
+        url: ["\u{e000}", "\u{1f600}", "\u{1f600}a"],
+        json: ["\"\u{e000}\"", "\"\u{1f600}\"", "\"\u{1f600}a\""],
+    },
+    Sample {
+        declared: "type = \"enum\", values = [\"c\", \"b\", \"a\"]",
+        url: ["a", "b", "c"],
+        json: ["\"a\"", "\"b\"", "\"c\""],
+    },
+    Sample {
+        declared: "type = \"uuid\"",
+        url: [
+            "00000000-0000-0000-0000-000000000000",
+            "7fffffff-0000-0000-0000-000000000001",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        ],
+        json: [
+            "\"00000000-0000-0000-0000-000000000000\"",
+            "\"7fffffff-0000-0000-0000-000000000001\"",
+            "\"ffffffff-ffff-ffff-ffff-ffffffffffff\"",
+        ],
+    },
+    Sample {
+        declared: "type = \"timestamp\"",
+        url: ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "2026-01-01T01:00:00Z"],
+        json: ["\"0001-01-01T00:00:00Z\"", "\"1969-12-31T23:59:59.999999Z\"", "\"2026-01-01T02:00:00+01:00\""],
+    },
+    Sample {
+        declared: "type = \"date\"",
+        url: ["0001-01-01", "1970-01-01", "9999-12-31"],
+        json: ["\"0001-01-01\"", "\"1970-01-01\"", "\"9999-12-31\""],
+    },
+    Sample {
+        declared: "type = \"time\"",
+        url: ["00:00:00", "12:00:00.000001", "23:59:59.999999"],
+        json: ["\"00:00:00\"", "\"12:00:00.000001\"", "\"23:59:59.999999\""],
+    },
     Sample { declared: "type = \"bytes\"", url: ["AA==", "AAA=", "/w=="], json: ["\"AA==\"", "\"AAA=\"", "\"/w==\""] },
-    Sample { declared: "type = \"email\"", url: ["a@b.example", "b@b.example", "c@b.example"], json: ["\"a@b.example\"", "\"b@b.example\"", "\"c@b.example\""] },
+    Sample {
+        declared: "type = \"email\"",
+        url: ["a@b.example", "b@b.example", "c@b.example"],
+        json: ["\"a@b.example\"", "\"b@b.example\"", "\"c@b.example\""],
+    },
 ];
 
 /// One case per sample.
@@ -33,10 +81,8 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// Rows 0, 1, 2 have the values; row 3 has none.
 fn case(number: usize, sample: &Sample) -> Case {
-    let model = format!(
-        "key = [\"n\"]\n[fields]\nn = {{ type = \"int\" }}\nv = {{ {}, optional = true }}\n",
-        sample.declared
-    );
+    let model =
+        format!("key = [\"n\"]\n[fields]\nn = {{ type = \"int\" }}\nv = {{ {}, optional = true }}\n", sample.declared);
     let mut steps: Vec<Step> = Vec::new();
     let mut step = |request: String, answer: String| steps.push(Step { caller: String::new(), request, answer });
     for (n, value) in sample.json.iter().enumerate() {

@@ -292,7 +292,8 @@ fn read_condition(request: &mut Request, name: &str, value: &str) -> Result<Cond
             Some(Operand::List(parts(&list).into_iter().map(str::to_owned).collect()))
         }
         _ if quantifier.is_some() => {
-            let list = operand.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or("a list is in braces")?;
+            let list =
+                operand.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or("a list is in braces")?;
             Some(Operand::List(parts(list).into_iter().map(|part| wildcards(&operator, part)).collect()))
         }
         _ => Some(Operand::Text(wildcards(&operator, operand))),

@@ -64,9 +64,9 @@ impl Tree {
         let mut rows: Vec<&Vec<String>> = self.rows.first().map(|rows| rows.iter().collect()).unwrap_or_default();
         if let Some(parent) = &root.parent {
             rows.sort_by_key(|cells| {
-                self.keys.iter().position(|key| {
-                    parent.columns.iter().enumerate().all(|(at, of)| cells.get(at) == key.get(*of))
-                })
+                self.keys
+                    .iter()
+                    .position(|key| parent.columns.iter().enumerate().all(|(at, of)| cells.get(at) == key.get(*of)))
             });
         }
         let objects: Vec<String> = rows.into_iter().map(|cells| self.object(read, &root.object, 0, cells)).collect();
@@ -91,7 +91,11 @@ impl Tree {
         match &member.output {
             Output::Column(at) => cell(*at),
             Output::One { present, object } => {
-                if cell(*present) == "null" { "null".into() } else { self.object(read, object, node, cells) }
+                if cell(*present) == "null" {
+                    "null".into()
+                } else {
+                    self.object(read, object, node, cells)
+                }
             }
             Output::Many { node: child } => {
                 let objects: Vec<String> = self
@@ -118,7 +122,12 @@ impl Tree {
     }
 
     /// The rows of a child node that belong to a row.
-    fn children<'a>(&'a self, read: &'a Read, child: usize, cells: &'a [String]) -> impl Iterator<Item = &'a Vec<String>> {
+    fn children<'a>(
+        &'a self,
+        read: &'a Read,
+        child: usize,
+        cells: &'a [String],
+    ) -> impl Iterator<Item = &'a Vec<String>> {
         let columns = read.nodes.get(child).and_then(|node| node.parent.as_ref()).map_or(&[][..], |p| &p.columns);
         self.rows
             .get(child)

@@ -45,11 +45,7 @@ fn parse(file: &str, text: &str) -> Vec<Case> {
                 source.push('\n');
             }
         } else if let Some((caller, request)) = line.split_once("> ").filter(|(caller, _)| !caller.contains(' ')) {
-            case.steps.push(Step {
-                caller: caller.to_owned(),
-                request: request.to_owned(),
-                answer: String::new(),
-            });
+            case.steps.push(Step { caller: caller.to_owned(), request: request.to_owned(), answer: String::new() });
         } else if let Some(step) = case.steps.last_mut()
             && !line.is_empty()
         {
