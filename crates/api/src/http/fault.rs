@@ -4,6 +4,7 @@
 
 use super::answer::{Answer, PROBLEM};
 use super::request_id::RequestId;
+use crate::auth::refusal;
 use http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
@@ -81,8 +82,8 @@ impl Fault {
                 Some("Send long lists in several requests, or raise [limits] url_bytes."),
             ),
             Fault::Unidentified(why) => {
-                let (code, message, hint) = unidentified(*why);
-                (StatusCode::UNAUTHORIZED, code, message.into(), Some(hint))
+                let refusal = refusal(*why);
+                (StatusCode::UNAUTHORIZED, refusal.code, refusal.message.into(), Some(refusal.hint))
             }
             Fault::BodyTooLarge { max } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -174,9 +175,9 @@ impl Fault {
             Fault::EncodedBody => {
                 answer.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
-            Fault::Unidentified(_) => {
-                let value = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-                answer.headers.insert(http::header::WWW_AUTHENTICATE, value);
+            Fault::Unidentified(why) => {
+                let challenge = HeaderValue::from_static(refusal(*why).challenge);
+                answer.headers.insert(http::header::WWW_AUTHENTICATE, challenge);
             }
             Fault::SecretKeyNeeded { authenticated: false } => {
                 answer.headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -198,30 +199,4 @@ impl Fault {
 /// What a client wrote, short enough to be repeated to it.
 fn shortened(text: &str) -> String {
     text.chars().take(63).collect()
-}
-
-/// PostgREST's codes, which its clients read: 301 for a token that cannot be used, 303 for claims that do not hold.
-fn unidentified(why: Unidentified) -> (&'static str, &'static str, &'static str) {
-    match why {
-        Unidentified::Malformed => (
-            "PGRST301",
-            "The credentials are not of the form \"Bearer token\".",
-            "Send one Authorization header, or one apikey header, or neither.",
-        ),
-        Unidentified::UnknownKey => {
-            ("PGRST301", "The API key is none of this application's.", "`undergird keys` prints those that are.")
-        }
-        Unidentified::MalformedToken => {
-            ("PGRST301", "The token is not one that this application gives out.", "Sign in to get one.")
-        }
-        Unidentified::BadSignature => {
-            ("PGRST301", "The token's signature does not hold.", "Sign in again; keys may have changed.")
-        }
-        Unidentified::WrongClaims => {
-            ("PGRST303", "The token is for another application.", "Sign in to this one to get a token.")
-        }
-        Unidentified::TooEarly => ("PGRST303", "The token is not valid yet.", "Check the clocks."),
-        Unidentified::Expired => ("PGRST303", "JWT expired", "Get a new token with the refresh token."),
-        Unidentified::SessionEnded => ("PGRST303", "The session has ended.", "Sign in again."),
-    }
 }

@@ -10,10 +10,11 @@ use super::policy::Policy;
 use super::request_id::{RequestId, RequestIds};
 use super::route::Route;
 use super::service;
+use crate::auth::{self, AuthRequest};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderName, ORIGIN};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, CONTENT_LENGTH, HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -23,11 +24,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use undergird_engine::accounts::{Accounts, Credentials, Unidentified};
+use undergird_engine::accounts::{Accounts, Unidentified};
 use undergird_engine::observe::{Stage, Stages};
 use undergird_engine::{App, Engine};
 use undergird_model::diagnostic::nearest;
-use undergird_model::operation::OperationKind;
+use undergird_model::operation::{AuthOperation, OperationKind};
 use undergird_plan::caller::Moment;
 use undergird_plan::{Caller, Identity};
 
@@ -36,7 +37,6 @@ const IN_FLIGHT_MAX: i64 = 4_096;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
 /// Everything that all requests of a process share.
 pub struct Http {
@@ -321,7 +321,11 @@ impl Way<'_> {
         } else {
             None
         };
-        let body = body::read(&head.headers, body, limits.body_bytes, body::PACE).await?;
+        let body_bytes = match kind {
+            OperationKind::Auth(_) => limits.body_bytes.min(auth::BODY_BYTES_MAX as u64),
+            _ => limits.body_bytes,
+        };
+        let body = body::read(&head.headers, body, body_bytes, body::PACE).await?;
         found.unread = false;
         let exchange = Exchange {
             engine: &http.engine,
@@ -387,24 +391,26 @@ async fn dispatch(
 ) -> Result<Answer, Fault> {
     match (exchange.operation, caller) {
         (OperationKind::Service(operation), _) => service::handle(http, policy, operation, &exchange).await,
-        (OperationKind::Auth(_), _) => Err(Fault::NotImplemented),
+        (OperationKind::Auth(operation), _) => Ok(auth_surface(operation, &exchange).await),
         (_, Some(_caller)) => Err(Fault::NotImplemented),
         (_, None) => Err(Fault::Internal),
     }
 }
 
-fn identify(accounts: &Arc<dyn Accounts>, headers: &HeaderMap, moment: Moment) -> Result<Caller, Unidentified> {
-    let credentials =
-        Credentials { apikey: single(headers, &APIKEY)?, authorization: single(headers, &AUTHORIZATION)? };
-    accounts.identify(credentials, moment)
+async fn auth_surface(operation: AuthOperation, exchange: &Exchange<'_>) -> Answer {
+    let request = AuthRequest {
+        operation,
+        query: exchange.head.uri.query(),
+        headers: &exchange.head.headers,
+        body: &exchange.body,
+        peer: Some(exchange.peer),
+        moment: exchange.moment,
+    };
+    let answer = auth::handle(request, &**exchange.accounts).await;
+    Answer { status: answer.status, headers: answer.headers, body: answer.body.into() }
 }
 
-/// A header that must not come twice: one reader would take the first, another the last.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Unidentified> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next();
-    if values.next().is_some() {
-        return Err(Unidentified::Malformed);
-    }
-    Ok(first.map(HeaderValue::as_bytes))
+fn identify(accounts: &Arc<dyn Accounts>, headers: &HeaderMap, moment: Moment) -> Result<Caller, Unidentified> {
+    let credentials = auth::credentials(headers)?;
+    accounts.identify(credentials, moment)
 }
