@@ -1,19 +1,47 @@
-//! Who is calling: API keys, tokens, sessions, passwords. Implements the port [`undergird_engine::accounts`].
+//! Who is calling: API keys, tokens, sessions, passwords. [`Auth`] implements the port [`undergird_engine::accounts`].
 //!
-//! One file per method of signing in ([`password`]; later `otp`, `oauth/`, `passkey`, …) and per concern that they share. All state
+//! One file per method of signing in (`password.rs`; later `otp.rs`, `oauth/`, `passkey.rs`, …) and per concern that they share. All state
 //! is in system collections (`system/*.toml`), read and written with ordinary plans; what must be known on every request is kept
-//! in memory beside ([`identify`]).
+//! in memory beside (`identify.rs`).
 //!
 //! Deliberately absent: HTTP, headers, status codes, wire forms (`api::auth`), the store.
 
+mod account;
+mod admin;
 mod api_keys;
+mod budget;
 mod cache;
+mod core;
 mod identify;
+mod password;
+mod profile;
+mod records;
+mod refresh;
 mod revocations;
+mod sessions;
+mod sign_up;
 mod signing;
 mod token;
 
+pub use admin::{AdminError, NewAccount};
 pub use api_keys::{KeyKind, Keys, KeysError, kind_of};
+pub use budget::{Allowance, Allowances};
+pub use core::Options;
+
+use crate::core::Core;
+use serde_json::Value as Json;
+use std::sync::Arc;
+use undergird_engine::accounts::{
+    Account, AccountChange, AccountError, Accounts, Credentials, Identify, Offers, PasswordSignIn, Secret, Session,
+    SignOutScope, SignUp, SignedUp, Unidentified, Visit,
+};
+use undergird_engine::{Engine, Failure};
+use undergird_plan::Caller;
+use undergird_plan::caller::Moment;
+use uuid::Uuid;
+
+/// `futures_util`'s, by its definition, so that this crate needs no more of it.
+type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The definitions of the collections in which accounts are kept.
 pub const SYSTEM: &[(&str, &str)] = &[
@@ -24,3 +52,147 @@ pub const SYSTEM: &[(&str, &str)] = &[
     ("_signing_keys", include_str!("../system/_signing_keys.toml")),
     ("_users", include_str!("../system/_users.toml")),
 ];
+
+/// Accounts of one application. Cheap to clone.
+#[derive(Clone)]
+pub struct Auth(Arc<Core>);
+
+impl Auth {
+    /// Reads the signing keys (making the first) and the sessions that ended. The store must have the schema already.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn open(engine: Arc<Engine>, keys: &Keys, options: &Options) -> Result<Auth, Failure> {
+        Ok(Auth(Core::open(engine, keys, options).await?))
+    }
+
+    /// Reads, each second, what other processes changed (sessions ended by the command line, rotated keys), and removes, each ten
+    /// minutes, what ran out. Never ends by itself: the server spawns it and drops it when it stops.
+    pub fn keep_up(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.0.clone().keep_up()
+    }
+
+    /// Removes what ran out now.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn sweep(&self) -> Result<(), Failure> {
+        self.0.sweep().await
+    }
+
+    /// Makes a new signing key. The old one signs no more, and verifies until its last token ran out.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn rotate_signing_key(&self) -> Result<(), Failure> {
+        self.0.add_key(true).await
+    }
+
+    /// Makes an account, with its profile row.
+    ///
+    /// # Errors
+    /// As for a sign-up, and [`AdminError::BadRole`].
+    pub async fn add_account(&self, new: NewAccount) -> Result<Account, AdminError> {
+        self.0.clone().add_account(new).await
+    }
+
+    /// Accounts in order of their ids, after one; at most 500. Without their identities.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn list_accounts(&self, after: Option<Uuid>, rows: usize) -> Result<Vec<Account>, Failure> {
+        self.0.list_accounts(after, rows).await
+    }
+
+    /// An account by its address. Without its identities.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn find_account(&self, email: &str) -> Result<Option<Account>, Failure> {
+        self.0.find_account(email).await
+    }
+
+    /// Replaces `app_metadata.roles`. Access tokens that tell the old roles are void at once.
+    ///
+    /// # Errors
+    /// [`AdminError::NoSuchAccount`], [`AdminError::BadRole`], or a failure of the store.
+    pub async fn set_roles(&self, email: &str, roles: Vec<String>) -> Result<Account, AdminError> {
+        self.0.clone().set_roles(email, roles).await
+    }
+
+    /// Replaces the password and ends all sessions.
+    ///
+    /// # Errors
+    /// [`AdminError::NoSuchAccount`], a weak password, or a failure of the store.
+    pub async fn set_password(&self, email: &str, password: &Secret) -> Result<Account, AdminError> {
+        self.0.clone().set_password(email, password).await
+    }
+
+    /// Ends all sessions of an account; how many there were.
+    ///
+    /// # Errors
+    /// [`AdminError::NoSuchAccount`], or a failure of the store.
+    pub async fn end_sessions(&self, email: &str) -> Result<usize, AdminError> {
+        self.0.clone().end_account_sessions(email).await
+    }
+
+    /// Removes an account with its sessions and its profile row.
+    ///
+    /// # Errors
+    /// [`AdminError::NoSuchAccount`], or a failure of the store: also when other rows refer to the profile and may not go.
+    pub async fn remove_account(&self, email: &str) -> Result<(), AdminError> {
+        self.0.clone().remove_account(email).await
+    }
+}
+
+impl Identify for Auth {
+    fn identify(&self, credentials: Credentials<'_>, moment: Moment) -> Result<Caller, Unidentified> {
+        self.0.identifier.identify(credentials, moment)
+    }
+}
+
+impl Accounts for Auth {
+    fn sign_up(&self, visit: Visit, request: SignUp) -> BoxFuture<'_, Result<SignedUp, AccountError>> {
+        Box::pin(self.0.clone().sign_up(visit, request))
+    }
+
+    fn sign_in(&self, visit: Visit, request: PasswordSignIn) -> BoxFuture<'_, Result<Session, AccountError>> {
+        Box::pin(self.0.clone().sign_in(visit, request))
+    }
+
+    fn refresh(&self, visit: Visit, token: Secret) -> BoxFuture<'_, Result<Session, AccountError>> {
+        Box::pin(self.0.clone().refresh(visit, token))
+    }
+
+    fn account<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Account, AccountError>> {
+        Box::pin(self.0.account(caller))
+    }
+
+    fn update<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        change: AccountChange,
+    ) -> BoxFuture<'a, Result<Account, AccountError>> {
+        Box::pin(self.0.clone().update(visit, caller.clone(), change))
+    }
+
+    fn sign_out<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        scope: SignOutScope,
+    ) -> BoxFuture<'a, Result<(), AccountError>> {
+        Box::pin(self.0.clone().sign_out(visit, caller.clone(), scope))
+    }
+
+    fn key_set(&self, moment: Moment) -> Json {
+        self.0.identifier.ring.read().key_set(moment.now)
+    }
+
+    fn offers(&self) -> Offers {
+        let app = self.0.engine.app();
+        let auth = &app.model().settings.auth;
+        Offers { sign_up: auth.sign_up, confirmed_at_once: !auth.confirm_email }
+    }
+}

@@ -1,0 +1,193 @@
+//! One's own account: seeing it, changing it.
+//!
+//! A change of address or password wants more than a token, which may be stolen: the current password, or a sign-in in the last
+//! [`RECENT_MICROS`]. A changed password ends the account's other sessions.
+
+use crate::core::Core;
+use crate::password;
+use crate::profile;
+use crate::records::{self, IDENTITIES, SESSIONS, USERS};
+use crate::sessions;
+use crate::sign_up::{check_email, check_metadata, or_taken};
+use serde_json::{Map, Value as Json};
+use std::sync::Arc;
+use undergird_engine::accounts::{Account, AccountChange, AccountError, Visit};
+use undergird_engine::{Failure, Outcome, Record, Transaction};
+use undergird_model::Value;
+use undergird_plan::Caller;
+use undergird_plan::request::{Request, Verb};
+use uuid::Uuid;
+
+/// How long a sign-in counts as recent.
+pub(crate) const RECENT_MICROS: i64 = 15 * 60 * 1_000_000;
+
+/// What is to be written, all checked.
+#[derive(Clone, Default)]
+struct Checked {
+    email: Option<String>,
+    password_hash: Option<String>,
+    data: Option<Map<String, Json>>,
+    /// The hash that the proof was about: when it is another by then, the proof is void.
+    proved_against: Option<String>,
+}
+
+impl Core {
+    pub(crate) async fn account(&self, caller: &Caller) -> Result<Account, AccountError> {
+        let (id, _) = sessions::of_caller(caller)?;
+        let system = Caller::system(caller.moment());
+        let user = self.engine.records(&system, records::by("id", Value::Uuid(id), USERS)).await?;
+        let user = user.first().ok_or(AccountError::AccountMissing)?;
+        let identities = self.engine.records(&system, records::by("user_id", Value::Uuid(id), IDENTITIES)).await?;
+        Ok(records::to_account(user, &identities))
+    }
+
+    pub(crate) async fn update(
+        self: Arc<Self>,
+        visit: Visit,
+        caller: Caller,
+        change: AccountChange,
+    ) -> Result<Account, AccountError> {
+        let (id, session) = sessions::of_caller(&caller)?;
+        let system = Caller::system(visit.moment);
+        let user = self.engine.records(&system, records::by("id", Value::Uuid(id), USERS)).await?;
+        let user = user.into_iter().next().ok_or(AccountError::AccountMissing)?;
+        let checked = self.check_change(&visit, session, &user, change).await?;
+        let core = self.clone();
+        let moment = visit.moment;
+        let done = self.engine.transaction(move |transaction| {
+            let (core, checked) = (core.clone(), checked.clone());
+            Box::pin(async move {
+                let system = Caller::system(moment);
+                match core.change(transaction, &system, id, session, checked).await {
+                    Ok(done) => Ok(Outcome::commit(Ok(done))),
+                    Err(AccountError::Failed(failure)) => Err(failure),
+                    Err(refused) => Ok(Outcome::rollback(Err(refused))),
+                }
+            })
+        });
+        let (account, ended) = done.await.map_err(or_taken)??;
+        self.revoked(ended, moment.now);
+        Ok(account)
+    }
+
+    async fn check_change(
+        &self,
+        visit: &Visit,
+        session: Uuid,
+        user: &Record,
+        change: AccountChange,
+    ) -> Result<Checked, AccountError> {
+        let settings = self.engine.app().model().settings.auth.clone();
+        let current_email = user.text("email").unwrap_or_default();
+        let hash = user.text("password_hash");
+        let email = change.email.map(|email| check_email(&email)).transpose()?.filter(|email| email != current_email);
+        if email.is_some() && settings.confirm_email {
+            return Err(AccountError::ConfirmationUnavailable);
+        }
+        if let Some(data) = &change.data {
+            check_metadata(data)?;
+        }
+        let mut checked = Checked { email, data: change.data, ..Checked::default() };
+        if checked.email.is_none() && change.password.is_none() {
+            return Ok(checked);
+        }
+        match &change.current_password {
+            Some(current) if self.prove(visit, current_email, current, hash).await? => {}
+            Some(_) => return Err(AccountError::InvalidCredentials),
+            None => self.demand_recent(visit, session).await?,
+        }
+        checked.proved_against = hash.map(str::to_owned);
+        if let Some(password) = &change.password {
+            let email = checked.email.as_deref().unwrap_or(current_email);
+            password::check(password, email, settings.password_min)?;
+            if self.hasher.verify(password, hash).await? {
+                return Err(AccountError::SamePassword);
+            }
+            checked.password_hash = Some(self.hasher.hash(password).await?);
+        }
+        Ok(checked)
+    }
+
+    async fn demand_recent(&self, visit: &Visit, session: Uuid) -> Result<(), AccountError> {
+        let system = Caller::system(visit.moment);
+        let rows = self.engine.records(&system, records::by("id", Value::Uuid(session), SESSIONS)).await?;
+        let row = rows.first().ok_or(AccountError::SessionMissing)?;
+        let age = visit.moment.now.saturating_sub(row.int("created_at").unwrap_or(0));
+        if age <= RECENT_MICROS { Ok(()) } else { Err(AccountError::ReauthenticationNeeded) }
+    }
+
+    async fn change(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        id: Uuid,
+        session: Uuid,
+        checked: Checked,
+    ) -> Result<(Account, Vec<crate::revocations::Revocation>), AccountError> {
+        let now = Value::Timestamp(system.moment().now);
+        let user = records::user(transaction, system, id).await?.ok_or(AccountError::AccountMissing)?;
+        let sensitive = checked.email.is_some() || checked.password_hash.is_some();
+        if sensitive && user.text("password_hash").map(str::to_owned) != checked.proved_against {
+            return Err(AccountError::ReauthenticationNeeded);
+        }
+        let mut row = vec![("updated_at", now.clone())];
+        if let Some(data) = checked.data {
+            let merged = merge(records::json(&user, "user_metadata"), data);
+            check_metadata(&merged)?;
+            row.push(("user_metadata", Value::Json(Json::Object(merged).to_string())));
+        }
+        if let Some(email) = &checked.email {
+            row.push(("email", Value::text(email)));
+        }
+        let changes_password = checked.password_hash.is_some();
+        if let Some(hash) = checked.password_hash {
+            row.push(("password_hash", Value::Text(hash)));
+        }
+        let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id)).with_row(row);
+        transaction.write(system, request, None).await?;
+        if let Some(email) = &checked.email {
+            self.change_identity(transaction, system, id, email).await?;
+            profile::change_email(transaction, system, id, email).await?;
+        }
+        let mut ended = Vec::new();
+        if changes_password {
+            let mut others = self.sessions_of(transaction, system, id).await?;
+            others.retain(|other| *other != session);
+            ended = self.end_sessions(transaction, system, &others).await?;
+        }
+        let account = records::account(transaction, system, id).await?.ok_or(AccountError::AccountMissing)?;
+        Ok((account, ended))
+    }
+
+    async fn change_identity(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        id: Uuid,
+        email: &str,
+    ) -> Result<(), Failure> {
+        let of_user =
+            || records::by("user_id", Value::Uuid(id), IDENTITIES).with_equal("provider", Value::text("email"));
+        let Some(identity) = transaction.records(system, of_user()).await?.into_iter().next() else { return Ok(()) };
+        let mut data = records::json(&identity, "data");
+        data["email"] = email.into();
+        let row = [("data", Value::Json(data.to_string())), ("updated_at", Value::Timestamp(system.moment().now))];
+        transaction.write(system, records::as_verb(of_user(), Verb::Update).with_row(row), None).await.map(|_| ())
+    }
+}
+
+/// Member by member; null removes.
+fn merge(stored: Json, change: Map<String, Json>) -> Map<String, Json> {
+    let mut merged = match stored {
+        Json::Object(members) => members,
+        _ => Map::new(),
+    };
+    for (name, value) in change {
+        if value.is_null() {
+            merged.remove(&name);
+        } else {
+            merged.insert(name, value);
+        }
+    }
+    merged
+}

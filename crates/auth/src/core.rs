@@ -1,0 +1,298 @@
+//! What all methods share: the engine, the keys, the budgets, the memory of what was revoked; and keeping that memory up to date.
+
+use crate::admin;
+use crate::api_keys::{KeyHashes, Keys};
+use crate::budget::{Allowances, Budget};
+use crate::identify::Identifier;
+use crate::password::Hasher;
+use crate::records::{self, REVOCATIONS, SESSIONS, SIGNING_KEYS};
+use crate::revocations::Revocation;
+use crate::signing::{ALGORITHM, Derived, KeyRing, SigningError, StoredKey};
+use parking_lot::Mutex;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use undergird_engine::{Engine, Failure, Outcome, Transaction};
+use undergird_model::Value;
+use undergird_plan::Caller;
+use undergird_plan::request::{Operand, Operator, Request, Verb};
+use uuid::Uuid;
+
+/// How accounts are served.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What clients call this server, without a trailing slash: `https://api.example.org`. Goes into tokens as `iss`, so it must not
+    /// depend on what a request says.
+    pub public_url: String,
+    /// How much may be tried.
+    pub allowances: Allowances,
+}
+
+impl Options {
+    /// With the usual allowances.
+    pub fn new(public_url: impl Into<String>) -> Options {
+        Options { public_url: public_url.into(), allowances: Allowances::default() }
+    }
+}
+
+/// How often other processes' revocations and keys are read.
+const POLL: Duration = Duration::from_secs(1);
+/// How often what ran out is removed, in polls.
+const SWEEP_POLLS: u32 = 600;
+/// A revocation is dated by its request and visible by its commit; one that took longer than this to commit is missed until the
+/// next start.
+const LATE_COMMIT_MICROS: i64 = 60_000_000;
+
+pub(crate) struct Budgets {
+    pub(crate) account_and_address: Budget,
+    pub(crate) account: Budget,
+    pub(crate) address: Budget,
+    pub(crate) sign_ups: Budget,
+}
+
+pub(crate) struct Core {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) identifier: Identifier,
+    pub(crate) derived: Derived,
+    pub(crate) hasher: Hasher,
+    pub(crate) budgets: Budgets,
+    random: SystemRandom,
+    /// The names of the keys in the ring, to see whether the stored ones are others.
+    ring_of: Mutex<Vec<(String, Option<i64>)>>,
+}
+
+impl Core {
+    pub(crate) async fn open(engine: Arc<Engine>, keys: &Keys, options: &Options) -> Result<Arc<Core>, Failure> {
+        let derived = Derived::new(keys).map_err(broken)?;
+        let issuer = format!("{}/auth/v1", options.public_url.trim_end_matches('/'));
+        let ring = KeyRing::new(&derived, Vec::new(), 0);
+        let Allowances { account_and_address, account, address, sign_ups } = options.allowances;
+        let core = Core {
+            identifier: Identifier::new(KeyHashes::new(keys), ring, issuer),
+            derived,
+            hasher: Hasher::new()?,
+            budgets: Budgets {
+                account_and_address: Budget::new(account_and_address),
+                account: Budget::new(account),
+                address: Budget::new(address),
+                sign_ups: Budget::new(sign_ups),
+            },
+            random: SystemRandom::new(),
+            ring_of: Mutex::new(Vec::new()),
+            engine,
+        };
+        core.load_keys().await?;
+        if !core.identifier.ring.read().can_sign() {
+            core.add_key(false).await?;
+        }
+        core.load_revocations(0).await?;
+        Ok(Arc::new(core))
+    }
+
+    pub(crate) fn access_token_seconds(&self) -> u32 {
+        self.engine.app().model().settings.auth.access_token_seconds
+    }
+
+    pub(crate) fn random(&self) -> Result<[u8; 32], Failure> {
+        let mut octets = [0u8; 32];
+        let filled = self.random.fill(&mut octets);
+        filled.map(|()| octets).map_err(|_| Failure::Internal("the system gives no random bits".into()))
+    }
+
+    /// A UUID v7.
+    pub(crate) fn new_id(&self, now: i64) -> Result<Uuid, Failure> {
+        let octets = self.random()?;
+        let mut random = [0u8; 10];
+        random.copy_from_slice(&octets[..10]);
+        let millis = u64::try_from(now.div_euclid(1_000)).unwrap_or(0);
+        Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    /// Remembers revocations that are committed.
+    pub(crate) fn revoked(&self, revocations: Vec<Revocation>, now: i64) {
+        self.identifier.revocations.add(revocations, now);
+    }
+
+    fn system(&self) -> Caller {
+        Caller::system(self.engine.moment())
+    }
+
+    async fn load_revocations(&self, since: i64) -> Result<(), Failure> {
+        let system = self.system();
+        let now = system.moment().now;
+        let request = records::and(
+            Request::new(REVOCATIONS, Verb::Read),
+            "until",
+            Operator::Gt(None),
+            Operand::Value(Value::Timestamp(now)),
+        );
+        let since = Operand::Value(Value::Timestamp(since));
+        let request = records::and(request, "before", Operator::Gte(None), since);
+        let rows = records::all(&self.engine, &system, &request).await?;
+        let revocation = |row: &undergird_engine::Record| {
+            Some(Revocation { session: row.uuid("id")?, before: row.int("before")?, until: row.int("until")? })
+        };
+        self.revoked(rows.iter().filter_map(revocation).collect(), now);
+        Ok(())
+    }
+
+    async fn load_keys(&self) -> Result<(), Failure> {
+        let rows = self.engine.records(&self.system(), Request::new(SIGNING_KEYS, Verb::Read)).await?;
+        let stored: Vec<StoredKey> = rows
+            .iter()
+            .filter(|row| row.text("algorithm") == Some(ALGORITHM))
+            .filter_map(|row| {
+                Some(StoredKey {
+                    kid: row.text("kid")?.to_owned(),
+                    public: records::json(row, "public"),
+                    private: row.bytes("private")?.to_vec(),
+                    created_at: row.int("created_at")?,
+                    retired_at: row.int("retired_at"),
+                })
+            })
+            .collect();
+        let mut names: Vec<_> = stored.iter().map(|key| (key.kid.clone(), key.retired_at)).collect();
+        names.sort();
+        let mut ring_of = self.ring_of.lock();
+        if *ring_of != names {
+            let life = i64::from(self.access_token_seconds()).saturating_mul(1_000_000);
+            self.identifier.replace_ring(KeyRing::new(&self.derived, stored, life));
+            *ring_of = names;
+        }
+        Ok(())
+    }
+
+    /// Makes a signing key; the ones before it sign no more when `retire` says so, and verify until their last token ran out.
+    pub(crate) async fn add_key(&self, retire: bool) -> Result<(), Failure> {
+        let moment = self.engine.moment();
+        let key = StoredKey::generate(&self.derived, self.new_id(moment.now)?, moment.now).map_err(broken)?;
+        let done = self.engine.transaction(move |transaction| {
+            let key = key.clone();
+            Box::pin(async move {
+                let system = Caller::system(moment);
+                if retire {
+                    let current = Request::new(SIGNING_KEYS, Verb::Update);
+                    let current = admin::where_null(current, "retired_at");
+                    let row = [("retired_at", Value::Timestamp(moment.now))];
+                    transaction.write(&system, current.with_row(row), None).await?;
+                }
+                let row = [
+                    ("kid", Value::Text(key.kid)),
+                    ("algorithm", Value::text(ALGORITHM)),
+                    ("public", Value::Json(key.public.to_string())),
+                    ("private", Value::Bytes(key.private)),
+                    ("created_at", Value::Timestamp(key.created_at)),
+                ];
+                transaction.write(&system, Request::new(SIGNING_KEYS, Verb::Create).with_row(row), None).await?;
+                Ok(Outcome::commit(()))
+            })
+        });
+        done.await?;
+        self.load_keys().await
+    }
+
+    /// Reads what other processes changed, each second, and removes what ran out, each ten minutes. Never ends by itself.
+    pub(crate) async fn keep_up(self: Arc<Self>) {
+        let mut polls = 0u32;
+        let mut since = self.engine.moment().now;
+        loop {
+            tokio::time::sleep(POLL).await;
+            let now = self.engine.moment().now;
+            let read = match self.load_revocations(since.saturating_sub(LATE_COMMIT_MICROS)).await {
+                Ok(()) => self.load_keys().await,
+                Err(failure) => Err(failure),
+            };
+            match read {
+                Ok(()) => since = now,
+                Err(failure) => tracing::warn!(?failure, "sessions that others ended could not be read"),
+            }
+            polls = (polls + 1) % SWEEP_POLLS;
+            if polls == 0 {
+                if let Err(failure) = self.sweep().await {
+                    tracing::warn!(?failure, "sessions that ran out could not be removed");
+                }
+            }
+        }
+    }
+
+    /// Removes what ran out: sessions, revocations, signing keys whose last token is gone.
+    pub(crate) async fn sweep(&self) -> Result<(), Failure> {
+        let moment = self.engine.moment();
+        let life = i64::from(self.access_token_seconds()).saturating_mul(1_000_000);
+        let work = self.engine.transaction(move |transaction| {
+            Box::pin(async move {
+                let system = Caller::system(moment);
+                let retired = moment.now.saturating_sub(life);
+                for (collection, column, before) in [
+                    (SESSIONS, "not_after", moment.now),
+                    (REVOCATIONS, "until", moment.now),
+                    (SIGNING_KEYS, "retired_at", retired),
+                ] {
+                    let before = Operand::Value(Value::Timestamp(before));
+                    let old = records::and(Request::new(collection, Verb::Delete), column, Operator::Lt(None), before);
+                    transaction.write(&system, old, None).await?;
+                }
+                Ok(Outcome::commit(()))
+            })
+        });
+        work.await
+    }
+}
+
+fn broken(_: SigningError) -> Failure {
+    Failure::Internal("the signing keys could not be made".into())
+}
+
+/// The address as the key of a budget: an IPv6 customer has a whole /64, so that is what counts.
+pub(crate) fn budget_key(address: Option<IpAddr>) -> Option<IpAddr> {
+    match address {
+        Some(IpAddr::V6(six)) => match six.to_ipv4_mapped() {
+            Some(four) => Some(IpAddr::V4(four)),
+            None => Some(IpAddr::V6((u128::from(six) & !u128::from(u64::MAX)).into())),
+        },
+        other => other,
+    }
+}
+
+/// A user's row and identity, made inside a transaction.
+pub(crate) struct NewUser {
+    pub(crate) id: Uuid,
+    pub(crate) identity: Uuid,
+    pub(crate) email: String,
+    pub(crate) password_hash: Option<String>,
+    pub(crate) confirmed: bool,
+    pub(crate) app_metadata: serde_json::Value,
+    pub(crate) user_metadata: serde_json::Value,
+}
+
+impl NewUser {
+    pub(crate) async fn create(self, transaction: &mut Transaction<'_>, system: &Caller) -> Result<(), Failure> {
+        let now = system.moment().now;
+        let data = serde_json::json!({
+            "sub": self.id.to_string(), "email": self.email, "email_verified": self.confirmed, "phone_verified": false,
+        });
+        let row = [
+            ("id", Value::Uuid(self.id)),
+            ("email", Value::Text(self.email)),
+            ("password_hash", self.password_hash.map_or(Value::Null, Value::Text)),
+            ("email_confirmed_at", records::optional_time(self.confirmed.then_some(now))),
+            ("app_metadata", Value::Json(self.app_metadata.to_string())),
+            ("user_metadata", Value::Json(self.user_metadata.to_string())),
+            ("created_at", Value::Timestamp(now)),
+            ("updated_at", Value::Timestamp(now)),
+        ];
+        transaction.write(system, Request::new(records::USERS, Verb::Create).with_row(row), None).await?;
+        let row = [
+            ("id", Value::Uuid(self.identity)),
+            ("user_id", Value::Uuid(self.id)),
+            ("provider", Value::text("email")),
+            ("provider_id", Value::text(self.id.to_string())),
+            ("data", Value::Json(data.to_string())),
+            ("created_at", Value::Timestamp(now)),
+            ("updated_at", Value::Timestamp(now)),
+        ];
+        transaction.write(system, Request::new(records::IDENTITIES, Verb::Create).with_row(row), None).await?;
+        Ok(())
+    }
+}

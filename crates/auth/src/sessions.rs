@@ -1,0 +1,246 @@
+//! Sessions: beginning one, ending some, and the pair of tokens.
+//!
+//! Ending a session removes its row (and with it its refresh tokens) and writes a revocation in the same transaction; the memory of this
+//! process learns of it right after the commit, other processes by reading (see [`crate::core`]).
+
+use crate::api_keys::sha256;
+use crate::core::Core;
+use crate::records::{self, PAGE, REFRESH_TOKENS, REVOCATIONS, SESSIONS};
+use crate::revocations::Revocation;
+use crate::signing::SigningError;
+use crate::token::{self, Grant};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::sync::Arc;
+use undergird_engine::accounts::{Account, AccountError, Secret, Session, SignOutScope, Visit};
+use undergird_engine::{Failure, Outcome, Record, Transaction};
+use undergird_model::Value;
+use undergird_plan::request::{Body, Input, Operand, Operator, Request, Verb};
+use undergird_plan::{Caller, Identity};
+use uuid::Uuid;
+
+/// How refresh tokens begin, for secret scanners.
+pub(crate) const REFRESH_PREFIX: &str = "ug_refresh_";
+
+const USER_AGENT_CHARS_MAX: usize = 512;
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// A session with its newest refresh token, before its access token is signed.
+#[derive(Clone)]
+pub(crate) struct Started {
+    pub(crate) account: Account,
+    pub(crate) session: Uuid,
+    pub(crate) refresh_token: Secret,
+    pub(crate) aal: String,
+    pub(crate) method: String,
+    pub(crate) created_at: i64,
+    pub(crate) not_after: i64,
+    pub(crate) now: i64,
+}
+
+/// The caller's id and the session of the caller's token.
+pub(crate) fn of_caller(caller: &Caller) -> Result<(Uuid, Uuid), AccountError> {
+    let Identity::User(user) = caller.identity() else { return Err(AccountError::NotAUser) };
+    let session = user.claims().get("session_id").and_then(|claim| claim.as_str());
+    let session = session.and_then(|text| Uuid::try_parse(text).ok()).ok_or(AccountError::SessionMissing)?;
+    Ok((user.id(), session))
+}
+
+/// Whether somebody who proved to be this user may have a session.
+pub(crate) fn may_sign_in(user: &Record, now: i64) -> Result<(), AccountError> {
+    if user.int("banned_until").is_some_and(|until| now < until) {
+        return Err(AccountError::Banned);
+    }
+    if user.int("email_confirmed_at").is_none() {
+        return Err(AccountError::EmailNotConfirmed);
+    }
+    Ok(())
+}
+
+pub(crate) fn refresh_token(octets: [u8; 32]) -> Secret {
+    Secret::new(format!("{REFRESH_PREFIX}{}", URL_SAFE_NO_PAD.encode(octets)))
+}
+
+pub(crate) fn token_row<'a>(token: &Secret, session: Uuid, parent: Option<&[u8]>, now: i64) -> [(&'a str, Value); 4] {
+    [
+        ("hash", Value::Bytes(sha256(token.expose().as_bytes()).to_vec())),
+        ("session_id", Value::Uuid(session)),
+        ("parent", parent.map_or(Value::Null, |hash| Value::Bytes(hash.to_vec()))),
+        ("created_at", Value::Timestamp(now)),
+    ]
+}
+
+impl Core {
+    /// Begins a session inside a transaction. Its id is always fresh: none can be fixed in advance.
+    pub(crate) async fn start_session(
+        &self,
+        transaction: &mut Transaction<'_>,
+        visit: &Visit,
+        user: Uuid,
+        method: &str,
+    ) -> Result<Started, Failure> {
+        let system = Caller::system(visit.moment);
+        let now = visit.moment.now;
+        let account = records::account(transaction, &system, user).await?;
+        let account = account.ok_or_else(|| Failure::Internal("a session was begun for no user".into()))?;
+        let days = transaction.app().model().settings.auth.session_days;
+        let not_after = now.saturating_add(DAY_MICROS.saturating_mul(i64::from(days)));
+        let session = self.new_id(now)?;
+        let refresh_token = refresh_token(self.random()?);
+        let agent = visit.user_agent.as_ref().map(|agent| agent.chars().take(USER_AGENT_CHARS_MAX).collect::<String>());
+        let row = [
+            ("id", Value::Uuid(session)),
+            ("user_id", Value::Uuid(user)),
+            ("created_at", Value::Timestamp(now)),
+            ("refreshed_at", Value::Timestamp(now)),
+            ("not_after", Value::Timestamp(not_after)),
+            ("method", Value::text(method)),
+            ("aal", Value::text("aal1")),
+            // Text that the field would refuse (it holds no U+0000) must not hinder a sign-in.
+            ("user_agent", agent.filter(|agent| !agent.contains('\0')).map_or(Value::Null, Value::Text)),
+            ("ip", visit.address.map_or(Value::Null, |address| Value::text(address.to_string()))),
+        ];
+        transaction.write(&system, Request::new(SESSIONS, Verb::Create).with_row(row), None).await?;
+        let row = token_row(&refresh_token, session, None, now);
+        transaction.write(&system, Request::new(REFRESH_TOKENS, Verb::Create).with_row(row), None).await?;
+        Ok(Started {
+            account,
+            session,
+            refresh_token,
+            aal: "aal1".into(),
+            method: method.into(),
+            created_at: now,
+            not_after,
+            now,
+        })
+    }
+
+    /// Signs the access token of a session. After the commit: a token for a session that never was would be worse than a session
+    /// without a token.
+    pub(crate) fn tokens(&self, started: Started) -> Result<Session, Failure> {
+        let life = i64::from(self.access_token_seconds());
+        let issued_at = started.now.div_euclid(1_000_000);
+        let expires_at = issued_at.saturating_add(life).min(started.not_after.div_euclid(1_000_000));
+        let grant = Grant {
+            issuer: &self.identifier.issuer,
+            session: started.session,
+            aal: &started.aal,
+            method: &started.method,
+            signed_in_at: started.created_at,
+            issued_at,
+            expires_at,
+        };
+        let ring = self.identifier.ring.read().clone();
+        let signed = token::issue(&ring, &started.account, &grant);
+        let access_token = signed.map_err(|SigningError| Failure::Internal("a token could not be signed".into()))?;
+        Ok(Session {
+            access_token: Secret::new(access_token),
+            refresh_token: started.refresh_token,
+            expires_in_seconds: u32::try_from(expires_at - issued_at).unwrap_or(0),
+            expires_at,
+            account: started.account,
+        })
+    }
+
+    /// The revocation of a session's tokens issued until now.
+    pub(crate) fn revocation(&self, session: Uuid, now: i64) -> Revocation {
+        let life = i64::from(self.access_token_seconds()).saturating_mul(1_000_000);
+        Revocation { session, before: now, until: now.saturating_add(life) }
+    }
+
+    /// Ends sessions inside a transaction. What comes back goes into [`Core::revoked`] after the commit.
+    pub(crate) async fn end_sessions(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        sessions: &[Uuid],
+    ) -> Result<Vec<Revocation>, Failure> {
+        let mut ended = Vec::new();
+        for some in sessions.chunks(PAGE) {
+            let ids = || Operand::Values(some.iter().map(|id| Value::Uuid(*id)).collect());
+            let gone = records::and(Request::new(SESSIONS, Verb::Delete), "id", Operator::In, ids());
+            transaction.write(system, gone, None).await?;
+            ended.extend(self.void_tokens(transaction, system, some).await?);
+        }
+        Ok(ended)
+    }
+
+    /// Makes the access tokens of sessions void, which themselves may go on: their next refresh tells the new roles.
+    pub(crate) async fn void_tokens(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        sessions: &[Uuid],
+    ) -> Result<Vec<Revocation>, Failure> {
+        let now = system.moment().now;
+        let all: Vec<Revocation> = sessions.iter().map(|session| self.revocation(*session, now)).collect();
+        for some in all.chunks(PAGE) {
+            let ids = Operand::Values(some.iter().map(|each| Value::Uuid(each.session)).collect());
+            let older = records::and(Request::new(REVOCATIONS, Verb::Delete), "id", Operator::In, ids);
+            transaction.write(system, older, None).await?;
+            let row = |each: &Revocation| {
+                let members = [
+                    ("id", Value::Uuid(each.session)),
+                    ("before", Value::Timestamp(each.before)),
+                    ("until", Value::Timestamp(each.until)),
+                ];
+                members.into_iter().map(|(name, value)| (name.to_owned(), Input::Value(value))).collect()
+            };
+            let mut request = Request::new(REVOCATIONS, Verb::Create);
+            request.body = Some(Body { rows: some.iter().map(row).collect(), single: false });
+            transaction.write(system, request, None).await?;
+        }
+        Ok(all)
+    }
+
+    /// The ids of a user's sessions.
+    pub(crate) async fn sessions_of(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        user: Uuid,
+    ) -> Result<Vec<Uuid>, Failure> {
+        let mut ids: Vec<Uuid> = Vec::new();
+        loop {
+            let of_user = records::by("user_id", Value::Uuid(user), SESSIONS);
+            let after = ids.last().map(|id| Value::Uuid(*id));
+            let rows = transaction.records(system, records::page(of_user, "id", after, PAGE)).await?;
+            let done = rows.len() < PAGE;
+            ids.extend(rows.iter().filter_map(|row| row.uuid("id")));
+            if done {
+                return Ok(ids);
+            }
+        }
+    }
+
+    /// Ends sessions of the caller.
+    pub(crate) async fn sign_out(
+        self: Arc<Self>,
+        visit: Visit,
+        caller: Caller,
+        scope: SignOutScope,
+    ) -> Result<(), AccountError> {
+        let (user, session) = of_caller(&caller)?;
+        let core = self.clone();
+        let now = visit.moment.now;
+        let ended = self.engine.transaction(move |transaction| {
+            let (core, visit) = (core.clone(), visit.clone());
+            Box::pin(async move {
+                let system = Caller::system(visit.moment);
+                let mut ids = match scope {
+                    SignOutScope::Local => vec![session],
+                    SignOutScope::Global | SignOutScope::Others => core.sessions_of(transaction, &system, user).await?,
+                };
+                match scope {
+                    SignOutScope::Others => ids.retain(|id| *id != session),
+                    // Also when its row is gone already: the token that was sent must be void afterwards.
+                    SignOutScope::Global if !ids.contains(&session) => ids.push(session),
+                    SignOutScope::Global | SignOutScope::Local => {}
+                }
+                Ok(Outcome::commit(core.end_sessions(transaction, &system, &ids).await?))
+            })
+        });
+        self.revoked(ended.await?, now);
+        Ok(())
+    }
+}
