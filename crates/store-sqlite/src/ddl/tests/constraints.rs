@@ -259,3 +259,37 @@ fn checks_mean_what_the_rules_mean() {
     }
     assert_eq!(compared, 25 * 5 * 6 * 7 * 3);
 }
+
+/// The definitions that people start from, with the collections of `auth` and `engine`.
+#[test]
+fn the_examples_have_a_schema() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let files = |folder: &str, called: &str| -> Vec<Source> {
+        let mut found: Vec<Source> = std::fs::read_dir(root.join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+            .map(|path| Source {
+                name: format!("{called}{}", path.file_name().unwrap().to_string_lossy()).into(),
+                text: std::fs::read_to_string(&path).unwrap().into(),
+            })
+            .collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    };
+    let system = [files("crates/auth/system", "system/"), files("crates/engine/system", "system/")].concat();
+    for example in ["blog", "hostile"] {
+        let sources =
+            [files(&format!("examples/{example}"), ""), files(&format!("examples/{example}/models"), "models/")];
+        let (model, diagnostics) = definition::check(&sources.concat(), &system);
+        let model = model.unwrap_or_else(|| panic!("{example}: {diagnostics:#?}"));
+        let mut connection = open();
+        let steps = lead(&mut connection, &wanted(&model)).unwrap();
+        assert!(steps.len() > model.collections.len(), "{steps:?}");
+        for collection in &model.collections {
+            let held: Vec<&str> = collection.checks.iter().map(|check| check.name.as_str()).collect();
+            let sql = rows(&connection, &format!("SELECT sql FROM sqlite_schema WHERE name = '{}'", collection.table));
+            assert!(held.iter().all(|check| sql[0].contains(check)), "{}: {held:?} in {sql:?}", collection.name);
+        }
+    }
+}
