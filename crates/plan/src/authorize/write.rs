@@ -48,6 +48,10 @@ impl<'a> Builder<'a> {
         if partial::verdict(&rule, &self.kind) == Verdict::Deny {
             return Err(self.row_rule(collection, Verb::Create));
         }
+        if let Some(slots) = &self.request.key {
+            // Only so that the key's slots are read by the types of its fields.
+            self.key_equals(collection, RowVar::THIS, slots)?;
+        }
         let given = self.given(collection, names);
         let is_given = |field: &Field| given.contains(&field.id) || self.in_path(collection, field);
         // An identity that nobody gave is the database's to give.

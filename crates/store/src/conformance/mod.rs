@@ -10,6 +10,7 @@ mod request;
 mod sink;
 
 pub use cases::cases;
+pub use request::parse as parse_request;
 
 use crate::run::{self, WriteAnswer};
 use crate::{Connection, Decision, Prepared, Store, StoreError, Work, WorkAnswer, schema, sql};

@@ -8,7 +8,10 @@ use undergird_plan::Request;
 use undergird_plan::request::*;
 
 /// Reads a request.
-pub(super) fn parse(text: &str) -> Result<Request, String> {
+///
+/// # Errors
+/// Why it is none.
+pub fn parse(text: &str) -> Result<Request, String> {
     let (verb, rest) = text.split_once(' ').ok_or("no verb")?;
     let verb = match verb {
         "GET" => Verb::Read,
