@@ -20,6 +20,7 @@ pub mod data;
 pub mod keys;
 pub mod logs;
 pub mod schema;
+mod seed;
 mod serve;
 mod server;
 mod watch;
