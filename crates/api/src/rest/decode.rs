@@ -150,10 +150,9 @@ pub fn decode(head: &Head<'_>, body: Option<&[u8]>, limits: &Limits) -> Result<D
             Some(parts.into_iter().map(|part| request.slot(Operand::Text(part.into_owned()))).collect());
     }
     let mut page = query::read(&mut request, head.query, limits)?;
-    if verb == Verb::Read && head.range_unit.is_none_or(|unit| unit.eq_ignore_ascii_case("items")) {
-        if let Some(range) = head.range {
-            page = range::intersect(page, range)?;
-        }
+    let counts_items = head.range_unit.is_none_or(|unit| unit.eq_ignore_ascii_case("items"));
+    if let (Verb::Read, true, Some(range)) = (verb, counts_items, head.range) {
+        page = range::intersect(page, range)?;
     }
     page.put(&mut request);
     if verb == Verb::Replace && (page.offset.is_some() || page.limit.is_some()) {

@@ -183,10 +183,9 @@ impl Encoder {
             for (position, node) in read.nodes.iter().enumerate().skip(1) {
                 self.nodes[position].form = Form::Objects;
                 // A parent with holes, and a node that belongs somewhere, cannot be in final form.
-                if let Some(parent) = node.parent.as_ref().and_then(|parent| parent.node) {
-                    if let Some(parent) = self.nodes.get_mut(parent) {
-                        parent.form = Form::Objects;
-                    }
+                let parent = node.parent.as_ref().and_then(|parent| parent.node);
+                if let Some(parent) = parent.and_then(|parent| self.nodes.get_mut(parent)) {
+                    parent.form = Form::Objects;
                 }
             }
             if read.nodes.first().is_some_and(|root| root.parent.is_some()) {
@@ -195,10 +194,8 @@ impl Encoder {
             for node in &read.nodes {
                 mark_plucked(&node.object, &mut self.nodes);
             }
-            if self.options.media == Media::Csv {
-                if let Some(root) = self.nodes.first_mut() {
-                    root.form = Form::Fields;
-                }
+            if let (Media::Csv, Some(root)) = (self.options.media, self.nodes.first_mut()) {
+                root.form = Form::Fields;
             }
         }
         self.shape = Some(shape);
@@ -241,10 +238,8 @@ impl Encoder {
         if node.form != Form::Final {
             let index = node.rows.len() as u32;
             node.rows.push(Row { start, end: node.bytes.len(), holes, next: NONE });
-            if group != NONE {
-                if let Some(before) = node.groups.append(group, index) {
-                    node.rows[before as usize].next = index;
-                }
+            if let Some(before) = node.groups.append(group, index) {
+                node.rows[before as usize].next = index;
             }
         }
         node.count += 1;

@@ -75,6 +75,9 @@ enum Place {
     InGroup,
 }
 
+/// Makes an operator of its quantifier.
+type Quantified = fn(Option<Quantifier>) -> Operator;
+
 /// What an operator's operand is.
 enum OperandKind {
     Scalar,
@@ -98,7 +101,7 @@ fn operation(
     let length = rest.bytes().position(|byte| !byte.is_ascii_lowercase()).unwrap_or(rest.len());
     let word = &rest[..length];
     scanner.take_word(word);
-    let quantified: Option<(fn(Option<Quantifier>) -> Operator, OperandKind)> = match word {
+    let quantified: Option<(Quantified, OperandKind)> = match word {
         "eq" => Some((Operator::Eq, OperandKind::Scalar)),
         "neq" => Some((Operator::Neq, OperandKind::Scalar)),
         "gt" => Some((Operator::Gt, OperandKind::Scalar)),

@@ -211,10 +211,10 @@ impl<'a> Scanner<'a> {
     pub fn quoted_or_until(&mut self, ends: &[u8]) -> Result<Cow<'a, str>, Malformed> {
         let start = self.at;
         if self.peek() == Some(b'"') {
-            if let Ok(text) = self.quoted() {
-                if self.peek().is_none_or(|byte| ends.contains(&byte)) {
-                    return Ok(text);
-                }
+            if let Ok(text) = self.quoted()
+                && self.peek().is_none_or(|byte| ends.contains(&byte))
+            {
+                return Ok(text);
             }
             // `"a"b` is not quoted text: it is what it is, quotes and all.
             self.at = start;

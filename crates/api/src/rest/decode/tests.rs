@@ -407,3 +407,4 @@ fn the_same_question_has_the_same_shape() {
 
 mod bodies;
 mod hostile;
+mod speed;

@@ -28,14 +28,13 @@ pub(super) fn write_json(out: &mut Vec<u8>, cell: Cell<'_>) {
 
 /// The same without the null members of objects within.
 pub(super) fn write_json_stripped(out: &mut Vec<u8>, cell: Cell<'_>) {
-    if let Cell::Json(text) = cell {
-        if text.contains("null") {
-            if let Ok(mut json) = parse_json(text.as_bytes(), u32::MAX) {
-                strip(&mut json);
-                out.extend_from_slice(json.to_string().as_bytes());
-                return;
-            }
-        }
+    if let Cell::Json(text) = cell
+        && text.contains("null")
+        && let Ok(mut json) = parse_json(text.as_bytes(), u32::MAX)
+    {
+        strip(&mut json);
+        out.extend_from_slice(json.to_string().as_bytes());
+        return;
     }
     write_json(out, cell);
 }
