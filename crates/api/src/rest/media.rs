@@ -142,6 +142,23 @@ pub fn body(content_type: Option<&str>) -> Result<BodyMedia, Malformed> {
     }
 }
 
+/// The only schema that there is, as clients name it in `Accept-Profile` and `Content-Profile`.
+pub const SCHEMA: &str = "public";
+
+/// Whether a profile header, if there, names the schema that there is.
+///
+/// # Errors
+/// 406 with PGRST106.
+pub fn profile(header: Option<&str>) -> Result<(), Malformed> {
+    match header.map(str::trim) {
+        None | Some(SCHEMA | "") => Ok(()),
+        Some(other) => {
+            Err(Malformed::new("PGRST106", 406, format!("Invalid schema: {}", super::decode::excerpt(other)))
+                .with_hint(format!("Only the following schemas are exposed: {SCHEMA}")))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -174,6 +191,12 @@ mod tests {
         check("application/json;q=0", "406 PGRST107");
         check("application/geo+json", "406 PGRST107");
         check("", "406 PGRST107");
+    }
+
+    #[test]
+    fn there_is_one_schema() {
+        assert!(profile(None).is_ok() && profile(Some("public")).is_ok());
+        assert_eq!(profile(Some("private")).unwrap_err().code, "PGRST106");
     }
 
     #[test]

@@ -407,4 +407,5 @@ fn the_same_question_has_the_same_shape() {
 
 mod bodies;
 mod hostile;
+mod page;
 mod speed;
