@@ -2,9 +2,11 @@
 
 use crate::config::Environment;
 use crate::data::private;
+use ring::hkdf::{HKDF_SHA256, Salt};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use undergird_api::rest::cursor::CursorKey;
 use undergird_auth::Keys;
 
 const PUBLISHABLE: &str = "UNDERGIRD_PUBLISHABLE_KEY";
@@ -37,6 +39,14 @@ pub fn load(data: &Path, environment: &Environment, make: bool) -> Result<Keys, 
             Err(KeysProblem::Wrong(format!("{SECRET} is set, {PUBLISHABLE} is not: set both or neither")))
         }
     }
+}
+
+/// The key that seals cursors: derived from the secret key, so that all nodes of an application have the same.
+pub fn cursor_key(keys: &Keys) -> Option<CursorKey> {
+    let extracted = Salt::new(HKDF_SHA256, b"undergird").extract(keys.secret.expose().as_bytes());
+    let mut octets = [0u8; 32];
+    extracted.expand(&[b"cursors, 1"], HKDF_SHA256).and_then(|expanded| expanded.fill(&mut octets)).ok()?;
+    CursorKey::new(&octets)
 }
 
 /// As JSON, for `keys --json` and for the file.

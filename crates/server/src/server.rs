@@ -158,7 +158,9 @@ impl Builder {
         }
         let engine = Engine::new(model, store);
         let accounts = crate::accounts::open(&engine, &keys).await.map_err(StartError::Failed)?;
-        let http = Http::new(engine.clone(), accounts, self.log.clone());
+        let cursors = crate::keys::cursor_key(&keys);
+        let cursors = cursors.ok_or_else(|| StartError::Failed("no key for cursors could be derived".into()))?;
+        let http = Http::new(engine.clone(), accounts, cursors, self.log.clone());
         Ok(Server { engine, http, keys, definition, _data: data, builder: self })
     }
 }

@@ -1,14 +1,15 @@
-//! What can be wrong before or around a handler: one table of status, code, title, message and hint.
+//! What can be wrong before or around a handler. Each becomes a [`Problem`], whose table of codes is the only one.
 //!
-//! Faults of a request's meaning (refusals, constraints) are the surfaces' own.
+//! Faults of a request's meaning (refusals, constraints) are the surfaces' own: they come as problems already.
 
 use super::answer::{Answer, PROBLEM};
 use super::request_id::RequestId;
 use crate::auth::refusal;
+use crate::problem::Problem;
 use http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
-use serde_json::json;
 use undergird_engine::accounts::Unidentified;
+use undergird_plan::Refusal;
 
 /// What is wrong with a request as a message, or with the server as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Fault {
         /// The limit.
         max: u32,
     },
+    /// A surface's own problem.
+    Problem(Box<Problem>),
     /// Credentials that are not good.
     Unidentified(Unidentified),
     /// The body is longer than `limits.body_bytes`.
@@ -58,119 +61,54 @@ pub enum Fault {
     Draining,
     /// The store does not answer.
     NotReady,
-    /// The definition has it, this build does not serve it yet.
-    NotImplemented,
     /// A bug. The log has the rest, by the request's id.
     Internal,
 }
 
-/// What every fault says.
-struct Words {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-    hint: Option<String>,
-}
-
 impl Fault {
-    fn words(&self) -> Words {
-        let (status, code, message, hint): (_, _, String, Option<&str>) = match self {
-            Fault::UrlTooLong { max } => (
-                StatusCode::URI_TOO_LONG,
-                "url-too-long",
-                format!("The URL is longer than {max} bytes."),
-                Some("Send long lists in several requests, or raise [limits] url_bytes."),
-            ),
+    /// As it is told: one table of codes for all surfaces.
+    fn problem(&self) -> Problem {
+        match self {
+            Fault::Problem(problem) => (**problem).clone(),
+            Fault::UrlTooLong { max } => Problem::new("UG414", 414, format!("The URL is longer than {max} bytes"))
+                .with_hint("Send long lists in several requests, or raise [limits] url_bytes."),
             Fault::Unidentified(why) => {
                 let refusal = refusal(*why);
-                (StatusCode::UNAUTHORIZED, refusal.code, refusal.message.into(), Some(refusal.hint))
+                Problem::new(refusal.code, 401, refusal.message).with_hint(refusal.hint)
             }
-            Fault::BodyTooLarge { max } => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-too-large",
-                format!("The body is longer than {max} bytes."),
-                Some("Send it in several requests, or raise [limits] body_bytes."),
-            ),
-            Fault::BodyTooSlow => {
-                (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body came too slowly.".into(), None)
+            Fault::BodyTooLarge { max } => Problem::new("UG413", 413, format!("The body is longer than {max} bytes"))
+                .with_hint("Send it in several requests, or raise [limits] body_bytes."),
+            Fault::BodyTooSlow => Problem::new("UG408", 408, "The body came too slowly"),
+            Fault::BodyBroken => Problem::new("PGRST102", 400, "The body broke off"),
+            Fault::EncodedBody => Problem::new("UG415", 415, "Compressed request bodies are not accepted")
+                .with_hint("Send the body without Content-Encoding."),
+            Fault::NotFound => {
+                Problem::no_route().with_hint("Rows are at /rest/v1/{collection}; /openapi.json lists everything.")
             }
-            Fault::BodyBroken => (StatusCode::BAD_REQUEST, "body-broken", "The body broke off.".into(), None),
-            Fault::EncodedBody => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "encoded-body",
-                "Compressed request bodies are not accepted.".into(),
-                Some("Send the body without Content-Encoding."),
-            ),
-            Fault::NotFound => (
-                StatusCode::NOT_FOUND,
-                "not-found",
-                "There is nothing at this path.".into(),
-                Some("Rows are at /rest/v1/{collection}; /openapi.json lists everything."),
-            ),
             Fault::UnknownCollection { name, nearest } => {
-                return Words {
-                    status: StatusCode::NOT_FOUND,
-                    code: "PGRST205",
-                    message: format!("There is no collection \"{}\".", shortened(name)),
-                    hint: nearest.as_ref().map(|nearest| format!("Did you mean \"{nearest}\"?")),
-                };
+                Refusal::UnknownCollection { name: shortened(name), nearest: nearest.clone() }.into()
             }
-            Fault::MethodNotAllowed { allow } => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", format!("This path takes {allow}."), None)
+            Fault::MethodNotAllowed { allow } => Problem::new("PGRST117", 405, "The method is not served here")
+                .with_hint(format!("This path takes {allow}.")),
+            Fault::SecretKeyNeeded { authenticated } => {
+                let status = if *authenticated { 403 } else { 401 };
+                Problem::new("42501", status, "This is for holders of a secret key")
+                    .with_hint("Send it as \"Authorization: Bearer …\"; `undergird keys` prints it.")
             }
-            Fault::SecretKeyNeeded { authenticated } => (
-                if *authenticated { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED },
-                "secret-key-needed",
-                "This is for holders of a secret key.".into(),
-                Some("Send it as \"Authorization: Bearer …\"; `undergird keys` prints it."),
-            ),
-            Fault::Timeout => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "timeout",
-                "The request took too long and was stopped.".into(),
-                Some("Ask for less, or raise [limits] request_seconds."),
-            ),
-            Fault::Overloaded => {
-                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The server is overloaded; try again.".into(), None)
-            }
-            Fault::Draining => {
-                (StatusCode::SERVICE_UNAVAILABLE, "draining", "The server is going down; try again.".into(), None)
-            }
-            Fault::NotReady => {
-                (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The database does not answer.".into(), None)
-            }
-            Fault::NotImplemented => {
-                (StatusCode::NOT_IMPLEMENTED, "not-implemented", "This build does not serve this yet.".into(), None)
-            }
-            Fault::Internal => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Something went wrong inside the server.".into(),
-                Some("The server's log has the cause under this request_id."),
-            ),
-        };
-        Words { status, code, message, hint: hint.map(str::to_owned) }
+            Fault::Timeout => Problem::new("UG504", 504, "The request took too long and was stopped")
+                .with_hint("Ask for less, or raise [limits] request_seconds."),
+            Fault::Overloaded => Problem::new("UG503", 503, "The server has too much to do").retry_after(1),
+            Fault::Draining => Problem::new("UG503", 503, "The server is going down; try again").retry_after(1),
+            Fault::NotReady => Problem::new("08006", 503, "The database does not answer").retry_after(1),
+            Fault::Internal => Problem::internal(),
+        }
     }
 
     /// As an RFC 9457 problem, with the members that PostgREST's clients read.
     pub fn answer(&self, id: &RequestId) -> Answer {
-        let Words { status, code, message, hint } = self.words();
-        let body = json!({
-            "type": format!("urn:undergird:problem:{code}"),
-            "title": status.canonical_reason().unwrap_or("Error"),
-            "status": status.as_u16(),
-            "code": code,
-            "message": message,
-            "details": null,
-            "hint": hint,
-            "request_id": id.as_str(),
-        });
-        let mut answer = Answer::new(status, PROBLEM, body.to_string());
+        let mut answer = problem_answer(&self.problem(), id);
         match self {
             Fault::MethodNotAllowed { allow } => answer = answer.with_allow(allow),
-            Fault::Overloaded | Fault::NotReady | Fault::Draining => {
-                answer.headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
             // RFC 9110 §12.5.3: what would have been accepted.
             Fault::EncodedBody => {
                 answer.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -178,9 +116,6 @@ impl Fault {
             Fault::Unidentified(why) => {
                 let challenge = HeaderValue::from_static(refusal(*why).challenge);
                 answer.headers.insert(http::header::WWW_AUTHENTICATE, challenge);
-            }
-            Fault::SecretKeyNeeded { authenticated: false } => {
-                answer.headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             _ => {}
         }
@@ -194,6 +129,27 @@ impl Fault {
     pub fn leaves_body_unread(&self) -> bool {
         matches!(self, Fault::BodyTooLarge { .. } | Fault::BodyTooSlow | Fault::BodyBroken | Fault::EncodedBody)
     }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Fault {
+        Fault::Problem(Box::new(problem))
+    }
+}
+
+fn problem_answer(problem: &Problem, id: &RequestId) -> Answer {
+    let mut body = Vec::with_capacity(512);
+    problem.write(id.as_str(), &mut body);
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = Answer::new(status, PROBLEM, body);
+    if let Some(seconds) = problem.retry_after {
+        answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 9110 §15.5.2: a 401 says how to do better.
+        answer.headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
 }
 
 /// What a client wrote, short enough to be repeated to it.

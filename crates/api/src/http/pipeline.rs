@@ -11,6 +11,8 @@ use super::request_id::{RequestId, RequestIds};
 use super::route::Route;
 use super::service;
 use crate::auth::{self, AuthRequest};
+use crate::rest::cursor::CursorKey;
+use crate::rest::{batch, handler};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -42,6 +44,7 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub struct Http {
     engine: Arc<Engine>,
     accounts: Arc<dyn Accounts>,
+    cursors: CursorKey,
     policy: ArcSwap<Policy>,
     metrics: Metrics,
     log: Arc<AccessLog>,
@@ -66,6 +69,8 @@ pub struct Exchange<'a> {
     pub app: &'a Arc<App>,
     /// Who is who.
     pub accounts: &'a Arc<dyn Accounts>,
+    /// Seals cursors.
+    pub cursors: &'a CursorKey,
     /// What is called.
     pub operation: OperationKind,
     /// What stands for `{key}` in the path, still percent-encoded.
@@ -105,13 +110,13 @@ impl Exchange<'_> {
 }
 
 impl Http {
-    /// For an engine and its accounts.
-    pub fn new(engine: Arc<Engine>, accounts: Arc<dyn Accounts>, log: Arc<AccessLog>) -> Arc<Http> {
+    /// For an engine and its accounts. Nodes that serve one application need the same key of cursors.
+    pub fn new(engine: Arc<Engine>, accounts: Arc<dyn Accounts>, cursors: CursorKey, log: Arc<AccessLog>) -> Arc<Http> {
         let metrics = Metrics::new();
         let policy = Policy::new(engine.app(), &metrics);
         let ids = RequestIds::new(engine.moment().entropy);
         let policy = ArcSwap::from_pointee(policy);
-        Arc::new(Http { engine, accounts, policy, metrics, log, ids, draining: AtomicBool::new(false) })
+        Arc::new(Http { engine, accounts, cursors, policy, metrics, log, ids, draining: AtomicBool::new(false) })
     }
 
     /// Takes the engine's new application, after [`Engine::replace`].
@@ -331,6 +336,7 @@ impl Way<'_> {
             engine: &http.engine,
             app: &policy.app,
             accounts: &http.accounts,
+            cursors: &http.cursors,
             operation: kind,
             key,
             head,
@@ -386,13 +392,14 @@ fn needs_caller(kind: OperationKind) -> bool {
 async fn dispatch(
     http: &Http,
     policy: &Policy,
-    exchange: Exchange<'_>,
+    mut exchange: Exchange<'_>,
     caller: Option<Caller>,
 ) -> Result<Answer, Fault> {
     match (exchange.operation, caller) {
         (OperationKind::Service(operation), _) => service::handle(http, policy, operation, &exchange).await,
         (OperationKind::Auth(operation), _) => Ok(auth_surface(operation, &exchange).await),
-        (_, Some(_caller)) => Err(Fault::NotImplemented),
+        (OperationKind::Batch, Some(caller)) => batch::handle(&mut exchange, caller).await.map_err(Fault::from),
+        (_, Some(caller)) => handler::handle(&mut exchange, caller).await.map_err(Fault::from),
         (_, None) => Err(Fault::Internal),
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn handle(
         ServiceOperation::Ready => ready(http).await,
         ServiceOperation::Metrics => figures(http, policy, exchange),
         ServiceOperation::OpenApi | ServiceOperation::Docs if !policy.server.docs => Err(Fault::NotFound),
-        ServiceOperation::OpenApi | ServiceOperation::Docs => Err(Fault::NotImplemented),
+        ServiceOperation::OpenApi | ServiceOperation::Docs => Err(Fault::NotFound),
     }
 }
 

@@ -1,0 +1,219 @@
+//! One request for rows, from its head to its answer: decode, run, encode. Everything between is `engine`'s.
+//!
+//! Deliberately absent: routing, identification, limits on the body, and what every answer says (see [`crate::http`]).
+
+use super::decode::{self, Decoded, Head};
+use super::encode::{Encoded, Encoder, Options};
+use super::respond::{self, Form};
+use super::{cursor, precondition};
+use crate::http::{Answer, Exchange};
+use crate::problem::Problem;
+use http::header::{ACCEPT, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, RANGE};
+use http::{HeaderName, Method};
+use percent_encoding::percent_decode_str;
+use std::sync::Arc;
+use std::time::Instant;
+use undergird_engine::idempotency;
+use undergird_engine::observe::Stage;
+use undergird_engine::{Failure, Outcome, Transaction, Written};
+use undergird_model::operation::OperationKind;
+use undergird_plan::request::{Operand, Returning, Verb};
+use undergird_plan::{Caller, Request};
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const RANGE_UNIT: HeaderName = HeaderName::from_static("range-unit");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Answers a request for rows.
+///
+/// # Errors
+/// A problem for the client.
+pub async fn handle(exchange: &mut Exchange<'_>, caller: Caller) -> Result<Answer, Problem> {
+    let started = Instant::now();
+    let parts = Parts::of(exchange)?;
+    let mut decoded = parts.decode(exchange)?;
+    exchange.stages.add(Stage::Decode, started.elapsed());
+    match decoded.request.shape.verb {
+        Verb::Read => read(exchange, caller, &parts, &mut decoded).await,
+        Verb::Create | Verb::Update | Verb::Replace | Verb::Delete => write(exchange, caller, parts, decoded).await,
+    }
+}
+
+/// What of a request decides its answer, owned, so that it can go along into a transaction.
+pub(super) struct Parts {
+    method: Method,
+    pub(super) collection: String,
+    key: Option<String>,
+    query: String,
+    if_match: Option<String>,
+    if_none_match: Option<String>,
+    idempotency_key: Option<String>,
+}
+
+impl Parts {
+    fn of(exchange: &Exchange<'_>) -> Result<Parts, Problem> {
+        let collection = match exchange.operation {
+            OperationKind::List(id)
+            | OperationKind::Read(id)
+            | OperationKind::Create(id)
+            | OperationKind::Update(id)
+            | OperationKind::UpdateOne(id)
+            | OperationKind::ReplaceOne(id)
+            | OperationKind::Delete(id)
+            | OperationKind::DeleteOne(id) => exchange.app.model().collection(id).name.clone(),
+            OperationKind::Batch | OperationKind::Auth(_) | OperationKind::Service(_) => String::new(),
+        };
+        let key = exchange.key.map(decoded_key).transpose()?;
+        let text = |name: &HeaderName| exchange.header(name).map(str::to_owned);
+        let idempotency_key = text(&IDEMPOTENCY_KEY);
+        if let Some(key) = &idempotency_key {
+            precondition::idempotency_key(key)?;
+        }
+        Ok(Parts {
+            method: exchange.head.method.clone(),
+            collection,
+            key,
+            query: exchange.query().to_owned(),
+            if_match: text(&IF_MATCH),
+            if_none_match: text(&IF_NONE_MATCH),
+            idempotency_key,
+        })
+    }
+
+    fn decode(&self, exchange: &Exchange<'_>) -> Result<Decoded, Problem> {
+        let prefer: Vec<&str> =
+            exchange.head.headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok()).collect();
+        let head = Head {
+            method: &self.method,
+            collection: &self.collection,
+            key: self.key.as_deref(),
+            query: &self.query,
+            accept: exchange.header(&ACCEPT),
+            content_type: exchange.header(&CONTENT_TYPE),
+            prefer: &prefer,
+            range: exchange.header(&RANGE),
+            range_unit: exchange.header(&RANGE_UNIT),
+        };
+        let limits = &exchange.app.model().settings.limits;
+        let mut decoded = decode::decode(&head, Some(&exchange.body), limits).map_err(Problem::from)?;
+        if self.key.is_some() {
+            // A path with a key means one row, and its answer is that row.
+            decoded.media = decoded.media.singular();
+        }
+        Ok(decoded)
+    }
+}
+
+/// The key of a path, without its percent signs.
+pub(super) fn decoded_key(raw: &str) -> Result<String, Problem> {
+    match percent_decode_str(raw).decode_utf8() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(Problem::new("PGRST100", 400, "The key in the path is not UTF-8")),
+    }
+}
+
+async fn read(
+    exchange: &mut Exchange<'_>,
+    caller: Caller,
+    parts: &Parts,
+    decoded: &mut Decoded,
+) -> Result<Answer, Problem> {
+    let rows_max = u64::from(exchange.app.model().settings.limits.rows);
+    let page = decoded.limit.unwrap_or(rows_max).min(rows_max);
+    open_cursor(exchange, &caller, parts, decoded)?;
+    let options = Options { cursor_at: Some(page), ..Options::new(decoded.media) };
+    let encoder = Encoder::new(options);
+    let engine = exchange.engine.clone();
+    let encoder = engine.read(&caller, &decoded.request, encoder, exchange.stages).await.map_err(Problem::from)?;
+    let started = Instant::now();
+    let encoded = encoder.finish().map_err(|_| Problem::from(Failure::AnswerTooLarge))?;
+    let position = encoded.cursor.as_deref().filter(|_| encoded.rows == page && parts.key.is_none());
+    let next = position.and_then(|position| {
+        let context = cursor::context(&caller, &parts.collection, &parts.query);
+        let cursor = cursor::seal(exchange.cursors, position, &context)?;
+        let query = cursor::next_query(&parts.query, &cursor);
+        Some(format!("<{}?{query}>; rel=\"next\"", exchange.head.uri.path()))
+    });
+    let form = Form { decoded, keyed: parts.key.is_some(), if_none_match: parts.if_none_match.as_deref() };
+    let answer = respond::read(&form, encoded, next);
+    exchange.stages.add(Stage::Encode, started.elapsed());
+    answer
+}
+
+/// Puts the position that a cursor holds in place of the cursor.
+fn open_cursor(exchange: &Exchange<'_>, caller: &Caller, parts: &Parts, decoded: &mut Decoded) -> Result<(), Problem> {
+    let Some(slot) = decoded.request.shape.after else { return Ok(()) };
+    let context = cursor::context(caller, &parts.collection, &parts.query);
+    if let Some(operand) = decoded.request.values.get_mut(usize::from(slot.0)) {
+        if let Operand::Text(text) = operand {
+            *operand = Operand::Cursor(cursor::open(exchange.cursors, text, &context)?);
+        }
+    }
+    Ok(())
+}
+
+async fn write(exchange: &mut Exchange<'_>, caller: Caller, parts: Parts, decoded: Decoded) -> Result<Answer, Problem> {
+    let started = Instant::now();
+    let request_hash =
+        parts.idempotency_key.as_ref().map(|_| precondition::request_hash(exchange.head, &exchange.body));
+    let work = Arc::new(Work { caller, parts, decoded, request_hash });
+    let result = exchange
+        .engine
+        .transaction(move |transaction| {
+            let work = work.clone();
+            Box::pin(async move { work.run(transaction).await })
+        })
+        .await;
+    exchange.stages.add(Stage::Store, started.elapsed());
+    result.map_err(Problem::from)?
+}
+
+/// A write with what surrounds it: the precondition, the kept answer of the same key. May be run again after a conflict.
+struct Work {
+    caller: Caller,
+    parts: Parts,
+    decoded: Decoded,
+    request_hash: Option<Vec<u8>>,
+}
+
+impl Work {
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Outcome<Result<Answer, Problem>>, Failure> {
+        if let (Some(key), Some(hash)) = (&self.parts.idempotency_key, &self.request_hash) {
+            if let Some(stored) = idempotency::recall(transaction, &self.caller, key, hash).await? {
+                return Ok(Outcome::rollback(Ok(respond::again(stored))));
+            }
+        }
+        if let Some(condition) = &self.parts.if_match {
+            precondition::if_match(transaction, &self.caller, &self.decoded.request, condition).await?;
+        }
+        let (written, encoded) = change(transaction, &self.caller, &self.decoded).await?;
+        let answer = match respond::write(&self.decoded, self.parts.key.is_some(), &written, encoded, transaction.app())
+        {
+            Ok(answer) => answer,
+            Err(problem) => return Ok(Outcome::rollback(Err(problem))),
+        };
+        if let (Some(key), Some(hash)) = (&self.parts.idempotency_key, &self.request_hash) {
+            idempotency::keep(transaction, &self.caller, key, hash, &respond::stored(&answer)).await?;
+        }
+        if self.decoded.request.demands.rollback {
+            return Ok(Outcome::rollback(Ok(answer)));
+        }
+        Ok(Outcome::commit(Ok(answer)))
+    }
+}
+
+/// The change itself, with its representation when that was asked for.
+pub(super) async fn change(
+    transaction: &mut Transaction<'_>,
+    caller: &Caller,
+    decoded: &Decoded,
+) -> Result<(Written, Option<Encoded>), Failure> {
+    let request: &Request = &decoded.request;
+    if request.shape.returning != Returning::Representation {
+        return Ok((transaction.write(caller, request, None).await?, None));
+    }
+    let mut encoder = Encoder::new(Options::new(decoded.media));
+    let written = transaction.write(caller, request, Some(&mut encoder)).await?;
+    let encoded = encoder.finish().map_err(|_| Failure::AnswerTooLarge)?;
+    Ok((written, Some(encoded)))
+}
