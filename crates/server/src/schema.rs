@@ -58,10 +58,10 @@ impl Change {
     /// # Errors
     /// A sentence for people, with what to do when rows stand in the way.
     pub async fn apply(&self, store: &Arc<dyn Store>) -> Result<(), String> {
-        store.migrate(&self.steps, &self.wanted).await.map_err(|error| {
-            let hints: Vec<String> = self.steps.iter().filter_map(Step::mending).collect();
-            let hints = if hints.is_empty() { String::new() } else { format!("\n  {}", hints.join("\n  ")) };
-            format!("the schema was not changed: {error}{hints}")
+        store.migrate(&self.steps, &self.wanted).await.map_err(|error| match error {
+            // It says which rows, and what to do about them.
+            StoreError::SchemaMismatch(why) => format!("the schema was not changed: {why}"),
+            error => format!("the schema was not changed: {error}"),
         })
     }
 

@@ -158,6 +158,8 @@ fn rebuilt(steps: &[Step]) -> BTreeSet<&str> {
         | Step::DropTable(_)
         | Step::RenameTable { .. }
         | Step::RenameColumn { .. }
+        | Step::RenameCollection { .. }
+        | Step::RenameField { .. }
         | Step::CreateIndex { .. }
         | Step::DropIndex { .. } => true,
     };
@@ -202,6 +204,8 @@ fn script<'a>(steps: &'a [Step], wanted: &Applied) -> Vec<Line<'a>> {
                 continue;
             }
             Step::AddColumn { table, column } => add_column(table, column, steps, wanted),
+            // They change the record alone.
+            Step::RenameCollection { .. } | Step::RenameField { .. } => continue,
             // They came with their column.
             Step::AddCheck { .. } | Step::AddReference { .. } => continue,
             Step::DropColumn { .. }

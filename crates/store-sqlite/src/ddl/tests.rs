@@ -309,6 +309,7 @@ b = { type = "text", column = "a" }
 fresh = { type = "text", column = "gone", default = "N" }
 "#,
         steps: &[
+            "note that the column notes.gone is of the field fresh, not gone",
             "rename the column notes.a to _undergird_a",
             "rename the column notes.b to a",
             "rename the column notes._undergird_a to b",
@@ -316,6 +317,24 @@ fresh = { type = "text", column = "gone", default = "N" }
         ],
         query: "SELECT b, a, gone FROM notes",
         rows: &["A|B|G"],
+    });
+    check(&Case {
+        before: NOTES,
+        insert: "INSERT INTO notes VALUES (1, 'A', 2)",
+        after: r#"
+-- papers
+table = "notes"
+[fields]
+id = { type = "int" }
+heading = { type = "text", column = "title" }
+size = { type = "int", optional = true }
+"#,
+        steps: &[
+            "note that the table notes is of papers, not notes",
+            "note that the column notes.title is of the field heading, not title",
+        ],
+        query: "SELECT * FROM notes",
+        rows: &["1|A|2"],
     });
     check(&Case {
         before: NOTES,

@@ -44,6 +44,26 @@ pub enum Step {
         /// Its name after.
         to: String,
     },
+    /// The collection of a table has another name; the table is the same. Only the record changes.
+    RenameCollection {
+        /// Where.
+        table: String,
+        /// Its name before.
+        from: String,
+        /// Its name after.
+        to: String,
+    },
+    /// The field of a column has another name; the column is the same. Only the record changes.
+    RenameField {
+        /// Where.
+        table: String,
+        /// Which column.
+        column: String,
+        /// The field's name before.
+        from: String,
+        /// The field's name after.
+        to: String,
+    },
     /// A column changes its type, whether it may be null, or its default.
     AlterColumn {
         /// Where.
@@ -199,6 +219,8 @@ impl Step {
             Step::AddColumn { table, .. }
             | Step::DropColumn { table, .. }
             | Step::RenameColumn { table, .. }
+            | Step::RenameCollection { table, .. }
+            | Step::RenameField { table, .. }
             | Step::AlterColumn { table, .. }
             | Step::AlterKey { table, .. }
             | Step::AddCheck { table, .. }
@@ -226,6 +248,10 @@ impl Step {
             }
             Step::DropColumn { table, column } => format!("drop the column {table}.{}", column.name),
             Step::RenameColumn { table, from, to } => format!("rename the column {table}.{from} to {to}"),
+            Step::RenameCollection { table, from, to } => format!("note that the table {table} is of {to}, not {from}"),
+            Step::RenameField { table, column, from, to } => {
+                format!("note that the column {table}.{column} is of the field {to}, not {from}")
+            }
             Step::AlterColumn { table, from, to } => {
                 let mut changes = Vec::new();
                 if from.ty != to.ty {
@@ -275,6 +301,8 @@ impl Step {
             | Step::RenameTable { .. }
             | Step::AddColumn { .. }
             | Step::RenameColumn { .. }
+            | Step::RenameCollection { .. }
+            | Step::RenameField { .. }
             | Step::AlterKey { .. }
             | Step::AddCheck { .. }
             | Step::DropCheck { .. }
@@ -348,7 +376,7 @@ fn columns(index: &Index) -> String {
     columns.join(", ")
 }
 
-/// The steps from one schema to another, in an order in which they can be taken. Empty when there is nothing to do.
+/// The steps from one schema to another, in an order in which they can be taken. Empty exactly when their fingerprints are the same.
 ///
 /// Whatever is in the way goes first (indexes, tables), then names change, then tables come in the order of their references
 /// (a circle is broken at its last table by name: stores that check references as tables are made add that one afterwards), then
@@ -373,7 +401,18 @@ pub fn steps(from: Option<&Applied>, to: &Applied) -> Vec<Step> {
     }
     for table in &to.tables {
         let Some(before) = old.table(&table.name) else { continue };
+        if before.collection != table.collection {
+            let (from, to) = (before.collection.clone(), table.collection.clone());
+            renames.push(Step::RenameCollection { table: table.name.clone(), from, to });
+        }
         let names = match_columns(before, table);
+        for (was, now) in names.iter().filter(|(was, now)| was == now) {
+            let (Some(was), Some(now)) = (before.column(was), table.column(now)) else { continue };
+            if was.field != now.field {
+                let (from, to) = (was.field.clone(), now.field.clone());
+                renames.push(Step::RenameField { table: table.name.clone(), column: now.name.clone(), from, to });
+            }
+        }
         for (from, to) in ordered_renames(&names) {
             rename_column(&mut old, &table.name, &from, &to);
             renames.push(Step::RenameColumn { table: table.name.clone(), from, to });
