@@ -14,6 +14,8 @@ pub use rows::{Row, Rows, RowsWorld};
 pub use values::value;
 
 use crate::caller::{Caller, Moment, User};
+use crate::request::Demands;
+use crate::shape::{Plan, Shape};
 use std::sync::Arc;
 use undergird_model::field_type::{FieldType, OnDelete};
 use undergird_model::schema::{Access, Cardinality, Collection, Field, Relation};
@@ -152,6 +154,11 @@ fn relate(collections: &mut [Collection]) {
         add(field.collection, target, Cardinality::One, vec![(field, key)]);
         add(target, field.collection, Cardinality::Many, vec![(key, field)]);
     }
+}
+
+/// A plan of a shape made by hand: the one way past [`crate::authorize`](crate::authorize()), which is why this module is for tests alone.
+pub fn plan(model: Arc<Model>, shape: Shape, params: Vec<Value>, input: Vec<Vec<Value>>, caller: Caller) -> Plan {
+    Plan { model, shape: Arc::new(shape), params, input, caller, demands: Demands::default() }
 }
 
 /// A caller of any kind. Users have the id of a profile row, mostly.

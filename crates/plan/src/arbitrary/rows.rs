@@ -35,9 +35,10 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// As many of each collection, or a few less where keys would meet.
-    pub fn new(dice: &mut Dice, model: &Model, each: usize) -> Rows {
-        let keys: Vec<Vec<Value>> = model.collections.iter().map(|c| keys(dice, c.fields[0].ty, each)).collect();
+    /// As many of each collection as `count` says of its position.
+    pub fn new(dice: &mut Dice, model: &Model, count: impl Fn(usize) -> usize) -> Rows {
+        let collections = model.collections.iter().enumerate();
+        let keys: Vec<Vec<Value>> = collections.map(|(at, c)| keys(dice, c.fields[0].ty, count(at))).collect();
         let mut tables = Vec::new();
         for (collection, own) in model.collections.iter().zip(&keys) {
             let row = |key: &Value| {
@@ -93,20 +94,26 @@ impl Rows {
     }
 }
 
-/// Keys that differ, the odd ones among them.
+/// Keys that differ, some of the odd ones among them.
 fn keys(dice: &mut Dice, ty: Type, count: usize) -> Vec<Value> {
+    /// More draws would only find the same edges again.
+    const DRAWN_MAX: usize = 12;
+    let mut keys = Vec::new();
     let mut seen = FxHashSet::default();
     let mut next = 0;
-    let mut fresh = || {
+    while keys.len() < count {
         next += 1;
-        match ty {
-            Type::UUID => Value::Uuid(uuid::Uuid::from_u128(next)),
+        let key = match ty {
+            _ if next <= DRAWN_MAX => value(dice, ty),
+            Type::UUID => Value::Uuid(uuid::Uuid::from_u128(next as u128)),
             Type::INT => Value::Int(next as i64),
             _ => Value::text(format!("k{next}")),
+        };
+        if seen.insert(key.clone()) {
+            keys.push(key);
         }
-    };
-    let draw = |at: usize| if at % 2 == 0 { value(dice, ty) } else { fresh() };
-    (0..count).map(draw).filter(|key| seen.insert(key.clone())).collect()
+    }
+    keys
 }
 
 /// The rows as one caller's rules see them.

@@ -16,7 +16,7 @@ fn each(check: impl Fn(&str, &Model, &Rows, &Caller, &mut Dice)) {
     for seed in first..first + setting("UNDERGIRD_ROUNDS").unwrap_or(60) {
         let mut dice = Dice::new(seed);
         let model = arbitrary::model(&mut dice);
-        let rows = Rows::new(&mut dice, &model, 12);
+        let rows = Rows::new(&mut dice, &model, |_| 12);
         for turn in 0..60 {
             let caller = arbitrary::caller(&mut dice, &rows);
             check(&format!("UNDERGIRD_SEED={seed}, turn {turn}"), &model, &rows, &caller, &mut dice);
