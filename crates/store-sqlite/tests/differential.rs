@@ -27,9 +27,9 @@ use undergird_store::{
 };
 use undergird_store_sqlite::{DIALECT, Options, SqliteStore};
 
-/// Rows of the collection that a model's rules are about; the others have fewer.
-const ROWS: usize = 1_000;
-const OTHER_ROWS: usize = 150;
+/// Rows of the collection that a model's rules are about (`UNDERGIRD_ROWS` makes it another number); the others have fewer.
+const ROWS: usize = 250;
+const OTHER_ROWS: usize = 100;
 /// Rules for each model, which is the dear part.
 const RULES: usize = 60;
 
@@ -61,7 +61,9 @@ impl Case {
     async fn new(dice: &mut Dice) -> Case {
         let model = Arc::new(arbitrary::model(dice));
         let this = CollectionId(dice.below(model.collections.len()) as u16);
-        let rows = Rows::new(dice, &model, |at| if at == usize::from(this.0) { ROWS } else { OTHER_ROWS });
+        let most = setting("UNDERGIRD_ROWS").map_or(ROWS, |rows| rows as usize);
+        let count = |at| if at == usize::from(this.0) { most } else { most.min(OTHER_ROWS) };
+        let rows = Rows::new(dice, &model, count);
         let store = SqliteStore::open("sqlite::memory:", &Options::default()).unwrap();
         let applied = wanted(&model);
         store.migrate(&steps(None, &applied), &applied).await.unwrap();
@@ -347,7 +349,7 @@ fn made_wrong(expr: Expr, mistake: Mistake) -> Expr {
 
 #[tokio::test]
 async fn a_wrong_reader_is_found_out() {
-    const MODELS: u64 = 12;
+    const MODELS: u64 = 100;
     let seed = seed();
     println!("UNDERGIRD_SEED={seed}");
     let mut hidden: Vec<_> = WRONG.to_vec();

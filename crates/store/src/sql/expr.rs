@@ -113,7 +113,8 @@ impl<'a> Writer<'a> {
             | Node::Profile { .. }
             | Node::Count { .. }
             | Node::At { ask: Ask::Value | Ask::Count, .. } => text,
-            _ if text.starts_with('?') => text,
+            // Bound as one parameter.
+            _ if is_constant(expr) => text,
             _ => format!("({text})"),
         }
     }
@@ -283,9 +284,10 @@ impl<'a> Writer<'a> {
     pub(super) fn condition(&mut self, expr: &Expr) -> String {
         match &expr.node {
             Node::Literal(value) => self.dialect.bool_literal(*value == Value::Bool(true)).into(),
+            // Before the rest: what is bound as a whole is two-valued as a whole.
+            _ if is_constant(expr) => self.value(expr),
             Node::And(terms) => self.joined(terms, " AND ", true),
             Node::Or(terms) => self.joined(terms, " OR ", false),
-            _ if is_constant(expr) => self.value(expr),
             Node::Not(inner) => self.not(inner),
             Node::Same(left, right) => self.same(left, right, true, true),
             Node::Compare(comparison, left, right) => self.compare(*comparison, left, right),
@@ -363,7 +365,11 @@ impl<'a> Writer<'a> {
     fn not(&mut self, inner: &Expr) -> String {
         match &inner.node {
             Node::Same(left, right) => self.same(left, right, false, false),
-            Node::Not(twice) => self.condition(twice),
+            Node::Not(twice) => match &twice.node {
+                // It takes the place of a single term among others.
+                Node::And(_) | Node::Or(_) => format!("({})", self.condition(twice)),
+                _ => self.condition(twice),
+            },
             Node::And(_) | Node::Or(_) if self.is_solid(inner) => format!("NOT ({})", self.condition(inner)),
             Node::Compare(..) | Node::In(..) if self.is_solid(inner) => format!("NOT ({})", self.condition(inner)),
             _ => format!("NOT {}", self.truth(inner)),
@@ -468,8 +474,12 @@ impl<'a> Writer<'a> {
             Node::Literal(_)
             | Node::Exists { .. }
             | Node::At { ask: Ask::Any, .. }
-            | Node::AnyElement { .. }
-            | Node::Not(_) => true,
+            | Node::AnyElement { .. } => true,
+            Node::Not(inner) => match &inner.node {
+                // Written as the condition itself.
+                Node::Not(twice) => self.is_solid(twice),
+                _ => true,
+            },
             Node::And(terms) | Node::Or(terms) => terms.iter().all(|term| self.is_solid(term)),
             // In a condition it may be written as `=`, but only when that is never null or when null is as good as false.
             Node::Same(left, right) => {
