@@ -17,13 +17,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
 use undergird_plan::RowSink;
 use undergird_store::{Prepared, ReadAnswer, Statements, StoreError, run};
-
-/// How long a read may keep the caller's thread.
-const INLINE_MAX: Duration = Duration::from_millis(2);
 
 /// Most texts remembered as long.
 const LONG_TEXTS_MAX: usize = 1_024;
@@ -99,8 +96,36 @@ pub(crate) struct Readers {
     inline: Vec<Mutex<Option<Reader>>>,
     queue: Arc<Queue<Job>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    long: RwLock<FxHashSet<u64>>,
-    any_long: AtomicBool,
+    long: Arc<Long>,
+}
+
+/// The texts of reads that took long.
+#[derive(Default)]
+struct Long {
+    texts: RwLock<FxHashSet<u64>>,
+    any: AtomicBool,
+}
+
+impl Long {
+    fn has(&self, query: &Prepared) -> bool {
+        self.any.load(Ordering::Relaxed) && self.texts.read().contains(&text_hash(query))
+    }
+
+    fn add(&self, query: &Prepared) {
+        let mut texts = self.texts.write();
+        if texts.len() >= LONG_TEXTS_MAX {
+            texts.clear();
+        }
+        texts.insert(text_hash(query));
+        self.any.store(true, Ordering::Relaxed);
+    }
+
+    /// It was short this time; with these values, or on a quieter machine, it may be again.
+    fn remove(&self, query: &Prepared) {
+        let mut texts = self.texts.write();
+        texts.remove(&text_hash(query));
+        self.any.store(!texts.is_empty(), Ordering::Relaxed);
+    }
 }
 
 impl Readers {
@@ -110,23 +135,18 @@ impl Readers {
             inline.push(Mutex::new(Some(Reader::open(location)?)));
         }
         let queue = Arc::new(Queue::new(options.long_reads_waiting));
+        let long = Arc::new(Long::default());
         let mut threads = Vec::new();
         for number in 0..options.long_readers.max(1) {
             let reader = Reader::open(location)?;
-            let queue = Arc::clone(&queue);
+            let (queue, long) = (Arc::clone(&queue), Arc::clone(&long));
             let thread = std::thread::Builder::new()
                 .name(format!("sqlite-read-{number}"))
-                .spawn(move || work(reader, &queue))
+                .spawn(move || work(reader, &queue, &long))
                 .map_err(|error| StoreError::Unavailable(format!("no thread to read: {error}")))?;
             threads.push(thread);
         }
-        Ok(Readers {
-            inline,
-            queue,
-            threads: Mutex::new(threads),
-            long: RwLock::new(FxHashSet::default()),
-            any_long: AtomicBool::new(false),
-        })
+        Ok(Readers { inline, queue, threads: Mutex::new(threads), long })
     }
 
     /// Reads, at once or when a thread is free. Dropping the future stops it.
@@ -138,7 +158,7 @@ impl Readers {
     }
 
     fn at_once(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> AtOnce {
-        if self.any_long.load(Ordering::Relaxed) && self.long.read().contains(&text_hash(&query)) {
+        if self.long.has(&query) {
             return AtOnce::Later(query, sink);
         }
         // Each thread begins at a place of its own, so that its connection's statements and pages stay warm.
@@ -148,29 +168,21 @@ impl Readers {
             let Some(reader) = slot.as_mut() else {
                 return AtOnce::Done(ReadAnswer { sink: Some(sink), result: Err(closing()) });
             };
-            let now = Instant::now();
-            reader.control.begin(deadline.min(now + INLINE_MAX), None);
+            reader.control.begin_short(Instant::now(), deadline);
             let answer = reader.run(&query, sink);
+            let stopped = reader.control.stopped();
             reader.control.end();
             drop(slot);
-            return match answer {
-                ReadAnswer { sink: Some(sink), result: Err(StoreError::Deadline) } if Instant::now() < deadline => {
-                    self.remember(&query);
+            return match (answer, stopped) {
+                (ReadAnswer { sink: Some(sink), result: Err(_) }, Some(Stopped::Long)) => {
+                    self.long.add(&query);
                     AtOnce::Later(query, sink)
                 }
-                answer => AtOnce::Done(answer),
+                (ReadAnswer { sink: Some(sink), result: Err(_) }, Some(Stopped::Slow)) => AtOnce::Later(query, sink),
+                (answer, _) => AtOnce::Done(answer),
             };
         }
         AtOnce::Later(query, sink)
-    }
-
-    fn remember(&self, query: &Prepared) {
-        let mut long = self.long.write();
-        if long.len() >= LONG_TEXTS_MAX {
-            long.clear();
-        }
-        long.insert(text_hash(query));
-        self.any_long.store(true, Ordering::Relaxed);
     }
 
     async fn later(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> ReadAnswer {
@@ -219,7 +231,7 @@ impl Readers {
     }
 }
 
-fn work(mut reader: Reader, queue: &Queue<Job>) {
+fn work(mut reader: Reader, queue: &Queue<Job>, long: &Long) {
     while let Some(job) = queue.pop() {
         let Job { query, sink, deadline, abandoned, answer } = job;
         if abandoned.load(Ordering::Relaxed) {
@@ -233,6 +245,9 @@ fn work(mut reader: Reader, queue: &Queue<Job>) {
         let mut result = reader.run(&query, sink);
         if reader.control.stopped() == Some(Stopped::Abandoned) && result.result.is_err() {
             result.result = Err(StoreError::Cancelled);
+        }
+        if result.result.is_ok() && reader.control.was_short() && long.has(&query) {
+            long.remove(&query);
         }
         reader.control.end();
         // Whoever asked may have left.

@@ -4,6 +4,7 @@
 mod conformance;
 mod disk;
 mod first;
+mod plans;
 mod stopping;
 mod text;
 mod writing;

@@ -1,7 +1,7 @@
 //! Requests of the suite as text, much like on the wire but without its escapes: `VERB collection?parameters body`.
 //!
 //! Not the wire's decoder, which lives above the stores: just enough of its grammar to write cases in one line. Besides the wire's
-//! parameters there is `prefer=representation,merge,ignore,count,missing`.
+//! parameters there are `prefer=representation,merge,ignore,count,missing`, `key=` (the key in the path) and `after=[…]` (a cursor).
 
 use undergird_model::Value;
 use undergird_plan::Request;
@@ -66,6 +66,15 @@ fn apply(request: &mut Request, name: &str, value: &str) -> Result<(), String> {
         "key" => {
             let slots = value.split(',').map(|part| request.slot(Operand::Text(part.into()))).collect();
             request.shape.key = Some(slots);
+        }
+        "after" => {
+            let values: Vec<serde_json::Value> = serde_json::from_str(value).map_err(|error| error.to_string())?;
+            let values = values.into_iter().map(|value| match value {
+                serde_json::Value::String(text) => Value::Text(text),
+                serde_json::Value::Number(number) => number.as_i64().map_or(Value::Null, Value::Int),
+                _ => Value::Null,
+            });
+            request.shape.after = Some(request.slot(Operand::Cursor(values.collect())));
         }
         "prefer" => {
             for preference in value.split(',') {
