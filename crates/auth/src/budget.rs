@@ -95,7 +95,8 @@ impl Budget {
 fn take(place: &AtomicI64, step: i64, depth: i64, now: i64) -> Option<i64> {
     let mut wait = 0;
     let taken = place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |empty_at| {
-        let after = empty_at.max(now).saturating_add(step);
+        // No bucket is fuller than full: a clock that was set back must not lock anybody out until it is where it was.
+        let after = empty_at.max(now).min(now.saturating_add(depth)).saturating_add(step);
         wait = after.saturating_sub(now).saturating_sub(depth);
         (wait <= 0).then_some(after)
     });
@@ -123,6 +124,7 @@ mod tests {
         assert_eq!(budget.take(&"ann", 10 * second), Ok(()));
         assert_eq!(budget.take(&"ann", 10 * second), Err(Duration::from_secs(10)));
         assert_eq!(budget.take(&"ann", 1_000 * second), Ok(()), "never for good");
+        assert_eq!(budget.take(&"ann", 0), Err(Duration::from_secs(10)), "a clock set back costs one step");
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Core {
             Operand::Value(Value::Timestamp(now)),
         );
         let since = Operand::Value(Value::Timestamp(since));
-        let request = records::and(request, "before", Operator::Gte(None), since);
+        let request = records::and(request, "created_at", Operator::Gte(None), since);
         let rows = records::all(&self.engine, &system, &request).await?;
         let revocation = |row: &undergird_engine::Record| {
             Some(Revocation { session: row.uuid("id")?, before: row.int("before")?, until: row.int("until")? })

@@ -142,12 +142,6 @@ impl Core {
         })
     }
 
-    /// The revocation of a session's tokens issued until now.
-    pub(crate) fn revocation(&self, session: Uuid, now: i64) -> Revocation {
-        let life = i64::from(self.access_token_seconds()).saturating_mul(1_000_000);
-        Revocation { session, before: now, until: now.saturating_add(life) }
-    }
-
     /// Ends sessions inside a transaction. What comes back goes into [`Core::revoked`] after the commit.
     pub(crate) async fn end_sessions(
         &self,
@@ -160,7 +154,7 @@ impl Core {
             let ids = || Operand::Values(some.iter().map(|id| Value::Uuid(*id)).collect());
             let gone = records::and(Request::new(SESSIONS, Verb::Delete), "id", Operator::In, ids());
             transaction.write(system, gone, None).await?;
-            ended.extend(self.void_tokens(transaction, system, some).await?);
+            ended.extend(self.revoke(transaction, system, some, true).await?);
         }
         Ok(ended)
     }
@@ -172,8 +166,21 @@ impl Core {
         system: &Caller,
         sessions: &[Uuid],
     ) -> Result<Vec<Revocation>, Failure> {
+        self.revoke(transaction, system, sessions, false).await
+    }
+
+    async fn revoke(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        sessions: &[Uuid],
+        ended: bool,
+    ) -> Result<Vec<Revocation>, Failure> {
         let now = system.moment().now;
-        let all: Vec<Revocation> = sessions.iter().map(|session| self.revocation(*session, now)).collect();
+        let until = now.saturating_add(i64::from(self.access_token_seconds()).saturating_mul(1_000_000));
+        // Of a session that ended every token is void, also one that a node with a faster clock gave out.
+        let before = if ended { until } else { now };
+        let all: Vec<_> = sessions.iter().map(|session| Revocation { session: *session, before, until }).collect();
         for some in all.chunks(PAGE) {
             let ids = Operand::Values(some.iter().map(|each| Value::Uuid(each.session)).collect());
             let older = records::and(Request::new(REVOCATIONS, Verb::Delete), "id", Operator::In, ids);
@@ -183,6 +190,7 @@ impl Core {
                     ("id", Value::Uuid(each.session)),
                     ("before", Value::Timestamp(each.before)),
                     ("until", Value::Timestamp(each.until)),
+                    ("created_at", Value::Timestamp(now)),
                 ];
                 members.into_iter().map(|(name, value)| (name.to_owned(), Input::Value(value))).collect()
             };
