@@ -39,7 +39,7 @@ pub(super) fn read(form: &Form<'_>, encoded: Encoded, next: Option<String>) -> R
     }
     let status = content_range::status(decoded.offset, encoded.rows, encoded.total)?;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    let mut answer = Answer::new(status, HeaderValue::from_static(decoded.media.content_type()), Vec::new());
+    let mut answer = Answer::new(status, content_type(decoded, *keyed), Vec::new());
     let range = content_range::content_range(decoded.offset, encoded.rows, encoded.total);
     insert(&mut answer, CONTENT_RANGE, &range);
     insert_applied(&mut answer, decoded);
@@ -107,10 +107,21 @@ pub(super) fn write(
                 return Ok(answer);
             }
         }
-        answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static(decoded.media.content_type()));
+        answer.headers.insert(CONTENT_TYPE, content_type(decoded, keyed));
         answer.body = encoded.bytes.into();
     }
     Ok(answer)
+}
+
+/// A path with a key answers with one object, which is plain JSON unless the client asked for PostgREST's kind of it.
+fn content_type(decoded: &Decoded, keyed: bool) -> HeaderValue {
+    let asked_for_object = decoded.request.demands.singular;
+    match decoded.media {
+        Media::Object { nulls_stripped } if keyed && !asked_for_object => {
+            HeaderValue::from_static(Media::Array { nulls_stripped }.content_type())
+        }
+        media => HeaderValue::from_static(media.content_type()),
+    }
 }
 
 /// Where a row is: its path with its key.

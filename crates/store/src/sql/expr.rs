@@ -471,10 +471,7 @@ impl<'a> Writer<'a> {
     fn is_solid(&self, expr: &Expr) -> bool {
         match &expr.node {
             _ if is_constant(expr) => expr.is_two_valued(),
-            Node::Literal(_)
-            | Node::Exists { .. }
-            | Node::At { ask: Ask::Any, .. }
-            | Node::AnyElement { .. } => true,
+            Node::Literal(_) | Node::Exists { .. } | Node::At { ask: Ask::Any, .. } | Node::AnyElement { .. } => true,
             Node::Not(inner) => match &inner.node {
                 // Written as the condition itself.
                 Node::Not(twice) => self.is_solid(twice),
