@@ -29,6 +29,10 @@ use undergird_plan::request::{Demands, Operand, Returning, Verb};
 pub const OPERANDS_MAX: usize = 60_000;
 /// Deepest nesting of `and=(…)` and `or=(…)`.
 pub const CONDITION_DEPTH_MAX: usize = 32;
+/// Deepest nesting of embeds, whatever the settings say: reading recurses.
+pub const EMBED_DEPTH_MAX: u32 = 64;
+/// Most values in one body: each takes many times the room of its text, and a small text can hold millions.
+pub const BODY_VALUES_MAX: usize = 500_000;
 /// Most steps of one JSON path.
 pub const JSON_STEPS_MAX: usize = 32;
 /// Most items of one `select` list, terms of one `order`, names of `columns`.

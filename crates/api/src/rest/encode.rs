@@ -72,6 +72,8 @@ pub struct Encoder {
     cursor: Option<Vec<Value>>,
     /// For the bytes of links while they are looked up.
     link: Vec<u8>,
+    /// Bytes used so far, over all nodes.
+    used: usize,
 }
 
 /// The rows of one node.
@@ -154,6 +156,7 @@ impl Encoder {
             version: None,
             cursor: None,
             link: Vec::new(),
+            used: 0,
         }
     }
 
@@ -169,6 +172,9 @@ impl Encoder {
             None if self.options.media == Media::Csv => Vec::new(),
             None => b"[]".to_vec(),
         };
+        if bytes.len() > self.options.bytes_max {
+            return Err(Overflow);
+        }
         let rows = self.nodes.first().map_or(0, |root| root.count);
         Ok(Encoded { bytes, rows, total: self.total, version: self.version, cursor: self.cursor })
     }
@@ -177,6 +183,7 @@ impl Encoder {
         self.total = None;
         self.version = None;
         self.cursor = None;
+        self.used = 0;
         self.nodes.clear();
         if let Some(read) = shape.read() {
             self.nodes.resize_with(read.nodes.len(), Node::default);
@@ -194,8 +201,12 @@ impl Encoder {
             for node in &read.nodes {
                 mark_plucked(&node.object, &mut self.nodes);
             }
-            if let (Media::Csv, Some(root)) = (self.options.media, self.nodes.first_mut()) {
-                root.form = Form::Fields;
+            if let Some(root) = self.nodes.first_mut() {
+                // One row of most collections fits without growing.
+                root.bytes.reserve(1_024);
+                if self.options.media == Media::Csv {
+                    root.form = Form::Fields;
+                }
             }
         }
         self.shape = Some(shape);
@@ -235,7 +246,10 @@ impl Encoder {
             Form::Objects => self.object(read, &mut node, &plan.object, row),
             Form::Fields => self.fields(read, &mut node, &plan.object, row, position == 0),
         }
+        self.used += node.bytes.len() - start;
         if node.form != Form::Final {
+            // What it takes to remember where a small row lies is more than the row.
+            self.used += size_of::<Row>();
             let index = node.rows.len() as u32;
             node.rows.push(Row { start, end: node.bytes.len(), holes, next: NONE });
             if let Some(before) = node.groups.append(group, index) {
@@ -243,9 +257,8 @@ impl Encoder {
             }
         }
         node.count += 1;
-        let length = node.bytes.len();
         self.nodes[position] = node;
-        if length > self.options.bytes_max { Err(Overflow) } else { Ok(()) }
+        if self.used > self.options.bytes_max { Err(Overflow) } else { Ok(()) }
     }
 
     /// Which parent row's group a row belongs to.

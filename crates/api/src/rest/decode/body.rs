@@ -1,7 +1,7 @@
 //! Bodies: JSON, CSV and forms, as rows of members.
 
 use super::json::Reader;
-use super::{ITEMS_MAX, Malformed, query};
+use super::{BODY_VALUES_MAX, ITEMS_MAX, Malformed, query};
 use crate::rest::media::{self, BodyMedia};
 use rustc_hash::FxHashSet;
 use serde_json::Value as Json;
@@ -156,6 +156,9 @@ fn csv(bytes: &[u8], wanted: &Wanted<'_>, limits: &Limits) -> Result<Body, Malfo
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|error| mistake(&error))? {
         room_for_one_more(&rows, limits)?;
+        if (rows.len() + 1).saturating_mul(names.len()) > BODY_VALUES_MAX {
+            return Err(Malformed::over_limit("body_values", BODY_VALUES_MAX as u64, "values in its body"));
+        }
         let mut members = Members::default();
         for (name, cell) in names.iter().zip(&record) {
             if wanted.has(name) {

@@ -3,7 +3,7 @@
 //! Not `serde_json`'s own reader: with arbitrary precision it takes an object with a certain secret member for a number (or for raw
 //! JSON, which it reads anew, past any limit of depth), and a body comes from a stranger. The values are still `serde_json`'s.
 
-use super::Malformed;
+use super::{BODY_VALUES_MAX, Malformed};
 use serde_json::{Map, Number, Value};
 
 /// Longest number, in characters: doubles need 24, decimals 20; more is an attempt to make somebody calculate.
@@ -27,6 +27,8 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth_max: u32,
+    /// Values so far.
+    values: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -37,7 +39,7 @@ impl<'a> Reader<'a> {
         })?;
         // RFC 8259 §8.1 lets a reader pass over a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Ok(Reader { text, at: 0, depth_max: depth.min(DEPTH_MAX) })
+        Ok(Reader { text, at: 0, depth_max: depth.min(DEPTH_MAX), values: 0 })
     }
 
     /// The next byte that is not white space.
@@ -73,6 +75,10 @@ impl<'a> Reader<'a> {
 
     /// A value, `depth` levels down.
     pub fn value(&mut self, depth: u32) -> Result<Value, Malformed> {
+        self.values += 1;
+        if self.values > BODY_VALUES_MAX {
+            return Err(Malformed::over_limit("body_values", BODY_VALUES_MAX as u64, "values in its body"));
+        }
         match self.peek() {
             Some(b'"') => self.string().map(Value::String),
             Some(b'{') => {

@@ -2,7 +2,7 @@
 
 use super::query::Reader;
 use super::scan::{Name, Scanner, What};
-use super::{ITEMS_MAX, Malformed};
+use super::{EMBED_DEPTH_MAX, ITEMS_MAX, Malformed};
 use undergird_plan::request::{Aggregate, ColumnPath, SelectColumn, SelectEmbed, SelectItem};
 
 pub(super) fn read(reader: &mut Reader<'_>, text: &str) -> Result<Vec<SelectItem>, Malformed> {
@@ -105,8 +105,9 @@ fn embed(
     if reader.embeds > limits.embeds as usize {
         return Err(Malformed::over_limit("embeds", limits.embeds.into(), "embedded collections"));
     }
-    if depth >= limits.embed_depth {
-        return Err(Malformed::over_limit("embed_depth", limits.embed_depth.into(), "levels of embedding"));
+    let depth_max = limits.embed_depth.min(EMBED_DEPTH_MAX);
+    if depth >= depth_max {
+        return Err(Malformed::over_limit("embed_depth", depth_max.into(), "levels of embedding"));
     }
     let mut embed =
         SelectEmbed { alias, relation: name.text.into_owned(), hint: None, inner: false, spread, items: Vec::new() };

@@ -287,7 +287,8 @@ fn headers_get_what_they_need() {
 
 #[test]
 fn too_large_is_an_overflow() {
-    let options = Options { bytes_max: 100, ..Options::new(Media::JSON) };
+    let at_most = |bytes_max| Options { bytes_max, ..Options::new(Media::JSON) };
+    let options = at_most(100);
     let shape = read(vec![node(None, vec![column("t", 0)])]);
     let long = "x".repeat(60);
     let row: (usize, &[Cell]) = (0, &[Cell::Text(&long)]);
@@ -297,7 +298,11 @@ fn too_large_is_an_overflow() {
     let shared =
         read(vec![node(None, vec![member("a", Output::Many { node: 1 })]), node(under(0, &[0]), vec![column("t", 1)])]);
     let parent: (usize, &[Cell]) = (0, &[Cell::Int(1)]);
-    let child: (usize, &[Cell]) = (1, &[Cell::Int(1), Cell::Text("xxxxxxxxxxxxxxxxxxxx")]);
-    assert!(run(options, &shared, None, &[parent, parent, child]).is_ok());
-    assert_eq!(run(options, &shared, None, &[parent, parent, parent, child]), Err(Overflow));
+    let child: (usize, &[Cell]) = (1, &[Cell::Int(1), Cell::Text(&long)]);
+    let rows = [vec![parent; 20], vec![child]].concat();
+    let length = run(Options::new(Media::JSON), &shared, None, &rows).unwrap().bytes.len();
+    assert!(run(at_most(length), &shared, None, &rows).is_ok());
+    assert!(run(at_most(length - 1), &shared, None, &rows).is_err());
+    // The buffers together count, and what it takes to find the rows in them.
+    assert!(run(at_most(length), &shared, None, &vec![parent; 100]).is_err());
 }

@@ -93,6 +93,13 @@ fn deep_and_large_bodies_are_refused() {
     );
     let rows = format!("[{}]", vec!["{}"; 10_001].join(","));
     json(&rows, "400 UG400 The request has too many rows: at most 10000 are allowed | limits.insert_rows = 10000");
+    let values = format!("{{\"a\":[{}]}}", vec!["1"; 500_001].join(","));
+    json(
+        &values,
+        "400 UG400 The request has too many values in its body: at most 500000 are allowed | limits.body_values = 500000",
+    );
+    let wide = format!("{}\n{}", vec!["a"; 1_000].join(","), format!("{}\n", ",".repeat(999)).repeat(501));
+    assert!(read(&Method::POST, Some("text/csv"), "", wide.as_bytes()).starts_with("400 UG400"));
     let large = vec![b' '; (10 << 20) + 1];
     assert_eq!(read(&Method::POST, None, "", &large), "413 UG413 The body is larger than 10485760 bytes | ");
 }
