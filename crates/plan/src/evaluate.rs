@@ -4,6 +4,7 @@
 
 use crate::caller::{Caller, Identity};
 use crate::function::{self, Patterns};
+use std::borrow::Cow;
 use std::fmt;
 use undergird_model::expr::{Ask, ElementVar, Function, RowVar};
 use undergird_model::{Expr, FieldId, Node, RelationId, Value};
@@ -287,12 +288,35 @@ impl<'a, W: World> Evaluator<'a, W> {
     }
 
     /// Two operands; what comparing them costs is paid for here.
-    fn pair(&mut self, a: &Expr, b: &Expr, depth: u32) -> Result<(Value, Value), OutOfFuel> {
-        let pair = (self.at(a, depth)?, self.at(b, depth)?);
+    fn pair<'e>(&mut self, a: &'e Expr, b: &'e Expr, depth: u32) -> Result<Pair<'e>, OutOfFuel>
+    where
+        'a: 'e,
+    {
+        let pair = (self.operand(a, depth)?, self.operand(b, depth)?);
         self.spend((octets(&pair.0) + octets(&pair.1)) / OCTETS_PER_STEP)?;
         Ok(pair)
     }
+
+    /// A value that is only looked at: not copied where it stands in the expression or among the parameters, as long lists do.
+    fn operand<'e>(&mut self, expr: &'e Expr, depth: u32) -> Result<Cow<'e, Value>, OutOfFuel>
+    where
+        'a: 'e,
+    {
+        let params: &'a [Value] = self.bindings.params;
+        let borrowed = match &expr.node {
+            Node::Literal(value) => Some(value),
+            Node::Param(slot) => params.get(usize::from(slot.0)),
+            _ => None,
+        };
+        match borrowed {
+            Some(value) => self.spend(1).map(|()| Cow::Borrowed(value)),
+            None => self.at(expr, depth).map(Cow::Owned),
+        }
+    }
 }
+
+/// Two operands.
+type Pair<'e> = (Cow<'e, Value>, Cow<'e, Value>);
 
 /// What counts as true where a bool is wanted: null does not.
 pub fn is_true(value: &Value) -> bool {

@@ -18,6 +18,7 @@ use undergird_model::{CollectionId, Expr, Model, Type, Value};
 use undergird_plan::arbitrary::{self, Dice, Exprs, KINDS, Row, Rows};
 use undergird_plan::caller::Caller;
 use undergird_plan::evaluate::{Bindings, Evaluator};
+use undergird_plan::partial::specialise;
 use undergird_plan::shape::{Column, Object, Read, ReadNode};
 use undergird_plan::{Plan, RowRef, RowSink, Shape};
 use undergird_store::run::cell_value;
@@ -43,7 +44,10 @@ struct Case {
 
 /// A rule and everything that decides its value.
 struct Question {
+    /// What memory reads.
     rule: Expr,
+    /// What SQLite reads: the rule, or what it comes down to for the kind of caller.
+    asked: Expr,
     params: Vec<Value>,
     caller: Caller,
     /// Whether the rule stands in `WHERE`, where null counts as false, or is selected.
@@ -84,7 +88,9 @@ impl Case {
         let Exprs { mut params, input, .. } = exprs;
         let first = params.len() as u16;
         params.extend(input);
-        Question { rule: inputs_as_params(rule, first), params, caller, filter }
+        let rule = inputs_as_params(rule, first);
+        let asked = if dice.below(2) == 0 { specialise(&rule, &caller.kind()) } else { rule.clone() };
+        Question { rule, asked, params, caller, filter }
     }
 
     /// What SQLite says, by key, and how it was asked. A row that a filter leaves out is not there.
@@ -92,9 +98,9 @@ impl Case {
         let key = &self.model.collection(self.this).fields[0];
         let mut columns = vec![Column::Plain(Expr { ty: key.ty, node: Node::Field(RowVar::THIS, key.id) })];
         let filter = if question.filter {
-            question.rule.clone()
+            question.asked.clone()
         } else {
-            columns.push(Column::Plain(question.rule.clone()));
+            columns.push(Column::Plain(question.asked.clone()));
             Expr::bool(true)
         };
         let node = ReadNode {
@@ -123,7 +129,7 @@ impl Case {
         let query = Prepared { plan, statements: Arc::new(statements) };
         let sink = Box::new(Answers { filter: question.filter, rows: HashMap::new() });
         let answer = self.store.read(query, sink, deadline()).await;
-        answer.result.unwrap_or_else(|error| panic!("{error:?}\n{text}\n{}", shown(&question.rule)));
+        answer.result.unwrap_or_else(|error| panic!("{error:?}\n{text}\n{}", shown(&question.asked)));
         let sink = answer.sink.unwrap().into_any().downcast::<Answers>().unwrap();
         (sink.rows, text)
     }
@@ -318,9 +324,9 @@ const WRONG: [(&str, Mistake); 7] = [
     }),
     ("numbers compared as doubles", |node| match node {
         Node::Compare(comparison, a, b) if a.ty.is_number() && b.ty.is_number() => {
-            let float = |expr| Box::new(Expr { ty: Type::FLOAT, node: Node::Call(Function::ToFloat, vec![expr]) });
-            Node::Compare(comparison, float(*a), float(*b))
+            Node::Compare(comparison, as_double(a), as_double(b))
         }
+        Node::Same(a, b) if a.ty.is_number() && b.ty.is_number() => Node::Same(as_double(a), as_double(b)),
         node => node,
     }),
     ("conversions that take white space", |node| match node {
@@ -342,6 +348,10 @@ const WRONG: [(&str, Mistake); 7] = [
     }),
 ];
 
+fn as_double(number: Box<Expr>) -> Box<Expr> {
+    Box::new(Expr { ty: Type::FLOAT, node: Node::Call(Function::ToFloat, vec![*number]) })
+}
+
 fn made_wrong(expr: Expr, mistake: Mistake) -> Expr {
     let Expr { ty, node } = expr.map_children(|child| made_wrong(child, mistake));
     Expr { ty, node: mistake(node) }
@@ -350,7 +360,8 @@ fn made_wrong(expr: Expr, mistake: Mistake) -> Expr {
 #[tokio::test]
 async fn a_wrong_reader_is_found_out() {
     const MODELS: u64 = 100;
-    let seed = seed();
+    // Always the same: this is about the harness, which must not be blind on some days.
+    let seed = setting("UNDERGIRD_SEED").unwrap_or(1);
     println!("UNDERGIRD_SEED={seed}");
     let mut hidden: Vec<_> = WRONG.to_vec();
     for model in 0..MODELS {

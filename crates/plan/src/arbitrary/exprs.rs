@@ -411,7 +411,7 @@ impl<'a> Exprs<'a> {
             }
             _ => {
                 let function = *self.dice.pick(&[F::Matches, F::MatchesInsensitive, F::Like, F::LikeInsensitive]);
-                let text = self.expr(Type::TEXT, depth);
+                let text = if self.dice.below(2) == 0 { self.leaf(Type::TEXT) } else { self.expr(Type::TEXT, depth) };
                 let pattern = match self.dice.below(6) {
                     0 => self.expr(Type::TEXT, depth),
                     1 => Expr::literal(Type::TEXT, Value::text(*self.dice.pick(&TEXTS))),

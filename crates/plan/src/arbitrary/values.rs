@@ -200,11 +200,16 @@ pub fn value(dice: &mut Dice, ty: Type) -> Value {
 fn scalar(dice: &mut Dice, kind: Kind) -> Value {
     match kind {
         Kind::Bool => Value::Bool(dice.below(2) == 0),
-        Kind::Int => Value::Int(match dice.below(3) {
+        Kind::Int => Value::Int(match dice.below(4) {
             0 => dice.below(5) as i64,
+            // Where doubles begin to miss ints.
+            1 => (1 << 53) - 1 + dice.below(4) as i64,
             _ => *dice.pick(&INTS),
         }),
-        Kind::Float => Value::float(*dice.pick(&FLOATS)),
+        Kind::Float => Value::float(match dice.below(4) {
+            0 => 9_007_199_254_740_992.0 + 2.0 * dice.below(2) as f64,
+            _ => *dice.pick(&FLOATS),
+        }),
         Kind::Decimal { precision, scale } => {
             let most = 10i64.pow(u32::from(precision)) - 1;
             let one = 10i64.checked_pow(u32::from(scale)).filter(|one| *one <= most).unwrap_or(most);
