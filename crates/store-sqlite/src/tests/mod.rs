@@ -4,6 +4,7 @@
 mod conformance;
 mod disk;
 mod first;
+mod folding;
 mod plans;
 mod stopping;
 mod text;

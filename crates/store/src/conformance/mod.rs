@@ -13,7 +13,7 @@ pub use cases::cases;
 pub use request::parse as parse_request;
 
 use crate::run::{self, WriteAnswer};
-use crate::{Connection, Decision, Prepared, Store, StoreError, Work, WorkAnswer, schema, sql};
+use crate::{Connection, ConstraintKind, Decision, Prepared, Store, StoreError, Work, WorkAnswer, schema, sql};
 use futures_util::future::BoxFuture;
 use sink::Tree;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ async fn take(store: &dyn Store, model: &Arc<Model>, step: &Step, number: usize)
                 Err(_) => "the sink came back as another".into(),
             },
             (Ok(()), None) => "the sink was lost".into(),
-            (Err(error), _) => format!("error {error}"),
+            (Err(error), _) => describe(&error),
         };
     }
     match store.transaction(Box::new(Change { query }), deadline).await {
@@ -112,7 +112,18 @@ async fn take(store: &dyn Store, model: &Arc<Model>, step: &Step, number: usize)
             Ok(text) => *text,
             Err(_) => "the answer came back as another".into(),
         },
-        Err(error) => format!("error {error}"),
+        Err(error) => describe(&error),
+    }
+}
+
+/// An error in the words that all stores have for it: not every one knows the name of what was broken.
+fn describe(error: &StoreError) -> String {
+    match error {
+        StoreError::Constraint { kind: ConstraintKind::Unique, table, columns, .. } => {
+            format!("error Unique {table}({})", columns.join(", "))
+        }
+        StoreError::Constraint { kind, .. } => format!("error {kind:?}"),
+        other => format!("error {other}"),
     }
 }
 
