@@ -3,6 +3,7 @@
 //! Deliberately absent: stores, who the caller is, which surfaces a server mounts.
 
 pub mod auth;
+pub mod contract;
 pub mod http;
 pub mod problem;
 pub mod rest;
