@@ -2,6 +2,8 @@
 //!
 //! Absent: anything that a user of Undergird needs; that is the `undergird` binary.
 
+mod bench;
+mod process;
 mod source;
 mod test;
 mod tidy;
@@ -14,6 +16,7 @@ type Chore = (&'static str, &'static str, fn(&Path, &[String]) -> Result<(), Str
 
 const CHORES: &[Chore] = &[
     ("test", "format, lints, tidy, every test, and whole apps through the real binary", test::run),
+    ("bench", "four works over HTTP against a hand-written server, in one run", bench::bench),
     ("tidy", "the crate map, the stated absences, the dependencies that must not be there", tidy::run),
 ];
 

@@ -29,16 +29,17 @@ pub fn run(root: &Path, only: &[String]) -> Result<(), String> {
     }
     let started = Instant::now();
     let mut sum = String::new();
-    let mut failed = Vec::new();
+    let (mut failed, mut totals) = (Vec::new(), Vec::new());
     for (name, part) in PARTS.iter().filter(|(name, _)| only.is_empty() || only.iter().any(|wanted| wanted == name)) {
         println!("\n=== {name}");
         let part_started = Instant::now();
         match part(root) {
             Ok(words) => {
                 let _ = write!(sum, "\n  ok      {name:10} {:>7}  {words}", spent(part_started.elapsed()));
+                totals.push(if words.is_empty() { (*name).to_owned() } else { format!("{name} ({words})") });
             }
             Err(words) => {
-                println!("{words}");
+                println!("\n{words}");
                 let _ = write!(
                     sum,
                     "\n  FAILED  {name:10} {:>7}  {}",
@@ -52,10 +53,10 @@ pub fn run(root: &Path, only: &[String]) -> Result<(), String> {
     println!("\n=== sum{sum}");
     let total = spent(started.elapsed());
     if failed.is_empty() {
-        println!("everything passed in {total}");
+        println!("everything passed in {total}: {}", totals.join(", "));
         Ok(())
     } else {
-        Err(format!("failed: {} (of {total})", failed.join(", ")))
+        Err(format!("FAILED: {} (in {total})", failed.join(", ")))
     }
 }
 
@@ -65,19 +66,15 @@ fn spent(time: Duration) -> String {
 
 fn format(root: &Path) -> Result<String, String> {
     component("fmt", "rustfmt")?;
-    call(root, "cargo", &["fmt", "--all", "--", "--check"], &[])?;
-    Ok(String::new())
+    call(root, "cargo", &["fmt", "--all", "--", "--check"], &[])?.told(|_| String::new())
 }
 
 fn lints(root: &Path) -> Result<String, String> {
     component("clippy", "clippy")?;
-    call(
-        root,
-        "cargo",
-        &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],
-        &[],
-    )?;
-    Ok(String::new())
+    // All crates, whichever fails: one run shows everything.
+    let arguments =
+        ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--keep-going", "--", "-D", "warnings"];
+    call(root, "cargo", &arguments, &[])?.told(|_| String::new())
 }
 
 fn tidy(root: &Path) -> Result<String, String> {
@@ -87,33 +84,33 @@ fn tidy(root: &Path) -> Result<String, String> {
 /// Every test of every crate. With nextest when it is installed (a process per test, in parallel), else with cargo's own runner.
 fn tests(root: &Path) -> Result<String, String> {
     if has(&["nextest", "--version"]) {
-        let lines = call(root, "cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"], &[])?;
-        let summary =
-            lines.iter().rev().find_map(|line| line.split_once("tests run:").map(|(_, rest)| rest.trim().to_owned()));
-        return Ok(summary.unwrap_or_default());
+        let ran = call(root, "cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"], &[])?;
+        return ran.told(|lines| {
+            let summary = lines.iter().rev().find_map(|line| line.split_once("tests run:"));
+            summary.map(|(_, counts)| counts.trim().to_owned()).unwrap_or_default()
+        });
     }
-    let lines =
-        call(root, "cargo", &["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"], &[])?;
-    Ok(format!("{} passed", passed(&lines)))
+    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"];
+    call(root, "cargo", &arguments, &[])?.told(|lines| format!("{} passed", passed(lines)))
 }
 
 /// nextest does not run examples in documentation.
 fn doc_tests(root: &Path) -> Result<String, String> {
-    let lines = call(root, "cargo", &["test", "--workspace", "--locked", "--no-fail-fast", "--doc", "--quiet"], &[])?;
-    Ok(format!("{} passed", passed(&lines)))
+    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast", "--doc", "--quiet"];
+    call(root, "cargo", &arguments, &[])?.told(|lines| format!("{} passed", passed(lines)))
 }
 
-/// Whole apps through the real binary and real clients.
+/// Whole apps through the real binary and real clients. The script's last line is its sum.
 fn whole_apps(root: &Path) -> Result<String, String> {
     let script = root.join("tests/e2e/run");
     if !script.is_file() {
         return Ok("there are none yet (tests/e2e/run)".into());
     }
-    call(root, "cargo", &["build", "--package", "undergird", "--bin", "undergird", "--locked", "--quiet"], &[])?;
+    let build = ["build", "--package", "undergird", "--bin", "undergird", "--locked", "--quiet"];
+    call(root, "cargo", &build, &[])?.told(|_| String::new())?;
     let binary = target(root)?.join("debug/undergird");
-    let binary = binary.to_string_lossy();
-    let lines = call(root, &script.to_string_lossy(), &[], &[("UNDERGIRD_BIN", &binary)])?;
-    Ok(lines.into_iter().rev().find(|line| !line.trim().is_empty()).unwrap_or_default())
+    let ran = call(root, &script.to_string_lossy(), &[], &[("UNDERGIRD_BIN", &binary.to_string_lossy())])?;
+    ran.told(|lines| lines.iter().rev().find(|line| !line.trim().is_empty()).cloned().unwrap_or_default())
 }
 
 /// Where cargo puts what it builds.
@@ -150,8 +147,28 @@ fn has(arguments: &[&str]) -> bool {
     quiet.is_ok_and(|status| status.success())
 }
 
-/// Runs a program, shows what it says as it says it, and gives its lines.
-fn call(root: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Vec<String>, String> {
+/// A program that ran.
+struct Ran {
+    /// What it said, standard output last.
+    lines: Vec<String>,
+    /// Why it failed.
+    failure: Option<String>,
+}
+
+impl Ran {
+    /// A few words about it, whether it failed or not.
+    fn told(self, words: impl FnOnce(&[String]) -> String) -> Result<String, String> {
+        let words = words(&self.lines);
+        match self.failure {
+            None => Ok(words),
+            Some(failure) if words.is_empty() => Err(failure),
+            Some(failure) => Err(format!("{words} ({failure})")),
+        }
+    }
+}
+
+/// Runs a program and shows what it says as it says it.
+fn call(root: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Ran, String> {
     let shown =
         format!("{} {}", Path::new(program).file_name().unwrap_or_default().to_string_lossy(), arguments.join(" "));
     let wrong = |error: std::io::Error| format!("{shown}: {error}");
@@ -169,12 +186,13 @@ fn call(root: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str
     // Both are read at once: a program that fills one pipe while we wait for the other would never end.
     let lines = std::thread::scope(|scope| {
         let aside = scope.spawn(move || error.map(show).unwrap_or_default());
-        let mut lines = output.map(show).unwrap_or_default();
-        lines.extend(aside.join().unwrap_or_default());
-        lines
+        let lines = output.map(show).unwrap_or_default();
+        let mut all = aside.join().unwrap_or_default();
+        all.extend(lines);
+        all
     });
     let status = child.wait().map_err(wrong)?;
-    if status.success() { Ok(lines) } else { Err(format!("{shown}: {status}")) }
+    Ok(Ran { lines, failure: (!status.success()).then(|| format!("{shown}: {status}")) })
 }
 
 fn show(from: impl std::io::Read) -> Vec<String> {
