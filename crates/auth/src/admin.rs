@@ -8,6 +8,7 @@ use crate::revocations::Revocation;
 use crate::sign_up::{app_metadata, check_email, check_metadata, or_taken};
 use crate::token;
 use serde_json::{Map, Value as Json};
+use std::fmt;
 use std::sync::Arc;
 use undergird_engine::accounts::{Account, AccountError, Secret};
 use undergird_engine::{Failure, Outcome, Transaction};
@@ -44,6 +45,21 @@ pub enum AdminError {
     /// As for users.
     Account(AccountError),
 }
+
+impl fmt::Display for AdminError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AdminError::BadRole(role) => write!(
+                f,
+                "{role:?} is no role: up to {ROLES_MAX} names of letters, digits, `_`, `-`, `.`, `:`, each of at most {ROLE_CHARS_MAX}"
+            ),
+            AdminError::NoSuchAccount => f.write_str("nobody has this address"),
+            AdminError::Account(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AdminError {}
 
 impl<E: Into<AccountError>> From<E> for AdminError {
     fn from(error: E) -> AdminError {

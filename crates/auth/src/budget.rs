@@ -39,7 +39,7 @@ impl Default for Allowances {
             account_and_address: allowance(10, 30),
             account: allowance(100, 10),
             address: allowance(60, 5),
-            sign_ups: allowance(300, 2),
+            sign_ups: allowance(1_000, 1),
         }
     }
 }

@@ -84,7 +84,8 @@ impl Core {
         };
         core.load_keys().await?;
         if !core.identifier.ring.read().can_sign() {
-            core.add_key(false).await?;
+            // Keys sealed under another secret API key are retired with it: whoever learned that one shall not sign for ever.
+            core.add_key().await?;
         }
         core.load_revocations(0).await?;
         Ok(Arc::new(core))
@@ -163,20 +164,17 @@ impl Core {
         Ok(())
     }
 
-    /// Makes a signing key; the ones before it sign no more when `retire` says so, and verify until their last token ran out.
-    pub(crate) async fn add_key(&self, retire: bool) -> Result<(), Failure> {
+    /// Makes a signing key; the ones before it sign no more, and verify until their last token ran out.
+    pub(crate) async fn add_key(&self) -> Result<(), Failure> {
         let moment = self.engine.moment();
         let key = StoredKey::generate(&self.derived, self.new_id(moment.now)?, moment.now).map_err(broken)?;
         let done = self.engine.transaction(move |transaction| {
             let key = key.clone();
             Box::pin(async move {
                 let system = Caller::system(moment);
-                if retire {
-                    let current = Request::new(SIGNING_KEYS, Verb::Update);
-                    let current = admin::where_null(current, "retired_at");
-                    let row = [("retired_at", Value::Timestamp(moment.now))];
-                    transaction.write(&system, current.with_row(row), None).await?;
-                }
+                let current = admin::where_null(Request::new(SIGNING_KEYS, Verb::Update), "retired_at");
+                let current = current.with_row([("retired_at", Value::Timestamp(moment.now))]);
+                transaction.write(&system, current, None).await?;
                 let row = [
                     ("kid", Value::Text(key.kid)),
                     ("algorithm", Value::text(ALGORITHM)),
@@ -208,10 +206,10 @@ impl Core {
                 Err(failure) => tracing::warn!(?failure, "sessions that others ended could not be read"),
             }
             polls = (polls + 1) % SWEEP_POLLS;
-            if polls == 0 {
-                if let Err(failure) = self.sweep().await {
-                    tracing::warn!(?failure, "sessions that ran out could not be removed");
-                }
+            if polls == 0
+                && let Err(failure) = self.sweep().await
+            {
+                tracing::warn!(?failure, "sessions that ran out could not be removed");
             }
         }
     }

@@ -85,7 +85,7 @@ impl Auth {
     /// # Errors
     /// A failure of the store.
     pub async fn rotate_signing_key(&self) -> Result<(), Failure> {
-        self.0.add_key(true).await
+        self.0.add_key().await
     }
 
     /// Makes an account, with its profile row.

@@ -138,6 +138,6 @@ fn as_stored(collection: &Collection, key: &Field, id: Uuid, email: &str, data: 
 }
 
 /// A name as a step of a JSON pointer (RFC 6901 §3).
-fn pointer_step(name: &str) -> String {
+pub(crate) fn pointer_step(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

@@ -16,8 +16,8 @@ use undergird_engine::failure::Kind;
 use undergird_engine::{Failure, Outcome};
 use undergird_model::Value;
 use undergird_model::field_type::FieldType;
-use undergird_plan::Caller;
 use undergird_plan::request::{ColumnPath, SelectColumn, SelectItem};
+use undergird_plan::{Caller, FieldError};
 
 /// Most bytes of `user_metadata` as JSON: it travels in every access token, and those in a header.
 pub const USER_METADATA_BYTES_MAX: usize = 4 * 1024;
@@ -30,11 +30,28 @@ pub(crate) fn check_email(email: &str) -> Result<String, AccountError> {
 }
 
 pub(crate) fn check_metadata(data: &Map<String, Json>) -> Result<(), AccountError> {
-    match serde_json::to_vec(data) {
-        // Stored as text, which holds no U+0000.
-        Ok(text) if text.windows(6).any(|window| window == b"\\u0000") => Err(AccountError::InvalidData(Vec::new())),
-        Ok(text) if text.len() <= USER_METADATA_BYTES_MAX => Ok(()),
-        _ => Err(AccountError::DataTooLarge { max: USER_METADATA_BYTES_MAX }),
+    if !serde_json::to_vec(data).is_ok_and(|text| text.len() <= USER_METADATA_BYTES_MAX) {
+        return Err(AccountError::DataTooLarge { max: USER_METADATA_BYTES_MAX });
+    }
+    let faulty = data.iter().filter(|(name, value)| name.contains('\0') || has_nul(value));
+    let errors: Vec<_> = faulty
+        .map(|(name, _)| FieldError {
+            pointer: format!("/{}", profile::pointer_step(name)),
+            code: "type",
+            message: "holds U+0000, which no text may".into(),
+            nearest: None,
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(AccountError::InvalidData(errors)) }
+}
+
+/// Whether U+0000 is anywhere in it: not every store can keep that in JSON.
+fn has_nul(json: &Json) -> bool {
+    match json {
+        Json::String(text) => text.contains('\0'),
+        Json::Array(items) => items.iter().any(has_nul),
+        Json::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
     }
 }
 

@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 use undergird_plan::caller::Moment;
-use undergird_plan::{Caller, FieldError};
+use undergird_plan::{Caller, FieldError, Refusal};
 use uuid::Uuid;
 
 /// What a request says about who sends it, as octets off the wire. A header that came twice is not one of these: whoever reads
@@ -320,3 +320,49 @@ impl From<Failure> for AccountError {
         AccountError::Failed(failure)
     }
 }
+
+impl fmt::Display for AccountError {
+    /// For the command line and the log; `api` has its own words for clients.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccountError::InvalidCredentials => f.write_str("wrong address or password"),
+            AccountError::EmailTaken => f.write_str("the address has an account already"),
+            AccountError::InvalidEmail => f.write_str("not an e-mail address"),
+            AccountError::SignUpClosed => f.write_str("the application takes no sign-ups"),
+            AccountError::EmailNotConfirmed => f.write_str("the address is not confirmed"),
+            AccountError::Banned => f.write_str("the account is banned"),
+            AccountError::WeakPassword(PasswordWeakness::TooShort { min }) => {
+                write!(f, "the password needs at least {min} characters")
+            }
+            AccountError::WeakPassword(PasswordWeakness::TooLong { max }) => {
+                write!(f, "the password may have at most {max} characters")
+            }
+            AccountError::WeakPassword(PasswordWeakness::Common) => {
+                f.write_str("the password is among those that guessers try first")
+            }
+            AccountError::SamePassword => f.write_str("the new password is the old one"),
+            AccountError::InvalidData(errors) => {
+                let each = |error: &FieldError| format!("{}: {}", error.pointer.trim_start_matches('/'), error.message);
+                f.write_str(&errors.iter().map(each).collect::<Vec<_>>().join("; "))
+            }
+            AccountError::DataTooLarge { max } => write!(f, "the data is longer than {max} bytes"),
+            AccountError::NotAUser => f.write_str("the caller is no user"),
+            AccountError::AccountMissing => f.write_str("the account is gone"),
+            AccountError::SessionMissing => f.write_str("the session is gone"),
+            AccountError::SessionExpired => f.write_str("the session reached its end"),
+            AccountError::RefreshTokenUnknown => f.write_str("the refresh token is unknown"),
+            AccountError::RefreshTokenUsed => f.write_str("the refresh token was used before"),
+            AccountError::ReauthenticationNeeded => f.write_str("the current password or a recent sign-in is needed"),
+            AccountError::ConfirmationUnavailable => f.write_str("a confirmation by mail cannot be sent yet"),
+            AccountError::TooManyAttempts { retry_after } => {
+                write!(f, "too many attempts; try again in {} seconds", retry_after.as_secs().max(1))
+            }
+            AccountError::Failed(Failure::Refused(Refusal::Invalid { errors })) => {
+                AccountError::InvalidData(errors.clone()).fmt(f)
+            }
+            AccountError::Failed(failure) => write!(f, "{failure:?}"),
+        }
+    }
+}
+
+impl std::error::Error for AccountError {}
