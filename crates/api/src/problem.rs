@@ -31,7 +31,7 @@ pub struct Problem {
     /// What is wrong where in the body.
     pub errors: Vec<ProblemError>,
     /// Seconds for `Retry-After`, when trying again may help.
-    pub retry_after: Option<u32>,
+    pub retry_after: Option<u16>,
 }
 
 /// One mistake in a body.
@@ -39,7 +39,7 @@ pub struct Problem {
 pub struct ProblemError {
     /// RFC 6901 JSON pointer into the body.
     pub pointer: String,
-    /// `unknown`, `required`, `readonly`, `immutable`, `type`, `min`, `max`, `pattern`, `values`, `schema`, `check`, `unique`, `forbidden`.
+    /// `unknown`, `required`, `readonly`, `immutable`, `type`, `min`, `max`, `pattern`, `values`, `schema`, `check`, `unique`, `forbidden`, `batch`.
     pub code: &'static str,
     /// One sentence.
     pub message: String,
@@ -78,7 +78,7 @@ impl Problem {
     }
 
     /// The same, worth another try after this many seconds.
-    pub fn retry_after(mut self, seconds: u32) -> Problem {
+    pub fn retry_after(mut self, seconds: u16) -> Problem {
         self.retry_after = Some(seconds);
         self
     }
@@ -105,7 +105,7 @@ impl Problem {
     }
 
     /// Too many requests.
-    pub fn rate_limited(seconds: u32) -> Problem {
+    pub fn rate_limited(seconds: u16) -> Problem {
         Problem::new("UG429", 429, "Too many requests").retry_after(seconds)
     }
 
