@@ -78,3 +78,38 @@ fn unique(subject: &str) -> (String, Option<String>, Vec<String>) {
     }
     (table, None, columns)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(extended: i32, message: &str) -> String {
+        let failure = ffi::Error { code: ffi::Error::new(extended).code, extended_code: extended };
+        store_error(&rusqlite::Error::SqliteFailure(failure, Some(message.into()))).to_string()
+    }
+
+    #[test]
+    fn what_sqlite_says_in_the_words_of_stores() {
+        for (extended, message, expected) in [
+            (2067, "UNIQUE constraint failed: posts.slug", "Unique constraint ? on posts(slug)"),
+            (2067, "UNIQUE constraint failed: a.b, a.c", "Unique constraint ? on a(b, c)"),
+            (2067, "UNIQUE constraint failed: index 'lower_name'", "Unique constraint lower_name on ()"),
+            (1555, "UNIQUE constraint failed: posts.id", "Unique constraint ? on posts(id)"),
+            (1299, "NOT NULL constraint failed: posts.title", "NotNull constraint ? on posts(title)"),
+            (275, "CHECK constraint failed: posts_status", "Check constraint posts_status on ()"),
+            (787, "FOREIGN KEY constraint failed", "ForeignKey constraint ? on ()"),
+            (
+                3091,
+                "cannot store TEXT value in INTEGER column t.v",
+                "internal: cannot store TEXT value in INTEGER column t.v",
+            ),
+            (13, "database or disk is full", "disk full"),
+            (9, "interrupted", "deadline passed"),
+        ] {
+            assert_eq!(told(extended, message), expected);
+        }
+        for unavailable in [5, 6, 8, 10, 11, 14, 26, 1034, 4874] {
+            assert!(told(unavailable, "x").starts_with("unavailable"), "{unavailable}");
+        }
+    }
+}

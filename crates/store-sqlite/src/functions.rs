@@ -38,11 +38,11 @@ pub(crate) fn register(connection: &Connection) -> Result<()> {
         Ok(function::compare(told.0, at(&arguments, 0), at(&arguments, 1)))
     })?;
     connection.create_scalar_function("ug_same", 3, FLAGS, |context| {
-        let arguments = arguments(context, &*told(context, parse_types)?)?;
+        let arguments = arguments(context, &told(context, parse_types)?)?;
         Ok(function::same(at(&arguments, 0), at(&arguments, 1)))
     })?;
     connection.create_scalar_function("ug_in", 3, FLAGS, |context| {
-        let arguments = arguments(context, &*told(context, parse_types)?)?;
+        let arguments = arguments(context, &told(context, parse_types)?)?;
         Ok(function::within(at(&arguments, 0), at(&arguments, 1)))
     })?;
     connection.create_scalar_function("ug_arithmetic", 3, FLAGS, |context| {

@@ -15,61 +15,66 @@ pub(crate) struct Signature {
     pub(crate) result: Type,
 }
 
-/// All functions. One that is missing here would be refused by [`Signature::parse`]; a test compares.
-const FUNCTIONS: &[Function] = &[
-    Function::Contains,
-    Function::StartsWith,
-    Function::EndsWith,
-    Function::Matches,
-    Function::TextSize,
-    Function::BytesSize,
-    Function::ListSize,
-    Function::JsonSize,
-    Function::LowerAscii,
-    Function::UpperAscii,
-    Function::Trim,
-    Function::Concatenate,
-    Function::Year,
-    Function::Month,
-    Function::Day,
-    Function::DayOfMonth,
-    Function::DayOfWeek,
-    Function::DayOfYear,
-    Function::Hours,
-    Function::Minutes,
-    Function::Seconds,
-    Function::Milliseconds,
-    Function::ToInt,
-    Function::ToFloat,
-    Function::ToText,
-    Function::ToTimestamp,
-    Function::ToDate,
-    Function::ToDuration,
-    Function::ToUuid,
-    Function::ToBool,
-    Function::JsonGet,
-    Function::JsonGetText,
-    Function::JsonPresent,
-    Function::Like,
-    Function::LikeInsensitive,
-    Function::MatchesInsensitive,
-    Function::Covers,
-    Function::Overlaps,
-    Function::Element,
-    Function::Cast,
-];
+/// Makes a list of the variants of a closed set, with a match that does not compile when one is missing.
+macro_rules! every {
+    ($list:ident: $set:ident [$($variant:ident),* $(,)?]) => {
+        const $list: &[$set] = {
+            const fn _complete(one: $set) {
+                match one {
+                    $($set::$variant => {})*
+                }
+            }
+            &[$($set::$variant),*]
+        };
+    };
+}
 
-const COMPARISONS: &[Comparison] = &[
-    Comparison::Equal,
-    Comparison::NotEqual,
-    Comparison::Less,
-    Comparison::LessOrEqual,
-    Comparison::Greater,
-    Comparison::GreaterOrEqual,
-];
+every!(FUNCTIONS: Function [
+    Contains,
+    StartsWith,
+    EndsWith,
+    Matches,
+    TextSize,
+    BytesSize,
+    ListSize,
+    JsonSize,
+    LowerAscii,
+    UpperAscii,
+    Trim,
+    Concatenate,
+    Year,
+    Month,
+    Day,
+    DayOfMonth,
+    DayOfWeek,
+    DayOfYear,
+    Hours,
+    Minutes,
+    Seconds,
+    Milliseconds,
+    ToInt,
+    ToFloat,
+    ToText,
+    ToTimestamp,
+    ToDate,
+    ToDuration,
+    ToUuid,
+    ToBool,
+    JsonGet,
+    JsonGetText,
+    JsonPresent,
+    Like,
+    LikeInsensitive,
+    MatchesInsensitive,
+    Covers,
+    Overlaps,
+    Element,
+    Cast,
+]);
 
-const ARITHMETIC: &[Arithmetic] =
-    &[Arithmetic::Add, Arithmetic::Subtract, Arithmetic::Multiply, Arithmetic::Divide, Arithmetic::Remainder];
+every!(COMPARISONS: Comparison [Equal, NotEqual, Less, LessOrEqual, Greater, GreaterOrEqual]);
+
+every!(ARITHMETIC: Arithmetic [Add, Subtract, Multiply, Divide, Remainder]);
 
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,4 +161,34 @@ fn parse_kind(text: &str) -> Option<Kind> {
             Kind::Decimal { precision: precision.parse().ok()?, scale: scale.parse().ok()? }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn signatures_are_read_as_written() {
+        let types = [
+            Type::Null,
+            Type::Duration,
+            Type::BOOL,
+            Type::JSON,
+            Type::Scalar(Kind::Decimal { precision: 18, scale: 4 }),
+            Type::List(Kind::Timestamp),
+            Type::List(Kind::Decimal { precision: 3, scale: 0 }),
+        ];
+        for function in FUNCTIONS {
+            for result in types {
+                let signature = Signature { function: *function, arguments: types.to_vec(), result };
+                assert_eq!(Signature::parse(&signature.to_string()), Some(signature));
+            }
+        }
+        assert_eq!(Signature::parse("Year:>int").unwrap().arguments, []);
+        for wrong in ["", "Year", "Year:int", "Nothing:>int", "Year:number>int", "Year:decimal.x.2>int"] {
+            assert_eq!(Signature::parse(wrong), None, "{wrong}");
+        }
+    }
 }

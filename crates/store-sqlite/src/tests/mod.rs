@@ -201,8 +201,7 @@ pub async fn number(store: &SqliteStore, text: &'static str) -> i64 {
     })
     .await
     .unwrap();
-    let number = *found.lock();
-    number
+    i64::clone(&found.lock())
 }
 
 /// A store with a table `t (n INTEGER PRIMARY KEY, v INTEGER)`.

@@ -5,6 +5,7 @@ use crate::Options;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use undergird_store::run::EMBEDDED_ROWS_MAX;
 use undergird_store::{Decision, Store, StoreError};
 
 const RUNAWAY: &str = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*), 1, 1, 1 FROM c";
@@ -109,5 +110,33 @@ async fn readers_see_whole_transactions_only() {
         assert!(reader.await.unwrap() > 0);
     }
     assert_eq!(number(&store, "SELECT v FROM t WHERE n = 1").await, 500 - 199 * 200 / 2);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn embedded_rows_have_a_limit() {
+    let model = super::model(super::BLOG);
+    let store = super::open("sqlite::memory:", &model).await;
+    let rows = |from: usize, many: usize| {
+        transact(&store, soon(), move |connection| {
+            run(connection, "INSERT OR IGNORE INTO users (id, name) VALUES (zeroblob(16), 'Ada')")?;
+            run(
+                connection,
+                &format!(
+                    "INSERT INTO posts (id, title, slug, status, author_id) \
+                     SELECT unhex(printf('%032x', x)), 't', x, 'draft', zeroblob(16) FROM ( \
+                     WITH RECURSIVE c(x) AS (SELECT {from} UNION ALL SELECT x + 1 FROM c LIMIT {many}) SELECT x FROM c)"
+                ),
+            )?;
+            Ok(Decision::Commit)
+        })
+    };
+    let request = undergird_store::conformance::parse_request("GET users?select=name,posts(status)").unwrap();
+    rows(1, EMBEDDED_ROWS_MAX).await.unwrap();
+    let lines = try_read(&*store, super::prepared(&model, &request), soon()).await.unwrap();
+    assert_eq!(lines.len(), EMBEDDED_ROWS_MAX + 1);
+    rows(EMBEDDED_ROWS_MAX + 1, 1).await.unwrap();
+    let answer = try_read(&*store, super::prepared(&model, &request), soon()).await;
+    assert_eq!(answer, Err(StoreError::TooLarge));
     store.close().await;
 }

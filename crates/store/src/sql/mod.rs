@@ -48,6 +48,7 @@ pub enum Bind {
 
 /// All statements of a shape.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "made once per shape and kept behind an Arc")]
 pub enum Statements {
     /// Of a read.
     Read(ReadStatements),
