@@ -274,7 +274,8 @@ pub enum Function {
     ToTimestamp,
     /// timestamp or text → date.
     ToDate,
-    /// text → duration, as CEL's `duration()` (`1h30m`, `-1.5s`); what is finer than a microsecond is cut off.
+    /// text → duration, as CEL's `duration()` (`1h30m`, `-1.5s`), within 10,000 years; what is finer than a
+    /// microsecond is cut off.
     ToDuration,
     /// text → uuid.
     ToUuid,

@@ -39,7 +39,7 @@ fn in_years(micros: i64) -> bool {
 }
 
 /// Microseconds of a duration as Go and CEL write it: `-1h30m`, `1.5s`. Within 10,000 years; what is finer is cut off.
-fn duration(text: &str) -> Option<i64> {
+pub fn duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix(['-', '+']) {
         Some(rest) => (text.starts_with('-'), rest),
         None => (false, text),

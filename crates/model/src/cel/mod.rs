@@ -57,6 +57,7 @@ use crate::value::Type;
 
 pub use cost::{COST_MAX, ROWS_DEPTH_MAX};
 pub use functions::{PATTERN_BYTES_MAX, PATTERN_CHARS_MAX};
+pub use literal::duration;
 
 /// Greatest length of a rule.
 pub const TEXT_BYTES_MAX: usize = 4096;

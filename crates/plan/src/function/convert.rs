@@ -2,6 +2,7 @@
 
 use super::{json, number::Digits, number::Number};
 use serde_json::Value as Json;
+use undergird_model::cel;
 use undergird_model::field_type::calendar::{DAY_MICROS, TIMESTAMP_MAX, TIMESTAMP_MIN};
 use undergird_model::field_type::{FieldType, wire};
 use undergird_model::{Kind, Type, Value};
@@ -116,56 +117,9 @@ pub(super) fn to_bool(value: &Value) -> Option<Value> {
 pub(super) fn to_duration(value: &Value) -> Option<Value> {
     match scalar(value)? {
         Value::Duration(span) => Some(Value::Duration(span)),
-        Value::Text(text) => duration(&text).map(Value::Duration),
+        Value::Text(text) => cel::duration(&text).map(Value::Duration),
         _ => None,
     }
-}
-
-/// Go's `time.ParseDuration`, on which CEL's `duration()` rests: signed numbers with units, or a bare 0.
-fn duration(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i128); 8] = [
-        ("ns", 1),
-        ("us", 1_000),
-        ("µs", 1_000),
-        ("μs", 1_000),
-        ("ms", 1_000_000),
-        ("s", 1_000_000_000),
-        ("m", 60_000_000_000),
-        ("h", 3_600_000_000_000),
-    ];
-    /// More digits than a number of any unit needs.
-    const DIGITS_MAX: usize = 19;
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-    let mut nanos = 0i128;
-    while !rest.is_empty() {
-        let (whole, after) = rest.split_at(digits(rest));
-        let (fraction, after) = match after.strip_prefix('.') {
-            Some(after) => after.split_at(digits(after)),
-            None => ("", after),
-        };
-        if whole.len() + fraction.len() == 0 || whole.len() > DIGITS_MAX || fraction.len() > DIGITS_MAX {
-            return None;
-        }
-        let unit_end = after.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(after.len());
-        let (name, after) = after.split_at(unit_end);
-        let unit = UNITS.iter().find(|(unit, _)| *unit == name)?.1;
-        let number = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse::<i128>().ok() };
-        // At most 10^19 × 3.6 × 10^12 each, and a sum of as many as fit into a text: checked all the same.
-        nanos = nanos.checked_add(number(whole)?.checked_mul(unit)?)?;
-        nanos = nanos.checked_add(number(fraction)?.checked_mul(unit)? / 10i128.pow(fraction.len() as u32))?;
-        rest = after;
-    }
-    i64::try_from(if negative { -nanos } else { nanos } / 1_000).ok()
 }
 
 /// Text as a value of the kind that `other` is of.

@@ -78,6 +78,7 @@ fn times() {
         (F::ToDuration, &[text("1500ns")], Value::Duration(1)),
         (F::ToDuration, &[text(".5ms3µs")], Value::Duration(503)),
         (F::ToDuration, &[text("9999999999999h")], NULL),
+        (F::ToDuration, &[text("87660001h")], NULL),
         (F::ToDuration, &[text("5")], NULL),
         (F::ToDuration, &[text("0")], Value::Duration(0)),
         (F::ToDuration, &[text("")], NULL),
