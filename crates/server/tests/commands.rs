@@ -1,0 +1,148 @@
+//! The commands as people and scripts use them: what they print, what they end with.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use support::{Folder, Running, said};
+
+#[test]
+fn exit_codes_tell_success_failure_and_wrong_use_apart() {
+    let blog = Folder::example("blog");
+    let check = |arguments: &[&str], environment: &[(&str, &str)], code: i32, words: &str| {
+        let (found, out, errors) = said(&blog, arguments, environment);
+        assert_eq!(found, code, "{arguments:?}\n{out}\n{errors}");
+        assert!(format!("{out}{errors}").contains(words), "{arguments:?}: no {words:?} in\n{out}\n{errors}");
+    };
+    check(&["version"], &[], 0, env!("CARGO_PKG_VERSION"));
+    check(&["--help"], &[], 0, "undergird");
+    check(&["check"], &[], 0, "sound");
+    check(&[], &[], 2, "Usage");
+    check(&["chekc"], &[], 2, "check");
+    check(&["check", "nowhere"], &[], 2, "undergird new");
+    check(&["check"], &[("UNDERGIRD_SERVER_LISTEN", "nonsense")], 0, "sound");
+    check(&["dev"], &[("UNDERGIRD_SERVER_LISTEN", "nonsense")], 2, "UNDERGIRD_SERVER_LISTEN");
+    check(&["dev"], &[("UNDERGIRD_LOG", "a=b=c")], 2, "UNDERGIRD_LOG");
+    check(&["serve"], &[], 2, "undergird keys");
+    check(&["keys"], &[("UNDERGIRD_SECRET_KEY", "secret")], 2, "UNDERGIRD_PUBLISHABLE_KEY");
+    check(&["keys"], &[("UNDERGIRD_SECRET_KEY", "secret"), ("UNDERGIRD_PUBLISHABLE_KEY", "x")], 2, "publishable");
+    check(&["serve"], &[], 2, "keys");
+    check(&["keys"], &[], 0, "ug_publishable_");
+    check(&["serve"], &[], 1, "undergird migrate");
+    check(&["migrate", "--dry-run"], &[], 0, "CREATE TABLE");
+    check(&["serve"], &[], 1, "undergird migrate");
+    check(&["migrate"], &[], 0, "Done");
+    check(&["migrate"], &[], 0, "is at the definition");
+    check(&["dev"], &[("UNDERGIRD_STORES_MAIN_URL", "oracle://x")], 2, "oracle");
+}
+
+#[test]
+fn ten_mistakes_are_told_at_once() {
+    let blog = Folder::example("blog");
+    blog.write("undergird.toml", "nmae = \"blog\"\n[server]\nlisten = 8090\n[auth]\nprofile = \"user\"\nsign_up = \"yes\"\n");
+    blog.write(
+        "models/posts.toml",
+        "[fields]\ntitle = { type = \"txt\" }\nslug = { typ = \"text\" }\nauthor_id = { type = \"ref\", to = \"usres\" }\n\
+         status = { type = \"enum\" }\nsize = { type = \"int\", min = \"a\" }\n[access]\nread = \"titel == 'x'\"\n\
+         updat = \"true\"\n[[indexes]]\nfields = [\"statsu\"]\n",
+    );
+    let (code, out, _) = said(&blog, &["check", "--json"], &[]);
+    assert_eq!(code, 2);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["ok"], false);
+    let errors = report["diagnostics"].as_array().unwrap();
+    assert!(errors.len() >= 10, "{report:#}");
+    for error in errors {
+        assert!(error["line"].as_u64().unwrap() >= 1 && error["column"].as_u64().unwrap() >= 1, "{error}");
+        assert!(error["file"].as_str().unwrap().ends_with(".toml"), "{error}");
+    }
+    let (code, out, errors) = said(&blog, &["check"], &[]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(errors.contains("did you mean") && errors.contains("models/posts.toml:"), "{errors}");
+}
+
+#[test]
+fn keys_are_made_once_and_kept_private() {
+    let blog = Folder::example("blog");
+    let (code, first, _) = said(&blog, &["keys", "--json"], &[]);
+    assert_eq!(code, 0);
+    let keys: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert!(keys["publishable_key"].as_str().unwrap().starts_with("ug_publishable_"));
+    assert!(keys["secret_key"].as_str().unwrap().starts_with("ug_secret_"));
+    assert_eq!(said(&blog, &["keys", "--json"], &[]).1, first);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &str| std::fs::metadata(blog.0.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode("data/keys.json"), 0o600);
+    }
+    let given = [
+        ("UNDERGIRD_PUBLISHABLE_KEY", keys["publishable_key"].as_str().unwrap()),
+        ("UNDERGIRD_SECRET_KEY", keys["secret_key"].as_str().unwrap()),
+    ];
+    let other = Folder::example("blog");
+    assert_eq!(said(&other, &["keys", "--json"], &given).1, first);
+    assert!(!other.0.join("data").exists(), "given keys are kept nowhere");
+}
+
+#[test]
+fn a_new_application_runs_at_once() {
+    let folder = Folder::new();
+    let (code, out, errors) = said(&folder, &["new", "my-app"], &[]);
+    assert_eq!(code, 0, "{errors}");
+    assert!(out.contains("undergird dev my-app"));
+    assert_eq!(said(&folder, &["new", "my-app"], &[]).0, 2, "it is there already");
+    assert_eq!(said(&folder, &["new", "my app"], &[]).0, 2, "no name");
+    assert_eq!(said(&folder, &["check", "my-app"], &[]).0, 0);
+    let app = Folder(folder.0.join("my-app"));
+    assert!(app.read("undergird.toml").contains("name = \"my-app\""));
+    let running = Running::start(&app, "dev", &[]);
+    assert_eq!(running.get("/health/ready").status, 200);
+    running.stop();
+}
+
+#[test]
+fn settings_show_where_they_come_from_and_no_secret() {
+    let blog = Folder::example("blog");
+    blog.write("undergird.toml", "name = \"blog\"\n[stores.main]\nurl = \"${DATABASE}\"\n[limits]\nrows = 7\n");
+    let (code, out, errors) =
+        said(&blog, &["config"], &[("DATABASE", "sqlite:canary.db"), ("UNDERGIRD_LIMITS_EMBEDS", "3")]);
+    assert_eq!(code, 0, "{errors}");
+    let line = |key: &str| {
+        let line = out.lines().find(|line| line.split_whitespace().next() == Some(key)).unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("limits.rows"), "limits.rows 7 # undergird.toml");
+    assert_eq!(line("limits.embeds"), "limits.embeds 3 # UNDERGIRD_LIMITS_EMBEDS");
+    assert!(line("limits.filters").ends_with("# default"));
+    assert!(line("stores.main.url").starts_with("stores.main.url ********"));
+    assert!(!out.contains("canary"), "{out}");
+    let (code, _, errors) = said(&blog, &["config"], &[]);
+    assert_eq!(code, 2);
+    assert!(errors.contains("DATABASE"), "{errors}");
+}
+
+#[test]
+fn one_process_has_the_data_directory() {
+    let blog = Folder::example("blog");
+    let running = Running::start(&blog, "dev", &[]);
+    let (code, _, errors) = said(&blog, &["dev", "--listen", "127.0.0.1:0"], &[]);
+    assert_eq!(code, 1);
+    assert!(errors.contains(&format!("in use by process {}", running.child.id())), "{errors}");
+    // Where the keys are may be asked meanwhile.
+    assert_eq!(said(&blog, &["keys"], &[]).0, 0);
+    running.stop();
+    Running::start(&blog, "serve", &[]).stop();
+}
+
+#[test]
+fn seeding_is_repeatable() {
+    let blog = Folder::example("blog");
+    let (code, out, errors) = said(&blog, &["seed", "--rows", "20,posts=30"], &[]);
+    assert_eq!(code, 0, "{errors}");
+    assert!(out.starts_with("Wrote 110 rows"), "{out}");
+    let (code, _, errors) = said(&blog, &["seed", "--rows", "20"], &[]);
+    assert_eq!(code, 1, "the same rows again");
+    assert!(errors.contains("--random-seed"), "{errors}");
+    assert_eq!(said(&blog, &["seed", "--rows", "20", "--random-seed", "2"], &[]).0, 0);
+    assert_eq!(said(&blog, &["seed", "--rows", "postz=1"], &[]).0, 2);
+}
