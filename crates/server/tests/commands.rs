@@ -19,7 +19,7 @@ fn exit_codes_tell_success_failure_and_wrong_use_apart() {
     check(&[], &[], 2, "Usage");
     check(&["chekc"], &[], 2, "check");
     check(&["check", "nowhere"], &[], 2, "undergird new");
-    check(&["check"], &[("UNDERGIRD_SERVER_LISTEN", "nonsense")], 0, "sound");
+    check(&["check"], &[("UNDERGIRD_SERVER_LISTEN", "nonsense")], 2, "UNDERGIRD_SERVER_LISTEN:1");
     check(&["dev"], &[("UNDERGIRD_SERVER_LISTEN", "nonsense")], 2, "UNDERGIRD_SERVER_LISTEN");
     check(&["dev"], &[("UNDERGIRD_LOG", "a=b=c")], 2, "UNDERGIRD_LOG");
     check(&["serve"], &[], 2, "undergird keys");
@@ -38,7 +38,10 @@ fn exit_codes_tell_success_failure_and_wrong_use_apart() {
 #[test]
 fn ten_mistakes_are_told_at_once() {
     let blog = Folder::example("blog");
-    blog.write("undergird.toml", "nmae = \"blog\"\n[server]\nlisten = 8090\n[auth]\nprofile = \"user\"\nsign_up = \"yes\"\n");
+    blog.write(
+        "undergird.toml",
+        "nmae = \"blog\"\n[server]\nlisten = 8090\n[auth]\nprofile = \"user\"\nsign_up = \"yes\"\n",
+    );
     blog.write(
         "models/posts.toml",
         "[fields]\ntitle = { type = \"txt\" }\nslug = { typ = \"text\" }\nauthor_id = { type = \"ref\", to = \"usres\" }\n\
