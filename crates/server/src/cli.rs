@@ -51,6 +51,8 @@ enum Command {
     Schema(commands::schema::Arguments),
     /// Prints the publishable and the secret key.
     Keys(commands::keys::Arguments),
+    /// Accounts: add one, list them, give and take roles.
+    Users(commands::users::Arguments),
     /// Prints the effective settings with their origin.
     Config(commands::config::Arguments),
     /// Fills the database with made-up rows.
@@ -79,6 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(arguments) => commands::migrate::run(arguments),
         Command::Schema(arguments) => commands::schema::run(arguments),
         Command::Keys(arguments) => commands::keys::run(arguments),
+        Command::Users(arguments) => commands::users::run(arguments),
         Command::Config(arguments) => commands::config::run(arguments),
         Command::Seed(arguments) => commands::seed::run(arguments),
         Command::Explain(arguments) => commands::explain::run(arguments),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl DataDirectory {
@@ -39,7 +39,18 @@ impl DataDirectory {
         }
         // Who has it, for the message above. Not being able to say so is no reason to stop.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(DataDirectory { path: path.to_owned(), _lock: file })
+        Ok(DataDirectory { path: path.to_owned(), _lock: Some(file) })
+    }
+
+    /// The directory beside whoever has it, for a short command.
+    ///
+    /// # Errors
+    /// A sentence: it is not there.
+    pub fn beside(path: &Path) -> Result<DataDirectory, String> {
+        match path.is_dir() {
+            true => Ok(DataDirectory { path: path.to_owned(), _lock: None }),
+            false => Err(format!("there is no data in {} yet; `undergird dev` makes it", path.display())),
+        }
     }
 
     /// Where it is.

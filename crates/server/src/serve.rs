@@ -123,7 +123,6 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .header_read_timeout(None)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .pipeline_flush(true)
         .timer(TokioTimer::new());
     builder
         .http2()

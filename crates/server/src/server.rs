@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use undergird_api::http::{AccessLog, Http};
-use undergird_auth::Keys;
+use undergird_auth::{Auth, Keys};
 use undergird_engine::Engine;
 use undergird_model::Model;
 use undergird_model::definition::Override;
@@ -71,6 +71,7 @@ pub struct Builder {
     environment: Environment,
     schema: SchemaPolicy,
     make_keys: bool,
+    beside: bool,
     log: Arc<AccessLog>,
 }
 
@@ -115,6 +116,13 @@ impl Builder {
         self
     }
 
+    /// Whether the data directory may be in use by a running server: for short commands that write through the same store, which
+    /// keeps processes apart by itself.
+    pub fn beside_server(mut self, beside: bool) -> Builder {
+        self.beside = beside;
+        self
+    }
+
     /// Where requests leave their records.
     pub fn access_log(mut self, log: Arc<AccessLog>) -> Builder {
         self.log = log;
@@ -147,7 +155,8 @@ impl Builder {
         let definition = self.definition()?;
         let Some(model) = definition.model.clone() else { return Err(StartError::Definition(Box::new(definition))) };
         let data = data_directory(&self.directory, &self.environment, self.data.as_deref());
-        let data = DataDirectory::open(&data).map_err(StartError::Failed)?;
+        let data = if self.beside { DataDirectory::beside(&data) } else { DataDirectory::open(&data) };
+        let data = data.map_err(StartError::Failed)?;
         let keys = keys::load(data.path(), &self.environment, self.make_keys).map_err(|problem| match problem {
             KeysProblem::Wrong(why) => StartError::Wrong(why),
             KeysProblem::Failed(why) => StartError::Failed(why),
@@ -157,11 +166,11 @@ impl Builder {
             fit(&store, &model, self.schema).await?;
         }
         let engine = Engine::new(model, store);
-        let accounts = crate::accounts::open(&engine, &keys).await.map_err(StartError::Failed)?;
+        let auth = crate::accounts::open(&engine, &keys).await.map_err(StartError::Failed)?;
         let cursors = crate::keys::cursor_key(&keys);
         let cursors = cursors.ok_or_else(|| StartError::Failed("no key for cursors could be derived".into()))?;
-        let http = Http::new(engine.clone(), accounts, cursors, self.log.clone());
-        Ok(Server { engine, http, keys, definition, _data: data, builder: self })
+        let http = Http::new(engine.clone(), Arc::new(auth.clone()), cursors, self.log.clone());
+        Ok(Server { engine, http, auth, keys, definition, _data: data, builder: self })
     }
 }
 
@@ -169,6 +178,7 @@ impl Builder {
 pub struct Server {
     engine: Arc<Engine>,
     http: Arc<Http>,
+    auth: Auth,
     keys: Keys,
     definition: Definition,
     builder: Builder,
@@ -186,6 +196,7 @@ impl Server {
             environment: Environment::of_process(),
             schema: SchemaPolicy::Demand,
             make_keys: false,
+            beside: false,
             log: Arc::default(),
         }
     }
@@ -198,6 +209,11 @@ impl Server {
     /// Answers requests.
     pub fn http(&self) -> &Arc<Http> {
         &self.http
+    }
+
+    /// The accounts.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
     }
 
     /// The keys.
@@ -286,7 +302,10 @@ impl Server {
     ) -> bool {
         let limits = self.settings().limits;
         let shutdown = Shutdown { grace, drain: limits.request };
-        serve::run(self.http.clone(), listener, limits, ended, shutdown).await
+        tokio::select! {
+            drained = serve::run(self.http.clone(), listener, limits, ended, shutdown) => drained,
+            () = self.auth.keep_up() => false,
+        }
     }
 
     /// Finishes what is under way in the store, and closes it.

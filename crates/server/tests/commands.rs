@@ -149,3 +149,42 @@ fn seeding_is_repeatable() {
     assert_eq!(said(&blog, &["seed", "--rows", "20", "--random-seed", "2"], &[]).0, 0);
     assert_eq!(said(&blog, &["seed", "--rows", "postz=1"], &[]).0, 2);
 }
+
+#[test]
+fn accounts_are_made_beside_a_running_server() {
+    use std::io::Write;
+    let blog = Folder::example("blog");
+    let running = Running::start(&blog, "dev", &[]);
+    let add = |email: &str, password: &str| {
+        let mut child =
+            support::undergird(&["users", "add", email, "--roles", "editor", "--profile", "{\"name\":\"Ann\"}"])
+                .current_dir(&blog.0)
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+        writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(add("ann@example.org", "short").0, 2);
+    let (code, errors) = add("ann@example.org", "correct horse battery");
+    assert_eq!(code, 0, "{errors}");
+    assert_eq!(add("ann@example.org", "correct horse battery").0, 1, "taken");
+    let sign_in = || {
+        let body = br#"{"email":"ann@example.org","password":"correct horse battery"}"#;
+        running.send("POST", "/auth/v1/token?grant_type=password", &[("Content-Type", "application/json")], body)
+    };
+    let session = sign_in();
+    assert_eq!(session.status, 200, "{}", session.text());
+    assert_eq!(session.json()["user"]["app_metadata"]["roles"], serde_json::json!(["editor"]));
+    assert_eq!(said(&blog, &["users", "roles", "ann@example.org", "admin,editor"], &[]).0, 0);
+    assert_eq!(said(&blog, &["users", "roles", "bob@example.org", "admin"], &[]).0, 1);
+    assert_eq!(sign_in().json()["user"]["app_metadata"]["roles"], serde_json::json!(["admin", "editor"]));
+    let (code, out, _) = said(&blog, &["users", "list", "--json"], &[]);
+    assert_eq!(code, 0);
+    let listed: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
+    assert_eq!(listed["email"], "ann@example.org");
+    running.stop();
+}

@@ -11,6 +11,7 @@ pub mod new;
 pub mod schema;
 pub mod seed;
 pub mod serve;
+pub mod users;
 
 use crate::cli::Exit;
 use crate::config::{Definition, Environment};
