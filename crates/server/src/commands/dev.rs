@@ -48,10 +48,11 @@ async fn serve(arguments: &Arguments, logs: &Logs) -> Result<(), Exit> {
             .access_log(logs.requests())
     };
     let mut accept = arguments.accept_data_loss;
-    let server = loop {
+    // Looked at before they are read: what changes while the server starts is a change.
+    let (server, seen) = loop {
         let before = Snapshot::take(directory);
         match builder(accept).build().await {
-            Ok(server) => break server,
+            Ok(server) => break (server, before),
             Err(StartError::Definition(definition)) if is_attended() => {
                 show(&definition);
                 eprintln!("Mend it; the server starts as soon as the definition is sound.");
@@ -73,7 +74,7 @@ async fn serve(arguments: &Arguments, logs: &Logs) -> Result<(), Exit> {
     announce(address);
     let drained = tokio::select! {
         drained = server.accept_until(listener, signals(), Duration::ZERO) => drained,
-        never = follow(&server, directory, arguments.accept_data_loss) => match never {},
+        never = follow(&server, directory, seen, arguments.accept_data_loss) => match never {},
     };
     server.close().await;
     if drained { Ok(()) } else { Err(Exit::failed("requests under way were cut")) }
@@ -94,8 +95,12 @@ fn greet(server: &Server, address: SocketAddr) {
 }
 
 /// Follows the files for ever.
-async fn follow(server: &Server, directory: &Path, accept_data_loss: bool) -> std::convert::Infallible {
-    let mut seen = Snapshot::take(directory);
+async fn follow(
+    server: &Server,
+    directory: &Path,
+    mut seen: Snapshot,
+    accept_data_loss: bool,
+) -> std::convert::Infallible {
     loop {
         seen = changed(directory, &seen).await;
         let definition = match server.reread() {
