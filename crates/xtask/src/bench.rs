@@ -172,8 +172,7 @@ impl Works {
             (_, false) => {
                 let body = format!(
                     "{{\"title\":\"A new post\",\"slug\":\"bench-{run}-{n}-{}\",\"body\":\"It has a body of its own.\",\"author_id\":\"{}\"}}",
-                    self.author,
-                    self.posts_author()
+                    self.author, self.old_author
                 );
                 self.post("/posts", &body, &self.token)
             }
