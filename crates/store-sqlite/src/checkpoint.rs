@@ -1,10 +1,11 @@
-//! Folding the write-ahead log into the database's file, on a thread of its own: a write never waits for it.
+//! Folding the write-ahead log into the database's file, on a thread of its own: a write does not wait for it. Only the last step,
+//! the log's beginning anew, is the writer's, between two groups, when it disturbs nobody and little is left to fold.
 
 use crate::connection::{Location, Purpose};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 /// Pages in the log after which it is worth folding: 4 MiB.
@@ -14,6 +15,9 @@ const FOLD_PAGES: i32 = 1_000;
 /// page that came while the others were folded.
 const CUT_PAGES: i32 = 8_000;
 
+/// How long the writer waits for readers to let go of the log.
+const CUT_WAIT_MAX: Duration = Duration::from_millis(3);
+
 /// How often to look without being called.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -22,6 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Log {
     pages: AtomicI32,
     folded: AtomicI32,
+    cut: AtomicBool,
     state: Mutex<State>,
     called: Condvar,
 }
@@ -49,6 +54,18 @@ impl Log {
     /// Pages in the log.
     pub(crate) fn pages(&self) -> i32 {
         self.pages.load(Ordering::Relaxed)
+    }
+
+    /// Makes the log begin anew if it is time. For the writer, between two groups; gives up soon when readers are in the way.
+    pub(crate) fn cut(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if !self.cut.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let patience = connection.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0))?;
+        connection.busy_timeout(CUT_WAIT_MAX)?;
+        let outcome = fold(connection, "RESTART");
+        connection.busy_timeout(Duration::from_millis(u64::from(patience)))?;
+        outcome.map(|_| ())
     }
 
     /// Ends the thread.
@@ -80,13 +97,14 @@ impl Log {
                 connection = location.open(Purpose::Checkpoint).ok();
             }
             let Some(open) = &connection else { continue };
-            // Cutting holds up the writer, so nearly all is folded before, without holding up anybody.
-            let outcome = fold(open, "PASSIVE")
-                .and_then(|folded| if pages >= CUT_PAGES { fold(open, "RESTART").map(|_| 0) } else { Ok(folded) });
+            let outcome = fold(open, "PASSIVE");
             match outcome {
                 Ok(folded) => {
                     seen = pages;
                     self.folded.store(folded, Ordering::Relaxed);
+                    if pages >= CUT_PAGES {
+                        self.cut.store(true, Ordering::Relaxed);
+                    }
                 }
                 // What failed is tried again with a new connection; the log only grows meanwhile.
                 Err(_) => connection = None,

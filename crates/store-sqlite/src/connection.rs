@@ -12,7 +12,7 @@ use undergird_store::StoreError;
 /// How long to wait for another process (a backup, the command line) that writes.
 const OTHER_PROCESS_MAX: Duration = Duration::from_secs(10);
 
-/// How long a checkpoint that needs everybody's attention may hold up the writer.
+/// How long a checkpoint waits for another process that checkpoints.
 const CHECKPOINT_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Prepared statements kept per connection.

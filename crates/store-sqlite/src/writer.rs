@@ -128,7 +128,14 @@ impl Writer {
             };
             let reopened = if self.open.is_none() { self.reopen() } else { Ok(()) };
             match (task, reopened) {
-                (Task::Work(job), Ok(())) => self.group(job),
+                (Task::Work(job), Ok(())) => {
+                    self.group(job);
+                    if let Some((connection, _)) = &self.open
+                        && self.log.cut(connection).is_err_and(|error| is_broken(&error))
+                    {
+                        self.open = None;
+                    }
+                }
                 (Task::Work(job), Err(error)) => reply(job.answer, Err(error)),
                 (Task::Raw(task), Ok(())) => {
                     if let Some((connection, _)) = &mut self.open {

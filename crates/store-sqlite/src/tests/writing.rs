@@ -4,27 +4,65 @@ use super::{number, plain, run, soon, transact};
 use crate::{Options, SqliteStore};
 use futures_util::future::join_all;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 use undergird_store::{ConstraintKind, Decision, Store, StoreError};
 
-/// Keeps the writer busy for a moment, so that what follows forms a group.
-async fn busy(store: &Arc<SqliteStore>) -> tokio::task::JoinHandle<Result<Decision, StoreError>> {
-    let store = Arc::clone(store);
-    let task = tokio::spawn(async move {
-        transact(&store, soon(), |_| {
-            std::thread::sleep(Duration::from_millis(60));
-            Ok(Decision::Rollback)
+/// Keeps the writer busy until it is let go.
+struct Busy {
+    release: Sender<()>,
+    task: JoinHandle<Result<Decision, StoreError>>,
+}
+
+impl Busy {
+    async fn begin(store: &Arc<SqliteStore>) -> Busy {
+        let (release, released) = channel();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let mut begun = Some(begun);
+        let store = Arc::clone(store);
+        let task = tokio::spawn(async move {
+            transact(&store, soon(), move |_| {
+                begun.take().unwrap().send(()).unwrap();
+                released.recv().unwrap();
+                Ok(Decision::Rollback)
+            })
+            .await
+        });
+        begins.await.unwrap();
+        Busy { release, task }
+    }
+
+    async fn end(self) {
+        self.release.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+
+    /// Ends when so many transactions wait, which then form a group.
+    fn until(self, store: &Arc<SqliteStore>, waiting: usize) -> JoinHandle<()> {
+        let store = Arc::clone(store);
+        tokio::spawn(async move {
+            wait_for(&store, waiting).await;
+            self.end().await;
         })
-        .await
-    });
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    task
+    }
+}
+
+/// Waits until so many transactions wait.
+async fn wait_for(store: &SqliteStore, waiting: usize) {
+    for _ in 0..5_000 {
+        if store.writes.queue.len() >= waiting {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("{} wait, not {waiting}", store.writes.queue.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_group_each_is_all_or_nothing() {
     let store = plain("sqlite::memory:", &Options::default()).await;
-    let busy = busy(&store).await;
+    let busy = Busy::begin(&store).await.until(&store, 40);
     let jobs = (0..40i64).map(|n| {
         let store = &store;
         async move {
@@ -39,7 +77,7 @@ async fn in_a_group_each_is_all_or_nothing() {
         }
     });
     let answers = join_all(jobs).await;
-    busy.await.unwrap().unwrap();
+    busy.await.unwrap();
     for (n, answer) in answers.into_iter().enumerate() {
         match answer {
             Err(error) => {
@@ -60,7 +98,7 @@ async fn in_a_group_each_is_all_or_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_write_costs_the_others_of_its_group_nothing() {
     let store = plain("sqlite::memory:", &Options::default()).await;
-    let busy = busy(&store).await;
+    let busy = Busy::begin(&store).await.until(&store, 4);
     let job = |n: i64, deadline: Instant, text: String| {
         let store = Arc::clone(&store);
         async move {
@@ -74,7 +112,7 @@ async fn an_interrupted_write_costs_the_others_of_its_group_nothing() {
     };
     let runaway = "WITH RECURSIVE c(x) AS (SELECT 100 UNION ALL SELECT x + 1 FROM c) INSERT INTO t SELECT x, 1 FROM c";
     let runaway = runaway.replacen("WITH", "/* long */ WITH", 1);
-    let short = Instant::now() + Duration::from_millis(200);
+    let short = Instant::now() + Duration::from_millis(500);
     let answers = join_all(vec![
         job(1, soon(), "SELECT 1".into()),
         job(2, soon(), "SELECT 1".into()),
@@ -82,7 +120,7 @@ async fn an_interrupted_write_costs_the_others_of_its_group_nothing() {
         job(4, soon(), "SELECT 1".into()),
     ])
     .await;
-    busy.await.unwrap().unwrap();
+    busy.await.unwrap();
     assert_eq!(answers, [Ok(Decision::Commit), Ok(Decision::Commit), Err(StoreError::Deadline), Ok(Decision::Commit)]);
     assert_eq!(number(&store, "SELECT sum(n) FROM t").await, 1 + 2 + 4);
 }
@@ -105,7 +143,7 @@ async fn a_lost_transaction_takes_no_more_statements() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_that_panics_fails_alone() {
     let store = plain("sqlite::memory:", &Options::default()).await;
-    let busy = busy(&store).await;
+    let busy = Busy::begin(&store).await.until(&store, 3);
     let job = |n: i64| {
         let store = Arc::clone(&store);
         async move {
@@ -118,7 +156,7 @@ async fn work_that_panics_fails_alone() {
         }
     };
     let answers = join_all([job(1), job(2), job(3)]).await;
-    busy.await.unwrap().unwrap();
+    busy.await.unwrap();
     assert_eq!(answers[0], Ok(Decision::Commit));
     assert_eq!(answers[1], Err(StoreError::Internal("a write panicked".into())));
     assert_eq!(answers[2], Ok(Decision::Commit));
@@ -147,21 +185,21 @@ async fn savepoints_nest() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_fit_in_the_queue_is_shed() {
     let store = plain("sqlite::memory:", &Options { writes_waiting: 1, ..Options::default() }).await;
-    let busy = busy(&store).await;
+    let busy = Busy::begin(&store).await;
     let waiting = {
         let store = Arc::clone(&store);
         tokio::spawn(async move { transact(&store, soon(), |_| Ok(Decision::Commit)).await })
     };
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    wait_for(&store, 1).await;
     assert_eq!(transact(&store, soon(), |_| Ok(Decision::Commit)).await, Err(StoreError::Overloaded));
+    busy.end().await;
     assert_eq!(waiting.await.unwrap(), Ok(Decision::Commit));
-    busy.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_nobody_waits_for_is_not_begun() {
     let store = plain("sqlite::memory:", &Options::default()).await;
-    let busy = busy(&store).await;
+    let busy = Busy::begin(&store).await;
     let left = {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
@@ -172,9 +210,10 @@ async fn a_write_that_nobody_waits_for_is_not_begun() {
             .await
         })
     };
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    wait_for(&store, 1).await;
     left.abort();
-    busy.await.unwrap().unwrap();
+    assert!(left.await.unwrap_err().is_cancelled());
+    busy.end().await;
     assert_eq!(number(&store, "SELECT count(*) FROM t").await, 0);
 }
 
