@@ -51,6 +51,10 @@ enum Command {
     Schema(commands::schema::Arguments),
     /// Prints the publishable and the secret key.
     Keys(commands::keys::Arguments),
+    /// Prints the OpenAPI document.
+    Openapi(commands::openapi::Arguments),
+    /// Prints types for clients.
+    Types(commands::types::Arguments),
     /// Accounts: add one, list them, give and take roles.
     Users(commands::users::Arguments),
     /// Prints the effective settings with their origin.
@@ -81,6 +85,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(arguments) => commands::migrate::run(arguments),
         Command::Schema(arguments) => commands::schema::run(arguments),
         Command::Keys(arguments) => commands::keys::run(arguments),
+        Command::Openapi(arguments) => commands::openapi::run(arguments),
+        Command::Types(arguments) => commands::types::run(arguments),
         Command::Users(arguments) => commands::users::run(arguments),
         Command::Config(arguments) => commands::config::run(arguments),
         Command::Seed(arguments) => commands::seed::run(arguments),

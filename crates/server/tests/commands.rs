@@ -188,3 +188,28 @@ fn accounts_are_made_beside_a_running_server() {
     assert_eq!(listed["email"], "ann@example.org");
     running.stop();
 }
+
+#[test]
+fn the_contract_comes_from_the_definition_alone() {
+    let blog = Folder::example("blog");
+    let (code, document, _) = said(&blog, &["openapi"], &[]);
+    assert_eq!(code, 0);
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let (code, types, _) = said(&blog, &["types", "typescript"], &[]);
+    assert_eq!(code, 0);
+    assert!(types.contains("Database"));
+    assert!(!blog.0.join("data").exists(), "no database was needed");
+
+    let running = Running::start(&blog, "dev", &[]);
+    assert_eq!(running.get("/openapi.json").json(), document);
+    let page = running.get("/docs");
+    assert_eq!(page.status, 200);
+    assert!(page.header("Content-Security-Policy").unwrap().contains("script-src 'sha256-"));
+    let again = running.send("GET", "/docs", &[("If-None-Match", page.header("ETag").unwrap())], b"");
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    running.stop();
+    let running = Running::start(&blog, "dev", &[("UNDERGIRD_SERVER_DOCS", "false")]);
+    assert_eq!((running.get("/docs").status, running.get("/openapi.json").status), (404, 404));
+    running.stop();
+}

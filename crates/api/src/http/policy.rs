@@ -2,11 +2,12 @@
 
 use super::cors::Origins;
 use super::route::Routes;
+use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use undergird_engine::App;
 use undergird_model::settings::{Limits, Server};
 
@@ -26,6 +27,8 @@ pub struct Policy {
     pub server: Server,
     /// Who may read answers from other origins.
     pub origins: Origins,
+    /// The OpenAPI document, once somebody has asked for it.
+    contract: OnceLock<Bytes>,
     /// Whether browsers are told to use https alone.
     https: bool,
 }
@@ -50,8 +53,14 @@ impl Policy {
             origins: Origins::new(&settings.server.cors_origins),
             https: settings.server.public_url.as_deref().is_some_and(|url| url.starts_with("https://")),
             server: settings.server.clone(),
+            contract: OnceLock::new(),
             app,
         }
+    }
+
+    /// The OpenAPI document as text.
+    pub fn contract(&self) -> Bytes {
+        self.contract.get_or_init(|| crate::contract::openapi(self.app.model()).to_string().into()).clone()
     }
 
     /// Adds what every answer says, where the handler has not said its own.

@@ -1,11 +1,12 @@
 //! Probes, figures, the contract and its page.
 
-use super::answer::Answer;
+use super::answer::{Answer, JSON};
 use super::fault::Fault;
 use super::metrics;
 use super::pipeline::{Exchange, Http};
 use super::policy::Policy;
-use http::header::CACHE_CONTROL;
+use crate::contract;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 use std::time::Duration;
@@ -30,12 +31,26 @@ pub(super) async fn handle(
         ServiceOperation::Ready => ready(http).await,
         ServiceOperation::Metrics => figures(http, policy, exchange),
         ServiceOperation::OpenApi | ServiceOperation::Docs if !policy.server.docs => Err(Fault::NotFound),
-        ServiceOperation::OpenApi | ServiceOperation::Docs => Err(Fault::NotFound),
+        ServiceOperation::OpenApi => Ok(Answer::new(StatusCode::OK, JSON, policy.contract())),
+        ServiceOperation::Docs => Ok(docs(exchange)),
     }
 }
 
 fn well() -> Answer {
     Answer::json(StatusCode::OK, &json!({ "status": "ok" })).with_header(CACHE_CONTROL, NO_STORE)
+}
+
+/// The page to read and try the contract; the same for everybody.
+fn docs(exchange: &Exchange<'_>) -> Answer {
+    let page = contract::page();
+    let text = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+    let answer = match exchange.header(&IF_NONE_MATCH) {
+        Some(known) if known.split(',').any(|known| known.trim().trim_start_matches("W/") == page.etag) => {
+            Answer::empty(StatusCode::NOT_MODIFIED)
+        }
+        _ => Answer::new(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), page.html.as_str()),
+    };
+    answer.with_header(ETAG, text(&page.etag)).with_header(CONTENT_SECURITY_POLICY, text(&page.policy))
 }
 
 async fn ready(http: &Http) -> Result<Answer, Fault> {

@@ -8,9 +8,11 @@ pub mod explain;
 pub mod keys;
 pub mod migrate;
 pub mod new;
+pub mod openapi;
 pub mod schema;
 pub mod seed;
 pub mod serve;
+pub mod types;
 pub mod users;
 
 use crate::cli::Exit;
@@ -49,6 +51,17 @@ impl Application {
     /// 2: the directory cannot be read.
     pub fn definition(&self) -> Result<Definition, Exit> {
         Definition::load(&self.directory, &Environment::of_process(), &[]).map_err(Exit::Wrong)
+    }
+}
+
+impl Application {
+    /// Its model.
+    ///
+    /// # Errors
+    /// 2: the definition has mistakes, which are shown.
+    pub fn model(&self) -> Result<std::sync::Arc<undergird_model::Model>, Exit> {
+        let definition = self.definition()?;
+        definition.model.clone().ok_or_else(|| mistakes(&definition))
     }
 }
 
