@@ -134,11 +134,18 @@ impl Location {
     }
 }
 
-impl Drop for Location {
-    fn drop(&mut self) {
+impl Location {
+    /// Removes a temporary database. Connections that are still open keep their files until they close.
+    pub(crate) fn forget(&self) {
         if let Some(folder) = &self.temporary {
             // Nobody is left who could be told; the system clears shared memory anyway.
             let _ = std::fs::remove_dir_all(folder);
         }
+    }
+}
+
+impl Drop for Location {
+    fn drop(&mut self) {
+        self.forget();
     }
 }

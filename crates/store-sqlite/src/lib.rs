@@ -106,6 +106,8 @@ impl Drop for SqliteStore {
         self.readers.close();
         self.writes.queue.close();
         self.log.close();
+        // Now, because the process may end before the threads do.
+        self.location.forget();
     }
 }
 
