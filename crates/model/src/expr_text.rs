@@ -150,12 +150,12 @@ impl Writer<'_> {
     }
 
     fn call(&mut self, function: Function, arguments: &[Expr], whole: &Expr) {
-        if function == Function::Cast {
-            if let [inner] = arguments {
-                self.expr(inner, Level::Postfix);
-                _ = write!(self.out, "::{}", whole.ty);
-                return;
-            }
+        if function == Function::Cast
+            && let [inner] = arguments
+        {
+            self.expr(inner, Level::Postfix);
+            _ = write!(self.out, "::{}", whole.ty);
+            return;
         }
         let name = format!("{function:?}");
         let mut characters = name.chars();

@@ -324,9 +324,9 @@ const WRONG: [(&str, Mistake); 7] = [
     }),
     ("numbers compared as doubles", |node| match node {
         Node::Compare(comparison, a, b) if a.ty.is_number() && b.ty.is_number() => {
-            Node::Compare(comparison, as_double(a), as_double(b))
+            Node::Compare(comparison, as_double(*a), as_double(*b))
         }
-        Node::Same(a, b) if a.ty.is_number() && b.ty.is_number() => Node::Same(as_double(a), as_double(b)),
+        Node::Same(a, b) if a.ty.is_number() && b.ty.is_number() => Node::Same(as_double(*a), as_double(*b)),
         node => node,
     }),
     ("conversions that take white space", |node| match node {
@@ -348,8 +348,8 @@ const WRONG: [(&str, Mistake); 7] = [
     }),
 ];
 
-fn as_double(number: Box<Expr>) -> Box<Expr> {
-    Box::new(Expr { ty: Type::FLOAT, node: Node::Call(Function::ToFloat, vec![*number]) })
+fn as_double(number: Expr) -> Box<Expr> {
+    Box::new(Expr { ty: Type::FLOAT, node: Node::Call(Function::ToFloat, vec![number]) })
 }
 
 fn made_wrong(expr: Expr, mistake: Mistake) -> Expr {

@@ -1,3 +1,5 @@
+//! The contract of small definitions and of the blog.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use serde_json::{Value as Json, json};

@@ -80,10 +80,8 @@ pub async fn compress(request: &HeaderMap, mut answer: Answer) -> Answer {
     let body = answer.body.clone();
     let encoded = if body.len() > INLINE_BYTES_MAX {
         let handle = tokio::runtime::Handle::current();
-        match tokio::task::spawn_blocking(move || handle.block_on(encode(encoding, &body))).await {
-            Ok(encoded) => encoded,
-            Err(_) => None,
-        }
+        // A task that was lost leaves the answer as it is.
+        tokio::task::spawn_blocking(move || handle.block_on(encode(encoding, &body))).await.unwrap_or_default()
     } else {
         encode(encoding, &body).await
     };

@@ -156,10 +156,10 @@ struct Done {
 
 impl Work {
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Outcome<Result<Answer, Problem>>, Failure> {
-        if let Some((key, hash)) = &self.kept {
-            if let Some(stored) = idempotency::recall(transaction, &self.caller, key, hash).await? {
-                return Ok(Outcome::rollback(Ok(respond::again(stored))));
-            }
+        if let Some((key, hash)) = &self.kept
+            && let Some(stored) = idempotency::recall(transaction, &self.caller, key, hash).await?
+        {
+            return Ok(Outcome::rollback(Ok(respond::again(stored))));
         }
         let mut done: Vec<Done> = Vec::with_capacity(self.steps.len());
         let mut bytes = 0usize;
@@ -213,10 +213,10 @@ impl Work {
             let encoded = encoder.finish().map_err(|_| Failure::AnswerTooLarge)?;
             respond::read(&Form { decoded: &decoded, keyed, if_none_match: None }, encoded, None)
         } else {
-            if let Some(condition) = step.headers.get("if-match").and_then(|value| value.to_str().ok()) {
-                if let Err(failure) = precondition::if_match(transaction, &caller, &decoded.request, condition).await {
-                    return own(failure);
-                }
+            if let Some(condition) = step.headers.get("if-match").and_then(|value| value.to_str().ok())
+                && let Err(failure) = precondition::if_match(transaction, &caller, &decoded.request, condition).await
+            {
+                return own(failure);
             }
             match change(transaction, &caller, &decoded).await {
                 Ok((written, encoded)) => respond::write(&decoded, keyed, &written, encoded, transaction.app()),

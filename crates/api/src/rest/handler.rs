@@ -144,10 +144,10 @@ async fn read(
 fn open_cursor(exchange: &Exchange<'_>, caller: &Caller, parts: &Parts, decoded: &mut Decoded) -> Result<(), Problem> {
     let Some(slot) = decoded.request.shape.after else { return Ok(()) };
     let context = cursor::context(caller, &parts.collection, &parts.query);
-    if let Some(operand) = decoded.request.values.get_mut(usize::from(slot.0)) {
-        if let Operand::Text(text) = operand {
-            *operand = Operand::Cursor(cursor::open(exchange.cursors, text, &context)?);
-        }
+    if let Some(operand) = decoded.request.values.get_mut(usize::from(slot.0))
+        && let Operand::Text(text) = operand
+    {
+        *operand = Operand::Cursor(cursor::open(exchange.cursors, text, &context)?);
     }
     Ok(())
 }
@@ -178,10 +178,10 @@ struct Work {
 
 impl Work {
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Outcome<Result<Answer, Problem>>, Failure> {
-        if let (Some(key), Some(hash)) = (&self.parts.idempotency_key, &self.request_hash) {
-            if let Some(stored) = idempotency::recall(transaction, &self.caller, key, hash).await? {
-                return Ok(Outcome::rollback(Ok(respond::again(stored))));
-            }
+        if let (Some(key), Some(hash)) = (&self.parts.idempotency_key, &self.request_hash)
+            && let Some(stored) = idempotency::recall(transaction, &self.caller, key, hash).await?
+        {
+            return Ok(Outcome::rollback(Ok(respond::again(stored))));
         }
         if let Some(condition) = &self.parts.if_match {
             precondition::if_match(transaction, &self.caller, &self.decoded.request, condition).await?;

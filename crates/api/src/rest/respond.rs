@@ -46,16 +46,14 @@ pub(super) fn read(form: &Form<'_>, encoded: Encoded, next: Option<String>) -> R
     if let Some(next) = next {
         insert(&mut answer, LINK, &next);
     }
-    if *keyed {
-        if let Some(version) = &encoded.version {
-            let is_default = decoded.request.shape.select.is_none() && decoded.media.is_plain();
-            let tag = if is_default { version.tag() } else { version.tag_of(&encoded.bytes) };
-            insert(&mut answer, ETAG, &tag);
-            if form.if_none_match.is_some_and(|condition| etag::none_match(condition, &tag)) {
-                answer.status = StatusCode::NOT_MODIFIED;
-                answer.headers.remove(CONTENT_TYPE);
-                return Ok(answer);
-            }
+    if *keyed && let Some(version) = &encoded.version {
+        let is_default = decoded.request.shape.select.is_none() && decoded.media.is_plain();
+        let tag = if is_default { version.tag() } else { version.tag_of(&encoded.bytes) };
+        insert(&mut answer, ETAG, &tag);
+        if form.if_none_match.is_some_and(|condition| etag::none_match(condition, &tag)) {
+            answer.status = StatusCode::NOT_MODIFIED;
+            answer.headers.remove(CONTENT_TYPE);
+            return Ok(answer);
         }
     }
     answer.body = encoded.bytes.into();
@@ -89,10 +87,11 @@ pub(super) fn write(
     insert(&mut answer, CONTENT_RANGE, &content_range::content_range(0, listed, total));
     insert_applied(&mut answer, decoded);
     let wants_location = keyed || shape.returning == Returning::HeadersOnly || encoded.is_some();
-    if created && wants_location {
-        if let (Verb::Create | Verb::Replace, [key]) = (shape.verb, written.keys.as_slice()) {
-            insert(&mut answer, LOCATION, &location(app, &shape.collection, key));
-        }
+    if created
+        && wants_location
+        && let (Verb::Create | Verb::Replace, [key]) = (shape.verb, written.keys.as_slice())
+    {
+        insert(&mut answer, LOCATION, &location(app, &shape.collection, key));
     }
     if let Some(encoded) = encoded {
         if keyed {

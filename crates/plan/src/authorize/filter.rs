@@ -74,12 +74,12 @@ impl<'a> Builder<'a> {
         }
         let name = &test.column.name;
         if scope.collection.field(name).is_none() && test.column.steps.is_empty() {
-            if let Operator::Is(IsOperand::Null | IsOperand::NotNull) = test.operator {
-                if let Some(exists) = self.embed_exists(scope, name)? {
-                    let pair = Pair::known(exists);
-                    let wants_null = test.operator == Operator::Is(IsOperand::Null);
-                    return Ok(if wants_null { pair.negated() } else { pair });
-                }
+            if let Operator::Is(IsOperand::Null | IsOperand::NotNull) = test.operator
+                && let Some(exists) = self.embed_exists(scope, name)?
+            {
+                let pair = Pair::known(exists);
+                let wants_null = test.operator == Operator::Is(IsOperand::Null);
+                return Ok(if wants_null { pair.negated() } else { pair });
             }
             return Err(names::unknown_column(scope.collection, name));
         }

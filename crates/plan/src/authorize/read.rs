@@ -481,11 +481,11 @@ impl<'a> Builder<'a> {
             filters.push(self.conditions(&inner, &modifier.filter)?);
         }
         for item in &embed.items {
-            if let SelectItem::Embed(further) = item {
-                if further.inner {
-                    let relation = names::relation(self.model, target, &further.relation, further.hint.as_deref())?;
-                    filters.push(self.existence(&inner, further, relation)?);
-                }
+            if let SelectItem::Embed(further) = item
+                && further.inner
+            {
+                let relation = names::relation(self.model, target, &further.relation, further.hint.as_deref())?;
+                filters.push(self.existence(&inner, further, relation)?);
             }
         }
         let filter = Box::new(Expr::all(filters));

@@ -270,7 +270,7 @@ impl<'a> Builder<'a> {
     /// body is read.
     fn given(&self, collection: &Collection, names: &[String]) -> Vec<FieldId> {
         let named = |field: &&Field| {
-            names.iter().any(|name| *name == field.name)
+            names.contains(&field.name)
                 && self.request.columns.as_ref().is_none_or(|columns| columns.contains(&field.name))
         };
         collection.fields.iter().filter(named).map(|field| field.id).collect()

@@ -170,10 +170,10 @@ fn written(field: &Field, creating: bool) -> Json {
             // No store keeps U+0000.
             members.insert("pattern".into(), json!("^[^\\u0000]*$"));
         }
-        if let (true, Some(Default::Literal(value))) = (creating, &field.default) {
-            if let Ok(value) = serde_json::from_str(&wire::to_json(value)) {
-                members.insert("default".into(), value);
-            }
+        if let (true, Some(Default::Literal(value))) = (creating, &field.default)
+            && let Ok(value) = serde_json::from_str(&wire::to_json(value))
+        {
+            members.insert("default".into(), value);
         }
         if field.readonly {
             members.insert("readOnly".into(), json!(true));
