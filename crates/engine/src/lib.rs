@@ -110,6 +110,23 @@ impl Engine {
         self.prepare(&self.app.load(), caller, request)
     }
 
+    /// Runs the probing plan of an explanation ([`undergird_plan::authorize::explain`]). It passes over row rules: for commands of people
+    /// with the database in their hands, and never for a surface.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn explore(&self, probe: Plan) -> Result<Vec<Record>, Failure> {
+        let statements = self.statements(&self.app.load(), &probe);
+        let model = probe.model().clone();
+        let deadline = Instant::now() + model.settings.limits.statement;
+        let prepared = Prepared { plan: probe, statements };
+        let answer = self.store.read(prepared, Box::new(record::Collector::default()), deadline).await;
+        answer.result.map_err(|error| Failure::from_store(&model, error))?;
+        let sink = answer.sink.and_then(|sink| sink.into_any().downcast::<record::Collector>().ok());
+        sink.map(|sink| sink.into_records())
+            .ok_or_else(|| Failure::Internal("the store lost the sink of a probe".into()))
+    }
+
     fn prepare(&self, app: &App, caller: &Caller, request: &Request) -> Result<Prepared, Failure> {
         let plan = app.planner.plan(caller, request).map_err(Failure::Refused)?;
         let statements = self.statements(app, &plan);
