@@ -49,20 +49,28 @@ pub fn order(left: &Value, right: &Value) -> Option<Ordering> {
 
 /// Whether the first is an element of the second, a list or JSON: [`Node::In`](undergird_model::Node::In). False with null.
 pub fn within(item: &Value, list: &Value) -> bool {
-    if is_absent(item) {
-        return false;
-    }
-    match list {
-        Value::List(items) => items.iter().any(|other| same(item, other)),
+    // Read once, however long the list is.
+    let json = match item {
+        Value::Null => return false,
         Value::Json(text) => match json::read(text) {
-            Some(Json::Array(items)) => {
-                items.iter().any(|other| stand_json(other, item) == Stand::Ordered(Ordering::Equal))
-            }
-            Some(Json::Object(members)) => match item {
-                Value::Text(name) => members.contains_key(name),
-                Value::Json(text) => {
-                    matches!(json::read(text), Some(Json::String(name)) if members.contains_key(&name))
-                }
+            None => return false,
+            read => read,
+        },
+        _ => None,
+    };
+    let equal = |stand: Stand| stand == Stand::Ordered(Ordering::Equal);
+    match list {
+        Value::List(items) => items.iter().any(|other| match &json {
+            Some(json) => equal(stand_json(json, other)),
+            None => equal(stand(item, other)),
+        }),
+        Value::Json(text) => match json::read(text) {
+            Some(Json::Array(items)) => items.iter().any(|other| match &json {
+                Some(json) => equal(stand_jsons(other, json)),
+                None => equal(stand_json(other, item)),
+            }),
+            Some(Json::Object(members)) => match (item, &json) {
+                (Value::Text(name), _) | (_, Some(Json::String(name))) => members.contains_key(name),
                 _ => false,
             },
             _ => false,
