@@ -18,7 +18,8 @@
 //!   with what a JSON string converts to, if it does. An ordering exists between two JSON numbers, two strings, two bools;
 //!   else there is only equal and different. The JSON value `null` is a value, different from the absence of one
 //!   ([`Value::Null`]); [`Function::JsonPresent`] asks for both.
-//! - JSON that cannot be read (deeper than 127 levels, a lone surrogate) is taken for null wherever it is looked into.
+//! - JSON that cannot be read (deeper than 127 levels, a lone surrogate) is as null where it is looked into or compared, and the
+//!   same as nothing but its own text.
 //! - Where a list is wanted ([`Node::In`], [`Node::AnyElement`]), a JSON array serves, its elements being JSON; other JSON
 //!   is an empty list. `In` also asks a JSON object for a member of that name.
 //! - Arithmetic: a float result that is not finite is null, and −0 is 0. Timestamps stay within the years 0001 to 9999, else null.

@@ -65,7 +65,7 @@ pub(crate) fn register(connection: &Connection) -> Result<()> {
     })?;
     connection.create_scalar_function("ug_elements", 2, FLAGS, |context| {
         let ty = told(context, parse_type)?;
-        Ok(elements(&value(*ty, context.get_raw(1))))
+        Ok(elements(value(*ty, context.get_raw(1))))
     })?;
     connection.create_scalar_function("ug_order", 1, FLAGS, |context| Ok(order_key(context.get_raw(0))))?;
     connection.create_aggregate_function("ug_sum", 1, FLAGS, Sum)

@@ -5,7 +5,7 @@ use rusqlite::types::{ToSqlOutput, Value as Stored, ValueRef};
 use std::str::from_utf8;
 use undergird_model::field_type::{FieldType, wire};
 use undergird_model::{Decimal, Kind, Type, Value};
-use undergird_plan::Cell;
+use undergird_plan::{Cell, function};
 use uuid::Uuid;
 
 /// A value as it is bound, without a copy where SQLite makes its own.
@@ -125,30 +125,16 @@ fn list(kind: Kind, text: &str) -> Value {
 
 /// The elements of a list as a JSON array of what a column would store: numbers, text, and octets as hexadecimal digits.
 /// An element of JSON is its text.
-pub(crate) fn elements(list: &Value) -> Option<String> {
-    let items: Vec<serde_json::Value> = match list {
-        Value::List(items) => items
-            .iter()
-            .map(|item| match item {
-                Value::Text(text) | Value::Json(text) => serde_json::Value::from(text.as_str()),
-                other => match owned(Type::Null, other) {
-                    Stored::Null => serde_json::Value::Null,
-                    Stored::Integer(number) => number.into(),
-                    Stored::Real(number) => number.into(),
-                    Stored::Text(text) => text.into(),
-                    Stored::Blob(octets) => {
-                        octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>().into()
-                    }
-                },
-            })
-            .collect(),
-        Value::Json(text) => {
-            let Ok(elements) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(text) else {
-                return Some("[]".into());
-            };
-            elements.iter().map(|element| serde_json::Value::from(element.get())).collect()
-        }
-        _ => return None,
+pub(crate) fn elements(list: Value) -> String {
+    let stored = |item| match item {
+        Value::Text(text) | Value::Json(text) => serde_json::Value::from(text),
+        other => match owned(Type::Null, &other) {
+            Stored::Null => serde_json::Value::Null,
+            Stored::Integer(number) => number.into(),
+            Stored::Real(number) => number.into(),
+            Stored::Text(text) => text.into(),
+            Stored::Blob(octets) => octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>().into(),
+        },
     };
-    Some(serde_json::Value::Array(items).to_string())
+    serde_json::Value::Array(function::elements(list).into_iter().map(stored).collect()).to_string()
 }

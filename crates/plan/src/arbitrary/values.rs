@@ -66,7 +66,12 @@ pub(super) const PATTERNS: [&str; 24] = [
     "a|b", "^$", "\\d", "(?i)ab", ".", "\\",
 ];
 
-const JSONS: [&str; 34] = [
+const JSONS: [&str; 37] = [
+    // Well formed, but not readable as Unicode: as if null.
+    "\"\\ud800\"",
+    "[1,\"\\ud800\"]",
+    // Written otherwise than we write.
+    "[1e2,\"\\u0041\",{\"a\":1,\"a\":2},-0]",
     "null",
     "true",
     "false",

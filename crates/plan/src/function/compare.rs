@@ -20,7 +20,11 @@ pub(super) enum Stand {
 /// Null-safe equality: [`Node::Same`](undergird_model::Node::Same).
 pub fn same(left: &Value, right: &Value) -> bool {
     match stand(left, right) {
-        Stand::Null => is_absent(left) && is_absent(right),
+        Stand::Null => match (left, right) {
+            // One of them cannot be read.
+            (Value::Json(left), Value::Json(right)) => left == right,
+            (left, right) => left.is_null() && right.is_null(),
+        },
         other => other == Stand::Ordered(Ordering::Equal),
     }
 }
@@ -75,15 +79,6 @@ pub fn within(item: &Value, list: &Value) -> bool {
             },
             _ => false,
         },
-        _ => false,
-    }
-}
-
-/// Null, or JSON that cannot be read.
-fn is_absent(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Json(text) => json::read(text).is_none(),
         _ => false,
     }
 }
