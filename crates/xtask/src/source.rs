@@ -27,9 +27,9 @@ impl Source {
         Source { path: path.to_owned(), text: text.to_owned(), code, strings, tests }
     }
 
-    /// The crate's folder: `model` for `crates/model/src/lib.rs`.
+    /// The crate's folder: `model` for `crates/model/src/lib.rs`, and `bench` for what is measured against.
     pub fn krate(&self) -> &str {
-        self.path.strip_prefix("crates/").and_then(|rest| rest.split('/').next()).unwrap_or_default()
+        self.path.strip_prefix("crates/").unwrap_or(&self.path).split('/').next().unwrap_or_default()
     }
 
     /// Whether the whole file is tests or measurements.
@@ -57,10 +57,12 @@ impl Source {
     }
 }
 
-/// Every `.rs` file of the crates, in order.
+/// Every `.rs` file of the crates and of what they are measured against, in order.
 pub fn all(root: &Path) -> Result<Vec<Source>, String> {
     let mut paths = Vec::new();
-    collect(&root.join("crates"), &mut paths)?;
+    for folder in ["crates", "bench"] {
+        collect(&root.join(folder), &mut paths)?;
+    }
     paths.sort();
     paths
         .iter()

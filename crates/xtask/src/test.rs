@@ -106,6 +106,9 @@ fn whole_apps(root: &Path) -> Result<String, String> {
     if !script.is_file() {
         return Ok("there are none yet (tests/e2e/run)".into());
     }
+    if !answers("python3", &["--version"]) {
+        return Err("python3 is missing: the suites of tests/e2e need Python 3.10 or newer with venv, some also Node.js 20 or newer".into());
+    }
     let build = ["build", "--package", "undergird", "--bin", "undergird", "--locked", "--quiet"];
     call(root, "cargo", &build, &[])?.told(|_| String::new())?;
     let binary = target(root)?.join("debug/undergird");
@@ -142,8 +145,13 @@ fn component(command: &str, component: &str) -> Result<(), String> {
 }
 
 fn has(arguments: &[&str]) -> bool {
+    answers("cargo", arguments)
+}
+
+/// Whether a program is there and answers.
+fn answers(program: &str, arguments: &[&str]) -> bool {
     let quiet =
-        Command::new("cargo").args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet.is_ok_and(|status| status.success())
 }
 

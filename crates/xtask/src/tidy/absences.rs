@@ -91,7 +91,7 @@ pub const RULES: &[Rule] = &[
         because: "a driver lives in its store crate alone",
         words: &["rusqlite", "libsqlite3_sys"],
         within: Within::Code,
-        crates: Crates::NotIn(&["store-sqlite"]),
+        crates: Crates::NotIn(&["store-sqlite", "bench"]),
         except: &[],
     },
     Rule {
@@ -140,14 +140,14 @@ pub const RULES: &[Rule] = &[
         because: "there is no global state",
         words: &["static mut", "thread_local!", "lazy_static!"],
         within: Within::Code,
-        crates: Crates::NotIn(&[]),
+        crates: Crates::NotIn(&["bench"]),
         except: &[],
     },
     Rule {
         because: "libraries announce events and print nothing",
         words: &["println!", "eprintln!", "print!", "eprint!"],
         within: Within::Code,
-        crates: Crates::NotIn(&["server", "xtask"]),
+        crates: Crates::NotIn(&["server", "xtask", "bench"]),
         except: &[],
     },
 ];
