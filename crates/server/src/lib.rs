@@ -27,4 +27,4 @@ mod watch;
 
 pub use cli::{Exit, run};
 pub use serve::{Shutdown, signals};
-pub use server::{Builder, Server, StartError};
+pub use server::{Builder, SchemaPolicy, Server, StartError};

@@ -321,3 +321,57 @@ fn logs_have_the_request_and_no_secret() {
         assert!(!errors.contains(canary), "{canary} in the log:\n{errors}");
     }
 }
+
+/// More connections than file descriptors: the rest waits, nobody is lost, and the process lives.
+#[test]
+#[cfg(target_os = "linux")]
+fn running_out_of_file_descriptors_passes() {
+    let blog = Folder::example("blog");
+    said(&blog, &["keys"], &[]);
+    assert_eq!(said(&blog, &["migrate"], &[]).0, 0);
+    let binary = env!("CARGO_BIN_EXE_undergird");
+    let script = format!("ulimit -n 64; exec {binary} serve --listen 127.0.0.1:0");
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(&blog.0)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    let address: std::net::SocketAddr = line.trim().strip_prefix("ready http://").unwrap().parse().unwrap();
+    let crowd: Vec<_> = (0..120).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "it went down");
+    drop(crowd);
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET /health/ready HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").unwrap();
+    assert_eq!(Answer::read(stream).status, 200);
+    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn one_address_has_so_many_connections_and_no_more() {
+    let blog = Folder::example("blog");
+    let running = Running::start(&blog, "dev", &[("UNDERGIRD_LIMITS_CONNECTIONS_PER_ADDRESS", "5")]);
+    let mut open: Vec<_> = (0..5)
+        .map(|_| {
+            let mut stream = running.connect();
+            stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+            let mut some = [0u8; 16];
+            stream.read_exact(&mut some).unwrap();
+            stream
+        })
+        .collect();
+    let mut refused = running.connect();
+    let mut some = [0u8; 1];
+    assert!(!matches!(refused.read(&mut some), Ok(1)), "the sixth is closed");
+    open.pop();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(running.get("/health/live").status, 200);
+    drop(open);
+    running.stop();
+}

@@ -1,0 +1,93 @@
+//! A panic on the way of a request is one answer, which tells a stranger nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use std::sync::Arc;
+use support::Folder;
+use undergird::Server;
+use undergird_api::http::{AccessLog, Connection, Http, Linger, serve};
+use undergird_engine::accounts::{
+    Account, AccountChange, AccountError, Accounts, Credentials, Identify, Offers, PasswordSignIn, Secret, Session,
+    SignOutScope, SignUp, SignedUp, Unidentified, Visit,
+};
+use undergird_plan::Caller;
+use undergird_plan::caller::Moment;
+
+/// Accounts with a bug in every operation.
+struct Broken;
+
+impl Identify for Broken {
+    fn identify(&self, _: Credentials<'_>, _: Moment) -> Result<Caller, Unidentified> {
+        panic!("canary in /secret/path.rs")
+    }
+}
+
+impl Accounts for Broken {
+    fn sign_up(&self, _: Visit, _: SignUp) -> BoxFuture<'_, Result<SignedUp, AccountError>> {
+        panic!("canary")
+    }
+    fn sign_in(&self, _: Visit, _: PasswordSignIn) -> BoxFuture<'_, Result<Session, AccountError>> {
+        Box::pin(async { panic!("canary") })
+    }
+    fn refresh(&self, _: Visit, _: Secret) -> BoxFuture<'_, Result<Session, AccountError>> {
+        panic!("canary")
+    }
+    fn account<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<Account, AccountError>> {
+        panic!("canary")
+    }
+    fn update<'a>(&'a self, _: Visit, _: &'a Caller, _: AccountChange) -> BoxFuture<'a, Result<Account, AccountError>> {
+        panic!("canary")
+    }
+    fn sign_out<'a>(&'a self, _: Visit, _: &'a Caller, _: SignOutScope) -> BoxFuture<'a, Result<(), AccountError>> {
+        panic!("canary")
+    }
+    fn key_set(&self, _: Moment) -> serde_json::Value {
+        panic!("canary")
+    }
+    fn offers(&self) -> Offers {
+        panic!("canary")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_problem_with_an_id_and_nothing_else() {
+    let blog = Folder::example("blog");
+    let server = Server::builder(&blog.0)
+        .environment(undergird::config::Environment::default())
+        .schema(undergird::SchemaPolicy::Follow { accept_data_loss: false })
+        .make_keys(true)
+        .build()
+        .await
+        .unwrap();
+    let cursors = undergird::keys::cursor_key(server.keys()).unwrap();
+    let log: Arc<AccessLog> = Arc::default();
+    let http = Http::new(server.engine().clone(), Arc::new(Broken), cursors, log.clone());
+    let connection = Connection { peer: [127, 0, 0, 1].into(), linger: Linger::default() };
+    let sign_in = r#"{"email":"a@example.org","password":"correct horse"}"#;
+    for (method, path, body, expected) in [
+        ("GET", "/rest/v1/posts", "", 500),
+        ("POST", "/auth/v1/token?grant_type=password", sign_in, 500),
+        ("GET", "/auth/v1/settings", "", 500),
+        ("GET", "/health/live", "", 200),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(Full::new(Bytes::from(body))).unwrap();
+        let response = serve(&http, &connection, request).await;
+        assert_eq!(response.status().as_u16(), expected, "{method} {path}");
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(!text.contains("canary") && !text.contains(".rs"), "{text}");
+        assert!(expected == 200 || text.contains(&id), "{text}");
+    }
+    let mut records = Vec::new();
+    assert_eq!(log.drain(&mut records), 0);
+    assert_eq!(records.iter().map(|record| record.status).collect::<Vec<_>>(), [500, 500, 500, 200]);
+    assert_eq!(http.metrics().in_flight.get(), 0, "a panic does not stay under way");
+    assert!(http.metrics().text(&[]).contains("undergird_panics_total 3"));
+    server.close().await;
+}
