@@ -2,6 +2,8 @@
 
 use super::cors::Origins;
 use super::route::Routes;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -27,10 +29,19 @@ pub struct Policy {
     pub server: Server,
     /// Who may read answers from other origins.
     pub origins: Origins,
-    /// The OpenAPI document, once somebody has asked for it.
-    contract: OnceLock<Bytes>,
+    /// The contract as it is served, made when it is first asked for.
+    contract: OnceLock<Document>,
     /// Whether browsers are told to use https alone.
     https: bool,
+}
+
+/// A document with its entity tag.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Its text.
+    pub text: Bytes,
+    /// Strong, with its quotes.
+    pub etag: HeaderValue,
 }
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -58,9 +69,15 @@ impl Policy {
         }
     }
 
-    /// The OpenAPI document as text.
-    pub fn contract(&self) -> Bytes {
-        self.contract.get_or_init(|| crate::contract::openapi(self.app.model()).to_string().into()).clone()
+    /// The OpenAPI document of the application.
+    pub fn contract(&self) -> &Document {
+        self.contract.get_or_init(|| {
+            let text = Bytes::from(crate::contract::openapi(self.app.model()).to_string());
+            let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, &text)));
+            // Base64 is visible ASCII, so it is a header value.
+            let etag = HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""));
+            Document { text, etag }
+        })
     }
 
     /// Adds what every answer says, where the handler has not said its own.

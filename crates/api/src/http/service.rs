@@ -6,6 +6,8 @@ use super::metrics;
 use super::pipeline::{Exchange, Http};
 use super::policy::Policy;
 use crate::contract;
+use crate::rest::etag::none_match;
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
@@ -18,6 +20,9 @@ use undergird_plan::Identity;
 const HEALTH_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Probes must see what is, not what was.
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+/// The contract is everybody's to keep, and to be asked for again: it changes with the definition.
+const NO_CACHE: HeaderValue = HeaderValue::from_static("public, no-cache");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 pub(super) async fn handle(
@@ -31,26 +36,30 @@ pub(super) async fn handle(
         ServiceOperation::Ready => ready(http).await,
         ServiceOperation::Metrics => figures(http, policy, exchange),
         ServiceOperation::OpenApi | ServiceOperation::Docs if !policy.server.docs => Err(Fault::NotFound),
-        ServiceOperation::OpenApi => Ok(Answer::new(StatusCode::OK, JSON, policy.contract())),
-        ServiceOperation::Docs => Ok(docs(exchange)),
+        ServiceOperation::OpenApi => {
+            let document = policy.contract();
+            Ok(document_answer(exchange, JSON, document.text.clone(), document.etag.clone()))
+        }
+        ServiceOperation::Docs => {
+            let page = contract::page();
+            let etag = HeaderValue::from_str(&page.etag).map_err(|_| Fault::Internal)?;
+            let policy = HeaderValue::from_str(&page.policy).map_err(|_| Fault::Internal)?;
+            let answer = document_answer(exchange, HTML, Bytes::from_static(page.html.as_bytes()), etag);
+            Ok(answer.with_header(CONTENT_SECURITY_POLICY, policy))
+        }
     }
+}
+
+/// A document, or 304 when the client has this version already.
+fn document_answer(exchange: &Exchange<'_>, kind: HeaderValue, text: Bytes, etag: HeaderValue) -> Answer {
+    let tag = etag.to_str().unwrap_or_default();
+    let known = exchange.header(&IF_NONE_MATCH).is_some_and(|condition| none_match(condition, tag));
+    let answer = if known { Answer::empty(StatusCode::NOT_MODIFIED) } else { Answer::new(StatusCode::OK, kind, text) };
+    answer.with_header(ETAG, etag).with_header(CACHE_CONTROL, NO_CACHE)
 }
 
 fn well() -> Answer {
     Answer::json(StatusCode::OK, &json!({ "status": "ok" })).with_header(CACHE_CONTROL, NO_STORE)
-}
-
-/// The page to read and try the contract; the same for everybody.
-fn docs(exchange: &Exchange<'_>) -> Answer {
-    let page = contract::page();
-    let text = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
-    let answer = match exchange.header(&IF_NONE_MATCH) {
-        Some(known) if known.split(',').any(|known| known.trim().trim_start_matches("W/") == page.etag) => {
-            Answer::empty(StatusCode::NOT_MODIFIED)
-        }
-        _ => Answer::new(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), page.html.as_str()),
-    };
-    answer.with_header(ETAG, text(&page.etag)).with_header(CONTENT_SECURITY_POLICY, text(&page.policy))
 }
 
 async fn ready(http: &Http) -> Result<Answer, Fault> {

@@ -213,7 +213,7 @@ pub(super) fn shared_parameters() -> Map<String, Json> {
             "header",
             "Idempotency-Key",
             "A name for this request, made up by the client. The same request with the same key is answered again, not done again.",
-            json!({ "type": "string", "pattern": "^[!-~]{1,255}$" }),
+            json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
         ),
     );
     all
@@ -280,7 +280,7 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
                 shared("idempotency-key"),
             ],
             Some(body(name, "update", None)),
-            written(name, &["200", "204"], &[404, 409, 412, 422]),
+            written_one(name, &["200", "204"], &[404, 409, 412, 422]),
         ),
         OperationKind::ReplaceOne(_) => (
             format!("Replace one of {name}"),
@@ -293,8 +293,8 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
                 shared("if-match"),
                 shared("idempotency-key"),
             ],
-            Some(body(name, "insert", None)),
-            written(name, &["200", "201", "204"], &[404, 409, 412, 422]),
+            Some(body(name, "replace", None)),
+            written_one(name, &["200", "201", "204"], &[404, 409, 412, 422]),
         ),
         OperationKind::Delete(_) => {
             let mut parameters = vec![own("select"), shared("prefer.change"), shared("idempotency-key")];
@@ -312,7 +312,7 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
             "Removes one row by its key.",
             vec![own("key"), own("select"), shared("prefer.change"), shared("if-match"), shared("idempotency-key")],
             None,
-            written(name, &["200", "204"], &[404, 409, 412, 422]),
+            written_one(name, &["200", "204"], &[404, 409, 412, 422]),
         ),
         OperationKind::Batch | OperationKind::Auth(_) | OperationKind::Service(_) => return Json::Null,
     };
@@ -362,16 +362,22 @@ fn read_many(name: &str) -> Map<String, Json> {
     responses
 }
 
-fn read_one(name: &str) -> Map<String, Json> {
-    let one = json!({ "anyOf": [schema(name), schema(&format!("{name}.selected"))] });
-    let mut responses = Map::new();
-    let content = json!({
+/// One row of an answer, in every form that it can have: a path with a key means one object.
+fn row(name: &str) -> Json {
+    let selected = schema(&format!("{name}.selected"));
+    let one = json!({ "anyOf": [schema(name), selected] });
+    json!({
         "application/json": { "schema": one },
         "application/vnd.pgrst.object+json": { "schema": one },
+        "application/vnd.pgrst.array+json": { "schema": selected },
         "text/csv": { "schema": { "type": "string" } },
-    });
+    })
+}
+
+fn read_one(name: &str) -> Map<String, Json> {
+    let mut responses = Map::new();
     let names = ["X-Request-Id", "ETag", "Cache-Control"];
-    let found = json!({ "description": "The row.", "headers": headers(&names), "content": content });
+    let found = json!({ "description": "The row.", "headers": headers(&names), "content": row(name) });
     responses.insert("200".into(), found);
     let same =
         json!({ "description": "The row is the version that `If-None-Match` names.", "headers": headers(&names) });
@@ -381,6 +387,14 @@ fn read_one(name: &str) -> Map<String, Json> {
 }
 
 fn written(name: &str, statuses: &[&str], problems: &[u16]) -> Map<String, Json> {
+    changed(statuses, problems, rows(name))
+}
+
+fn written_one(name: &str, statuses: &[&str], problems: &[u16]) -> Map<String, Json> {
+    changed(statuses, problems, row(name))
+}
+
+fn changed(statuses: &[&str], problems: &[u16], form: Json) -> Map<String, Json> {
     let mut responses = Map::new();
     for status in statuses {
         let (about, content) = match *status {
@@ -394,7 +408,7 @@ fn written(name: &str, statuses: &[&str], problems: &[u16]) -> Map<String, Json>
         }
         let mut answer = json!({ "description": about, "headers": headers(&names) });
         if content {
-            answer["content"] = rows(name);
+            answer["content"] = form.clone();
         }
         responses.insert((*status).into(), answer);
     }

@@ -16,12 +16,13 @@ pub(super) fn schema(name: &str) -> Json {
     reference("schemas", name)
 }
 
-/// Adds a collection's schemas: `posts`, `posts.selected`, `posts.insert`, `posts.update`.
+/// Adds a collection's schemas: `posts`, `posts.selected`, `posts.insert`, `posts.replace`, `posts.update`.
 pub(super) fn add(schemas: &mut Map<String, Json>, model: &Model, collection: &Collection) {
     let name = &collection.name;
     schemas.insert(name.clone(), row(collection));
     schemas.insert(format!("{name}.selected"), selected(model, collection));
     schemas.insert(format!("{name}.insert"), insert(collection));
+    schemas.insert(format!("{name}.replace"), replace(collection));
     schemas.insert(format!("{name}.update"), update(collection));
 }
 
@@ -116,6 +117,24 @@ fn insert(collection: &Collection) -> Json {
     }
     if let Some(example) = example(collection) {
         schema["examples"] = json!([example]);
+    }
+    schema
+}
+
+/// A row that is to be exactly this. Its key is in the path.
+fn replace(collection: &Collection) -> Json {
+    let mut schema = insert(collection);
+    let is_key = |name: &str| collection.field(name).is_some_and(|field| collection.is_key(field.id));
+    schema["title"] = json!(format!("{} (replace)", collection.name));
+    schema["description"] = json!("The whole row but for its key, which is in the path. What is left out takes its default.");
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        properties.retain(|name, _| !is_key(name));
+    }
+    if let Some(required) = schema.get_mut("required").and_then(Json::as_array_mut) {
+        required.retain(|name| !name.as_str().is_some_and(is_key));
+    }
+    if let Some(example) = schema.pointer_mut("/examples/0").and_then(Json::as_object_mut) {
+        example.retain(|name, _| !is_key(name));
     }
     schema
 }

@@ -23,8 +23,11 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "title": "batch (request)",
             "description": "Steps in order, in one transaction: all are done, or none.",
             "required": ["steps"],
+            "examples": model.public().next().map(|first| {
+                json!({ "steps": [{ "method": "GET", "path": format!("/rest/v1/{}?limit=1", first.name) }] })
+            }).into_iter().collect::<Vec<_>>(),
             "properties": {
-                "steps": { "type": "array", "minItems": 1, "maxItems": steps, "items": schema("batch.step") },
+                "steps": { "type": "array", "maxItems": steps, "items": schema("batch.step") },
             },
             "additionalProperties": false,
         }),
@@ -34,12 +37,25 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
         json!({
             "type": "object",
             "title": "batch (step)",
-            "description": "One request for rows. Texts of the body and the path may refer to earlier answers.",
+            "description": "One request for rows. `{step#/pointer}` in the path, and `{\"$ref\": \"step#/pointer\"}` in the body, stand for \
+                 what an earlier step answered: its `id` (or position), and a JSON pointer into its body.",
             "required": ["method", "path"],
             "properties": {
+                "id": {
+                    "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[^#{}]+$",
+                    "description": "By which later steps refer to it; its position when left out.",
+                },
                 "method": { "type": "string", "enum": ["GET", "POST", "PATCH", "PUT", "DELETE"] },
-                "path": { "type": "string", "description": "Below `/rest/v1/`, with its query: `posts?id=eq.1`." },
-                "headers": { "type": "object", "additionalProperties": { "type": "string" } },
+                "path": {
+                    "type": "string", "pattern": "^/rest/v1/", "description": "With its query: `/rest/v1/posts?id=eq.1`.",
+                },
+                "headers": {
+                    "type": "object",
+                    "propertyNames": {
+                        "pattern": "^([Pp]refer|[Aa]ccept|[Cc]ontent-[Tt]ype|[Rr]ange|[Rr]ange-[Uu]nit|[Ii]f-[Mm]atch)$",
+                    },
+                    "additionalProperties": { "type": "string" },
+                },
                 "body": { "description": "As the body of the request by itself." },
             },
             "additionalProperties": false,
@@ -51,21 +67,24 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "type": "object",
             "title": "batch (answer)",
             "description": "One answer per step, in order.",
-            "required": ["steps"],
+            "required": ["answers"],
             "properties": {
-                "steps": {
+                "answers": {
                     "type": "array",
                     "items": {
                         "type": "object",
-                        "required": ["status"],
+                        "required": ["id", "status", "headers", "body"],
                         "properties": {
-                            "status": { "type": "integer", "minimum": 200, "maximum": 599 },
+                            "id": { "type": "string" },
+                            "status": { "type": "integer", "minimum": 200, "maximum": 299 },
                             "headers": { "type": "object", "additionalProperties": { "type": "string" } },
-                            "body": {},
+                            "body": { "description": "Null when the step answered nothing." },
                         },
+                        "additionalProperties": false,
                     },
                 },
             },
+            "additionalProperties": false,
         }),
     );
     schemas.insert(
@@ -89,7 +108,7 @@ pub(super) fn batch() -> Json {
             "content": { "application/json": { "schema": schema("batch.answer") } },
         }),
     );
-    add_problems(&mut responses, &[300, 400, 401, 403, 404, 406, 409, 412, 416, 422, 507]);
+    add_problems(&mut responses, &[300, 400, 401, 403, 404, 405, 406, 409, 412, 416, 422, 507]);
     add_problems(&mut responses, WITH_BODY);
     add_problems(&mut responses, ANYWHERE);
     json!({
