@@ -126,7 +126,8 @@ fn replace(collection: &Collection) -> Json {
     let mut schema = insert(collection);
     let is_key = |name: &str| collection.field(name).is_some_and(|field| collection.is_key(field.id));
     schema["title"] = json!(format!("{} (replace)", collection.name));
-    schema["description"] = json!("The whole row but for its key, which is in the path. What is left out takes its default.");
+    schema["description"] =
+        json!("The whole row but for its key, which is in the path. What is left out takes its default.");
     if let Some(properties) = schema["properties"].as_object_mut() {
         properties.retain(|name, _| !is_key(name));
     }
