@@ -19,10 +19,12 @@ use undergird_plan::Identity;
 /// A store that takes longer than this to say that it is well is not.
 const HEALTH_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Probes must see what is, not what was.
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
 /// The contract is everybody's to keep, and to be asked for again: it changes with the definition.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("public, no-cache");
+
+/// Probes must see what is, not what was.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 pub(super) async fn handle(

@@ -167,9 +167,9 @@ function openDialog() {
     h("h2", { id: "dialog-title" }, "Who is calling?"),
     h("p", { class: "quiet" }, "Without a key or a user, requests are a visitor's. Both are kept in this tab alone."),
     h("form", { onsubmit: (event) => { event.preventDefault(); who.key = key.value.trim(); keepWho(); dialog.close(); } },
-      h("div", { class: "field" }, h("label", { for: "d-key" }, "API key ", h("small", null, "`undergird keys` prints them".replaceAll("`", ""))), key),
+      h("div", { class: "field" }, h("label", { for: "d-key" }, "API key ", h("small", null, prose("`undergird keys` prints them"))), key),
       h("div", { class: "row" }, h("button", null, "Use this key"))),
-    hasAuth && h("form", { onsubmit: (event) => { event.preventDefault(); signIn("/auth/v1/token?grant_type=password", "Signed in."); } },
+    !hasAuth ? "" : h("form", { onsubmit: (event) => { event.preventDefault(); signIn("/auth/v1/token?grant_type=password", "Signed in."); } },
       h("h3", null, who.token ? `Signed in as ${who.email}` : "Sign in"),
       h("div", { class: "field" }, h("label", { for: "d-email" }, "E-mail"), email),
       h("div", { class: "field" }, h("label", { for: "d-password" }, "Password"), password),
@@ -353,7 +353,7 @@ async function send(one, request, out, button) {
         text ? h("button", { type: "button", onclick: (event) => copy(text, event.target) }, "Copy") : null),
       h("details", null, h("summary", null, "Headers ", h("small", null, `(${[...response.headers].length})`)), h("pre", null, headers)),
       text ? h("pre", { tabindex: "0", "aria-label": "Body" }, /json/.test(type) && whole && text.length < 60000 ? jsonView(text) : shown) : h("p", { class: "quiet" }, "No body."),
-      whole ? null : h("p", { class: "quiet" }, `Only the first ${SHOWN_CHARS_MAX.toLocaleString()} characters are shown.`));
+      whole ? "" : h("p", { class: "quiet" }, `Only the first ${SHOWN_CHARS_MAX.toLocaleString()} characters are shown.`));
     if (response.ok && (one.id === "auth.token" || one.id === "auth.signup")) {
       const session = parsed(text);
       if (session?.access_token) {
@@ -405,7 +405,7 @@ function tryView(one) {
   const filters = [];
   const headers = [];
   for (const parameter of one.parameters) {
-    const isFilter = resolve(parameter).description?.startsWith("Keep rows") || /Keep rows whose/.test(parameter.description || "");
+    const isFilter = /Keep rows/.test(parameter.description || "");
     (parameter.in === "header" ? headers : isFilter ? filters : plain).push(parameter);
   }
   const schema = bodySchema(one);
@@ -415,7 +415,7 @@ function tryView(one) {
   const rows = filters.length > 0;
   const extra = rows ? h("input", { class: "mono", id: `extra-${one.id}`, placeholder: "comments.limit=3&author.name=eq.Ann", autocomplete: "off", spellcheck: "false" }) : null;
   if (extra) fields.set("extra", extra);
-  const out = h("div", { "aria-live": "polite" });
+  const out = h("div", { class: "answer", "aria-live": "polite" });
   const code = h("pre", { tabindex: "0", "aria-label": "Code" });
   let language = "curl";
   const tabs = ["curl", "supabase-js"].map((name) => h("button", {
