@@ -35,6 +35,8 @@ use undergird_plan::caller::Moment;
 use undergird_plan::request::{Returning, Verb};
 
 const PREFIX: &str = "/rest/v1/";
+/// Deepest nesting of a step's answer that references may look into: embeds, and stored JSON within.
+const ANSWER_DEPTH_MAX: u32 = 200;
 /// Longest `id` of a step.
 const ID_CHARS_MAX: usize = 64;
 
@@ -303,7 +305,7 @@ impl Done {
             Some(kind) if kind.as_bytes().starts_with(b"text/csv") => {
                 Json::String(String::from_utf8_lossy(&answer.body).into_owned())
             }
-            _ => serde_json::from_slice(&answer.body).unwrap_or(Json::Null),
+            _ => decode::parse_json(&answer.body, ANSWER_DEPTH_MAX).unwrap_or(Json::Null),
         };
         Done { status: answer.status, headers: answer.headers, body }
     }

@@ -232,16 +232,33 @@ impl<'a> Builder<'a> {
         partial::specialise(&tightened, &self.kind)
     }
 
-    /// `required field == null` is false, which lets a rule like `author_id == auth.id` deny every visitor at once.
+    /// `required field == null` is false, which lets a rule like `author_id == auth.id` deny every visitor at once; the same along
+    /// required refs, whose rows are there because the database holds the foreign key.
     fn tightened(&self, expr: Expr) -> Expr {
-        let never_null = |expr: &Expr| match &expr.node {
-            Node::Field(RowVar::THIS | RowVar::NEW, field) => !self.model.field(*field).optional,
-            _ => false,
-        };
         let is_null = |expr: &Expr| matches!(expr.node, Node::Literal(Value::Null));
+        let there = [RowVar::THIS, RowVar::NEW];
         match &expr.node {
-            Node::Same(a, b) if (never_null(a) && is_null(b)) || (never_null(b) && is_null(a)) => Expr::bool(false),
+            Node::Same(a, b)
+                if (is_null(b) && self.is_never_null(a, &there)) || (is_null(a) && self.is_never_null(b, &there)) =>
+            {
+                Expr::bool(false)
+            }
             _ => expr.map_children(|child| self.tightened(child)),
+        }
+    }
+
+    /// Whether an expression over rows that are there is a required value.
+    fn is_never_null(&self, expr: &Expr, there: &[RowVar]) -> bool {
+        match &expr.node {
+            Node::Field(row, field) => there.contains(row) && !self.model.field(*field).optional,
+            Node::Via { from, relation, bind, body } => {
+                let relation = self.model.relation(*relation);
+                let leads_somewhere = there.contains(from)
+                    && relation.field.is_some_and(|field| field.collection == relation.id.collection)
+                    && relation.on.iter().all(|(ours, _)| !self.model.field(*ours).optional);
+                leads_somewhere && self.is_never_null(body, &[there, &[*bind]].concat())
+            }
+            _ => false,
         }
     }
 

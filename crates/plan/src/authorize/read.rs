@@ -162,7 +162,7 @@ impl<'a> Builder<'a> {
             columns: spec.link.iter().cloned().map(Column::Plain).collect(),
             filters: spec.filters,
             joined: Vec::new(),
-            aggregated: has_aggregate(scope.items),
+            aggregated: has_aggregate(scope.collection, scope.items),
             hidden: None,
         };
         let object = self.object(nodes, &mut draft, scope, depth)?;
@@ -221,6 +221,11 @@ impl<'a> Builder<'a> {
                             add(&mut object, &field.name, Output::Column(position))?;
                         }
                     }
+                }
+                SelectItem::Column(column) if is_row_count(scope.collection, column) => {
+                    let ty = column.cast.as_deref().map_or(Ok(Type::INT), cast_type)?;
+                    let position = place(draft, Column::Aggregate(Aggregate::Count, None, ty));
+                    add(&mut object, column.alias.as_deref().unwrap_or("count"), Output::Column(position))?;
                 }
                 SelectItem::Column(column) => {
                     let (name, selected) = self.selected(draft, scope, column)?;
@@ -295,7 +300,8 @@ impl<'a> Builder<'a> {
             }
             return Ok(());
         }
-        let joins = relation.cardinality == Cardinality::One && !has_aggregate(&embed.items);
+        let target = self.model.collection(relation.target);
+        let joins = relation.cardinality == Cardinality::One && !has_aggregate(target, &embed.items);
         if joins {
             return self.join(nodes, draft, scope, embed, relation, name, object, depth);
         }
@@ -756,13 +762,21 @@ fn is_embedded(items: &[SelectItem], path: &[String]) -> bool {
     })
 }
 
-/// Whether the items aggregate the rows that they are items of. Spread to-one embeds bring theirs along.
-fn has_aggregate(items: &[SelectItem]) -> bool {
+/// Whether the items aggregate the rows that they are items of.
+fn has_aggregate(collection: &Collection, items: &[SelectItem]) -> bool {
     items.iter().any(|item| match item {
         SelectItem::CountRows { .. } => true,
-        SelectItem::Column(column) => column.aggregate.is_some(),
+        SelectItem::Column(column) => column.aggregate.is_some() || is_row_count(collection, column),
         SelectItem::All | SelectItem::Embed(_) => false,
     })
+}
+
+/// `comments(count)`: without parentheses, as Supabase's clients write it. A field of that name is meant first.
+fn is_row_count(collection: &Collection, column: &SelectColumn) -> bool {
+    column.column.name == "count"
+        && column.column.steps.is_empty()
+        && column.aggregate.is_none()
+        && collection.field("count").is_none()
 }
 
 /// The member's name of a path: its last named step.

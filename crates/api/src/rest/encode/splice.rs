@@ -2,8 +2,9 @@
 
 use super::{Encoder, Field, Form, Hole, HoleKind, NONE, Node, csv};
 use crate::rest::media::Media;
+use undergird_plan::request::Aggregate;
 use undergird_plan::rows::Overflow;
-use undergird_plan::shape::Read;
+use undergird_plan::shape::{Column, Output, Read};
 
 /// The whole body.
 pub(super) fn body(encoder: &mut Encoder, read: &Read) -> Result<Vec<u8>, Overflow> {
@@ -21,7 +22,7 @@ pub(super) fn body(encoder: &mut Encoder, read: &Read) -> Result<Vec<u8>, Overfl
         return Ok(bytes);
     }
     let splicer =
-        Splicer { nodes: &encoder.nodes, stripped: media.nulls_stripped(), bytes_max: encoder.options.bytes_max };
+        Splicer { read, nodes: &encoder.nodes, stripped: media.nulls_stripped(), bytes_max: encoder.options.bytes_max };
     let capacity = encoder.nodes.iter().map(|node| node.bytes.len()).sum::<usize>() + 64;
     let mut out = Vec::with_capacity(capacity);
     if media == Media::Csv {
@@ -46,6 +47,7 @@ pub(super) fn body(encoder: &mut Encoder, read: &Read) -> Result<Vec<u8>, Overfl
 
 /// All nodes, and what holds for all of them.
 pub(super) struct Splicer<'a> {
+    read: &'a Read,
     nodes: &'a [Node],
     stripped: bool,
     bytes_max: usize,
@@ -120,6 +122,36 @@ impl<'a> Splicer<'a> {
         matches!(hole.kind, HoleKind::Only) && child.is_none_or(|child| child.groups.first(hole.group) == NONE)
     }
 
+    /// The aggregate of no rows, which is a row too when nothing but the parent groups it: a count of 0, and null for the others.
+    fn nothing_aggregated(&self, node: usize, out: &mut Vec<u8>) -> bool {
+        let Some(plan) = self.read.nodes.get(node) else { return false };
+        let link = plan.parent.as_ref().map_or(0, |parent| parent.columns.len());
+        if plan.group_by.as_ref().is_none_or(|groups| groups.len() != link) {
+            return false;
+        }
+        out.push(b'{');
+        let mut first = true;
+        for member in &plan.object.members {
+            let is_count = match member.output {
+                Output::Column(at) => {
+                    matches!(plan.columns.get(at), Some(Column::Aggregate(Aggregate::Count, ..)))
+                }
+                _ => false,
+            };
+            if self.stripped && !is_count {
+                continue;
+            }
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            out.extend_from_slice(member.prefix.as_bytes());
+            out.extend_from_slice(if is_count { b"0" } else { b"null" });
+        }
+        out.push(b'}');
+        true
+    }
+
     fn fill(&self, hole: &Hole, out: &mut Vec<u8>) -> Result<(), Overflow> {
         let position = hole.child as usize;
         let Some(child) = self.nodes.get(position) else {
@@ -129,13 +161,18 @@ impl<'a> Splicer<'a> {
         match hole.kind {
             HoleKind::Only => match child.groups.first(hole.group) {
                 NONE => {
-                    out.extend_from_slice(b"null");
+                    if !self.nothing_aggregated(position, out) {
+                        out.extend_from_slice(b"null");
+                    }
                     Ok(())
                 }
                 row => self.row(position, row, out),
             },
             HoleKind::Many => {
                 out.push(b'[');
+                if child.groups.first(hole.group) == NONE {
+                    self.nothing_aggregated(position, out);
+                }
                 for (count, row) in rows_of(child, hole.group).enumerate() {
                     if count > 0 {
                         out.push(b',');
