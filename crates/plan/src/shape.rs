@@ -2,7 +2,7 @@
 //! and kept) and the values of this one request.
 //!
 //! Fields are private to this crate and read through accessors or `pub` on the parts, whose only maker is [`crate::authorize`]:
-//! a [`Plan`] cannot be had otherwise.
+//! a [`Plan`] cannot be had otherwise. (Property tests make some by hand, behind the feature `arbitrary`, which nothing else turns on.)
 
 use crate::caller::Caller;
 use crate::request::{Aggregate, Count, Demands};

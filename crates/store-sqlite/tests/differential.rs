@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_model::expr::{Comparison, Function, Node, RowVar, Slot};
 use undergird_model::field_type::wire;
+use undergird_model::schema::Cardinality;
 use undergird_model::{CollectionId, Expr, Model, Type, Value};
 use undergird_plan::arbitrary::{self, Dice, Exprs, KINDS, Row, Rows};
 use undergird_plan::caller::Caller;
-use undergird_plan::evaluate::{Bindings, Evaluator};
+use undergird_plan::evaluate::{Bindings, Evaluator, World};
 use undergird_plan::partial::specialise;
-use undergird_plan::shape::{Column, Object, Read, ReadNode};
+use undergird_plan::shape::{Column, Join, Object, Read, ReadNode};
 use undergird_plan::{Plan, RowRef, RowSink, Shape};
 use undergird_store::run::cell_value;
 use undergird_store::schema::{steps, wanted};
@@ -52,13 +53,19 @@ struct Question {
     caller: Caller,
     /// Whether the rule stands in `WHERE`, where null counts as false, or is selected.
     filter: bool,
+    /// A related row that the rule may also speak of, as [`JOINED`].
+    join: Option<Join>,
 }
+
+/// The name of the joined row.
+const JOINED: RowVar = RowVar::NEW;
 
 /// Where the two differed.
 struct Difference {
     row: Row,
+    /// `None`: the row is not among the answer's.
     sqlite: Option<Value>,
-    memory: Value,
+    memory: Option<Value>,
 }
 
 impl Case {
@@ -82,15 +89,34 @@ impl Case {
         let ty = if dice.below(4) > 0 { Type::BOOL } else { Type::Scalar(*dice.pick(&KINDS)) };
         let depth = 2 + dice.below(3);
         let filter = ty == Type::BOOL && dice.below(2) == 0;
-        let mut exprs = Exprs::new(dice, &self.model, &[(RowVar::THIS, self.this)]);
+        let collection = self.model.collection(self.this);
+        let joinable: Vec<_> = collection.relations.iter().filter(|one| one.cardinality == Cardinality::One).collect();
+        let joined = if joinable.is_empty() || dice.below(3) > 0 { None } else { Some(*dice.pick(&joinable)) };
+
+        let mut scope = vec![(RowVar::THIS, self.this)];
+        scope.extend(joined.map(|relation| (JOINED, relation.target)));
+        let mut exprs = Exprs::new(dice, &self.model, &scope);
         let rule = exprs.expr(ty, depth);
-        // A read has no input rows: what stands for them is bound like the rest.
+        let Exprs { params, input, .. } = exprs;
+        // What the joined row must pass is about it alone.
+        let mut exprs = Exprs::new(dice, &self.model, &scope[scope.len() - 1..]);
+        (exprs.params, exprs.input) = (params, input);
+        let passes = exprs.expr(Type::BOOL, 1);
         let Exprs { mut params, input, .. } = exprs;
+
+        // A read has no input rows: what stands for them is bound like the rest.
         let first = params.len() as u16;
         params.extend(input);
         let rule = inputs_as_params(rule, first);
+        let join = joined.map(|relation| Join {
+            from: RowVar::THIS,
+            relation: relation.id,
+            row: JOINED,
+            filter: inputs_as_params(passes, first),
+            inner: dice.below(3) == 0,
+        });
         let asked = if dice.below(2) == 0 { specialise(&rule, &caller.kind()) } else { rule.clone() };
-        Question { rule, asked, params, caller, filter }
+        Question { rule, asked, params, caller, filter, join }
     }
 
     /// What SQLite says, by key, and how it was asked. A row that a filter leaves out is not there.
@@ -107,7 +133,7 @@ impl Case {
             parent: None,
             collection: self.this,
             row: RowVar::THIS,
-            joins: Vec::new(),
+            joins: question.join.iter().cloned().collect(),
             columns,
             filter,
             group_by: None,
@@ -146,16 +172,25 @@ impl Case {
         let mut evaluator = Evaluator::new(bindings, &world);
         let mut compared = 0;
         for row in self.rows.of(self.this) {
+            let mut scope = vec![(RowVar::THIS, row.clone())];
+            if let Some(join) = &question.join {
+                let related = world.related(row, join.relation).into_iter();
+                let mut passes = |other: &Row| evaluator.value(&join.filter, &[(JOINED, other.clone())]);
+                let kept = related.filter(|other| passes(other).is_ok_and(|passes| passes == Value::Bool(true)));
+                scope.extend(kept.map(|other| (JOINED, other)));
+            }
+            let missing = question.join.as_ref().is_some_and(|join| join.inner && scope.len() == 1);
             // Too costly for memory is an error, not an answer.
-            let Ok(memory) = evaluator.value(reader, &[(RowVar::THIS, row.clone())]) else { continue };
+            let Ok(memory) = evaluator.value(reader, &scope) else { continue };
             let memory = match memory {
-                memory if question.filter => Value::Bool(memory == Value::Bool(true)),
-                Value::List(_) => Value::Json(wire::to_json(&memory)),
-                memory => memory,
+                _ if missing => None,
+                Value::Bool(true) if question.filter => Some(Value::Bool(true)),
+                _ if question.filter => None,
+                Value::List(_) => Some(Value::Json(wire::to_json(&memory))),
+                memory => Some(memory),
             };
             let found = sqlite.get(&row.values()[0]).cloned();
-            let found = if question.filter { Some(Value::Bool(found.is_some())) } else { found };
-            if found.as_ref() != Some(&memory) {
+            if found != memory {
                 return Err(Box::new(Difference { row: row.clone(), sqlite: found, memory }));
             }
             compared += 1;
@@ -257,13 +292,14 @@ async fn memory_and_sqlite_agree() {
             match case.compare(&question, &question.rule, &sqlite) {
                 Ok(compared) => pairs += compared,
                 Err(difference) => panic!(
-                    "UNDERGIRD_MODEL={model_seed}, rule {turn}: SQLite says {:?}, memory {:?}\nrow {:?}\nparams {:?}\ncaller {:?}\nas filter: {}\n{}\n{text}",
+                    "UNDERGIRD_MODEL={model_seed}, rule {turn}: SQLite says {:?}, memory {:?}\nrow {:?}\nparams {:?}\ncaller {:?}\nas filter: {}, join {:?}\n{}\n{text}",
                     difference.sqlite,
                     difference.memory,
                     difference.row.values(),
                     question.params,
                     question.caller,
                     question.filter,
+                    question.join,
                     shown(&question.rule),
                 ),
             }
