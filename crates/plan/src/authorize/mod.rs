@@ -295,6 +295,20 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// What must hold in a row so that this caller may read these fields of it; nothing when there is no rule to ask.
+    ///
+    /// Following a relation tells the value of the field that makes it: without the right to read the field, the relation leads
+    /// nowhere.
+    fn followable(&mut self, fields: impl IntoIterator<Item = FieldId>, row: RowVar) -> Vec<Expr> {
+        let mut conditions = Vec::new();
+        for field in fields {
+            let Some(rule) = self.model.field(field).read.as_ref().filter(|_| !self.is_privileged()) else { continue };
+            let rule = self.specialised(&rule.expr);
+            conditions.push(self.instantiate(&Expr::all([rule]), row));
+        }
+        conditions
+    }
+
     /// Whether a field is there at all for this caller. Secrets are for Undergird alone.
     fn exists(&self, field: &Field) -> bool {
         !field.is_secret() || self.kind == CallerKind::System

@@ -372,6 +372,8 @@ impl<'a> Builder<'a> {
         let within = self.object(nodes, draft, &inner, depth + 1)?;
         let mut filters = std::mem::replace(&mut draft.filters, outside);
         filters.push(visible);
+        filters.extend(self.followable(relation.on.iter().map(|(ours, _)| *ours), scope.row));
+        filters.extend(self.followable(relation.on.iter().map(|(_, theirs)| *theirs), row));
         for modifier in own_modifiers(scope, embed) {
             if !modifier.order.is_empty() || modifier.limit.is_some() || modifier.offset.is_some() {
                 return Err(Refusal::Malformed {
@@ -410,7 +412,7 @@ impl<'a> Builder<'a> {
         let target_row = self.fresh_row();
         let visible = self.visible(target, target_row)?;
         // Through a junction the statement's rows are the junction's, with the target joined to them.
-        let (collection, row, joins, filters, on) = match &relation.through {
+        let (collection, row, joins, mut filters, on) = match &relation.through {
             None => (target.id, target_row, Vec::new(), vec![visible], &relation.on),
             Some(through) => {
                 let junction = self.model.collection(through.junction);
@@ -418,15 +420,20 @@ impl<'a> Builder<'a> {
                 let junction_visible = self.visible(junction, row)?;
                 let join = Join { from: row, relation: through.second, row: target_row, filter: visible, inner: true };
                 let first = self.model.relation(through.first);
-                (junction.id, row, vec![join], vec![junction_visible], &first.on)
+                let second = self.model.relation(through.second);
+                let mut filters = self.followable(second.on.iter().map(|(ours, _)| *ours), row);
+                filters.push(junction_visible);
+                (junction.id, row, vec![join], filters, &first.on)
             }
         };
         let mut parent_columns = Vec::with_capacity(on.len());
         let mut link = Vec::with_capacity(on.len());
         for (ours, theirs) in on {
-            parent_columns.push(place(draft, Column::Plain(plain(self.model, *ours, scope.row))));
+            let ours = self.masked(self.model.field(*ours), scope.row);
+            parent_columns.push(place(draft, Column::Plain(ours)));
             link.push(plain(self.model, *theirs, row));
         }
+        filters.extend(self.followable(on.iter().map(|(_, theirs)| *theirs), row));
         let modifiers = self.modifiers_within(scope, embed);
         let mut conditions = Vec::new();
         let mut order: &[OrderItem] = &[];
@@ -494,19 +501,26 @@ impl<'a> Builder<'a> {
                 filters.push(self.existence(&inner, further, relation)?);
             }
         }
-        let filter = Box::new(Expr::all(filters));
         let Some(through) = &relation.through else {
+            filters.extend(self.followable(relation.on.iter().map(|(ours, _)| *ours), scope.row));
+            filters.extend(self.followable(relation.on.iter().map(|(_, theirs)| *theirs), row));
+            let filter = Box::new(Expr::all(filters));
             return Ok(Expr::test(Node::Exists { from: scope.row, relation: relation.id, bind: row, filter }));
         };
         let junction = self.model.collection(through.junction);
         let between = self.fresh_row();
-        let visible = self.visible(junction, between)?;
-        let beyond = Expr::test(Node::Exists { from: between, relation: through.second, bind: row, filter });
+        let mut terms = vec![self.visible(junction, between)?];
+        let (first, second) = (self.model.relation(through.first), self.model.relation(through.second));
+        terms.extend(self.followable(first.on.iter().map(|(ours, _)| *ours), scope.row));
+        terms.extend(self.followable(first.on.iter().map(|(_, theirs)| *theirs), between));
+        terms.extend(self.followable(second.on.iter().map(|(ours, _)| *ours), between));
+        let filter = Box::new(Expr::all(filters));
+        terms.push(Expr::test(Node::Exists { from: between, relation: through.second, bind: row, filter }));
         Ok(Expr::test(Node::Exists {
             from: scope.row,
             relation: through.first,
             bind: between,
-            filter: Box::new(Expr::all([visible, beyond])),
+            filter: Box::new(Expr::all(terms)),
         }))
     }
 

@@ -13,11 +13,12 @@ const NOTES: &str = r#"
 [fields]
 title = { type = "text", max = 20 }
 kind = { type = "enum", values = ["open", "shut"], default = "open" }
-owner_id = { type = "ref", to = "people", default = { expr = "auth.id" } }
+owner_id = { type = "ref", to = "people", inverse = "owned", default = { expr = "auth.id" } }
 secret_word = { type = "secret", optional = true }
 salary = { type = "int", optional = true, read = "owner_id == auth.id", write = "'boss' in auth.roles" }
 made_at = { type = "timestamp", default = { expr = "now" }, readonly = true }
 born = { type = "int", default = 1, immutable = true }
+judge_id = { type = "ref", to = "people", optional = true, inverse = "judged", read = "'boss' in auth.roles" }
 
 [access]
 read = "kind == 'open' || owner_id == auth.id"
@@ -104,7 +105,7 @@ fn a_visitor_gets_the_rule_folded_for_visitors() {
     let filter = &read(&plan).nodes[0].filter;
     assert!(matches!(&filter.node, Node::Same(..)), "{filter:?}");
     let names: Vec<&str> = read(&plan).nodes[0].object.members.iter().map(|member| member.name.as_str()).collect();
-    assert_eq!(names, ["id", "title", "kind", "owner_id", "salary", "made_at", "born"]);
+    assert_eq!(names, ["id", "title", "kind", "owner_id", "salary", "made_at", "born", "judge_id"]);
 }
 
 #[test]
@@ -219,4 +220,33 @@ fn a_shape_is_planned_once_for_all_values_and_users_of_a_kind() {
     assert!(Arc::ptr_eq(first.shape(), second.shape()));
     let boss = planner.plan(&me(&["boss"]), &with("a")).unwrap();
     assert!(!Arc::ptr_eq(first.shape(), boss.shape()));
+}
+
+fn embed(relation: &str, inner: bool) -> SelectItem {
+    SelectItem::Embed(SelectEmbed {
+        alias: None,
+        relation: relation.into(),
+        hint: None,
+        inner,
+        spread: false,
+        items: vec![SelectItem::All],
+    })
+}
+
+#[test]
+fn a_relation_made_by_an_unreadable_field_leads_nowhere() {
+    // A visitor may not read judge_id, and following it would tell it: there and back, and by existence alone.
+    for (collection, relation) in [("notes", "judge"), ("people", "judged")] {
+        for inner in [false, true] {
+            let mut request = Request::new(collection, Verb::Read);
+            request.shape.select = Some(vec![SelectItem::All, embed(relation, inner)]);
+            let plan = plan(&visitor(), request).unwrap();
+            let nodes = &read(&plan).nodes;
+            let closed = nodes.iter().flat_map(|node| node.joins.iter().map(|join| &join.filter).chain([&node.filter]));
+            assert!(
+                closed.into_iter().any(|filter| *filter == Expr::bool(false)),
+                "{collection} {relation}: {nodes:#?}"
+            );
+        }
+    }
 }
