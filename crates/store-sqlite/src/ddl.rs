@@ -597,26 +597,38 @@ fn refused(error: &rusqlite::Error, steps: &[&Step]) -> StoreError {
         let steps: Vec<String> = steps.iter().map(|step| step.describe()).collect();
         return broken(&steps.join("; "), error);
     }
-    // SQLite names the column or the constraint that was hurt at the end of its sentence.
-    let hurt = said.rsplit([' ', '.']).next().unwrap_or_default();
-    let names = |step: &&&Step| match step {
-        Step::AddColumn { column, .. } => column.name == hurt,
-        Step::AlterColumn { table, to, .. } => {
-            to.name == hurt
-                || hurt.strip_prefix(&format!("{table}_{}_", to.name)).is_some_and(|kind| !kind.contains('_'))
+    // SQLite ends its sentence with the constraint's name or the columns: `UNIQUE constraint failed: posts.a, posts.b`.
+    let hurt: Vec<&str> = said
+        .rsplit(": ")
+        .next()
+        .unwrap_or_default()
+        .split(", ")
+        .filter_map(|column| column.rsplit([' ', '.']).next())
+        .collect();
+    let (unique, check) = (said.starts_with("UNIQUE"), said.starts_with("CHECK"));
+    let is = |name: &String| hurt == [name.as_str()];
+    let form_of = |table: &str, column: &str| {
+        let kind = hurt.first().and_then(|name| name.strip_prefix(&format!("{table}_{column}_")));
+        kind.is_some_and(|kind| !kind.contains('_'))
+    };
+    let is_cause = |step: &&&Step| match step {
+        Step::AddColumn { column, .. } => !unique && !check && is(&column.name),
+        Step::AlterColumn { table, to, .. } if check => form_of(table, &to.name),
+        Step::AlterColumn { to, .. } => !unique && is(&to.name),
+        Step::AddCheck { check: added, .. } => check && is(&added.name),
+        Step::AlterKey { to, .. } => !check && hurt.iter().all(|column| to.iter().any(|name| name == column)),
+        Step::CreateIndex { index, .. } => {
+            unique && index.unique && index.columns.iter().map(|column| column.name.as_str()).eq(hurt.iter().copied())
         }
-        Step::AddCheck { check, .. } => check.name == hurt,
-        Step::AlterKey { to, .. } => to.iter().any(|column| column == hurt),
-        Step::CreateIndex { index, .. } => index.unique && index.columns.iter().any(|column| column.name == hurt),
         _ => false,
     };
     let cause = match steps {
         [only] => Some(only),
-        // The check of a new rule is named before the column whose type changed.
+        // A new check is named before the column whose type changed, for it has the very name.
         steps => steps
             .iter()
-            .find(|step| matches!(step, Step::AddCheck { .. }) && names(step))
-            .or_else(|| steps.iter().find(names)),
+            .find(|step| matches!(step, Step::AddCheck { .. }) && is_cause(step))
+            .or_else(|| steps.iter().find(is_cause)),
     };
     match cause.and_then(|step| step.mending()) {
         Some(mending) => StoreError::SchemaMismatch(format!("{mending} ({said})")),

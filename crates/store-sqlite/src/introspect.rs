@@ -35,9 +35,14 @@ pub fn applied(connection: &Connection) -> Result<Option<Applied>, StoreError> {
     for (object, sql) in &recorded {
         let what = if applied.table(object).is_some() { "table" } else { "index" };
         match present.get(object) {
+            None if what == "index" => {
+                return Err(StoreError::SchemaMismatch(format!(
+                    "the index {object} is missing from the database: make it again with {sql}"
+                )));
+            }
             None => {
                 return Err(StoreError::SchemaMismatch(format!(
-                    "the {what} {object} is missing from the database: restore it, or restore a backup"
+                    "the table {object} is missing from the database: restore a backup"
                 )));
             }
             Some(now) if now != sql => {

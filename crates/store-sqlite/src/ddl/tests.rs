@@ -449,6 +449,12 @@ size = { type = "int", optional = true }"#,
             "some rows of notes have the same (title): correct them before it becomes unique (UNIQUE constraint failed: notes.title)",
         ),
         (
+            // Both change the table at once; only one is to blame.
+            r#"title = { type = "text", unique = true, default = "x" }
+size = { type = "int", optional = true }"#,
+            "some rows of notes have the same (title): correct them before it becomes unique (UNIQUE constraint failed: notes.title)",
+        ),
+        (
             r#"title = { type = "text" }
 size = { type = "int", optional = true, min = 6 }"#,
             "some rows of notes break notes_size_min: correct them first (CHECK constraint failed: notes_size_min)",

@@ -9,10 +9,13 @@ fn changes_by_hand_are_noticed() {
             "ALTER TABLE notes ADD COLUMN x TEXT",
             Some("the table notes was altered by hand: undo that change and make it in the definition instead"),
         ),
-        ("DROP TABLE notes", Some("the table notes is missing from the database: restore it, or restore a backup")),
+        ("DROP TABLE notes", Some("the table notes is missing from the database: restore a backup")),
         (
             "DROP INDEX notes_title_key",
-            Some("the index notes_title_key is missing from the database: restore it, or restore a backup"),
+            Some(
+                "the index notes_title_key is missing from the database: make it again with CREATE UNIQUE INDEX \"notes_title_key\" ON \
+                 \"notes\" (\"title\")",
+            ),
         ),
         ("CREATE INDEX mine ON notes (title); CREATE VIEW v AS SELECT * FROM notes; CREATE TABLE t (x)", None),
     ] {
