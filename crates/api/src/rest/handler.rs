@@ -143,6 +143,11 @@ async fn read(
 /// Puts the position that a cursor holds in place of the cursor.
 fn open_cursor(exchange: &Exchange<'_>, caller: &Caller, parts: &Parts, decoded: &mut Decoded) -> Result<(), Problem> {
     let Some(slot) = decoded.request.shape.after else { return Ok(()) };
+    if matches!(decoded.request.values.get(usize::from(slot.0)), Some(Operand::Text(text)) if text.is_empty()) {
+        // `after=` is the first page, so that a client can write all pages alike.
+        decoded.request.shape.after = None;
+        return Ok(());
+    }
     let context = cursor::context(caller, &parts.collection, &parts.query);
     if let Some(operand) = decoded.request.values.get_mut(usize::from(slot.0))
         && let Operand::Text(text) = operand

@@ -187,7 +187,7 @@ pub(super) fn select(model: &Model, collection: &Collection) -> Json {
     if let Some((name, _, _)) = embeddable(model, collection).next() {
         examples.push(json!(format!("*,{name}(*)")));
     }
-    json!({ "type": "string", "pattern": format!("^{own}(,{own})*{embed}$"), "examples": examples })
+    json!({ "type": "string", "pattern": format!("^({own}(,{own})*{embed})?$"), "examples": examples })
 }
 
 /// Relations that `select` can embed: name, target, how many.

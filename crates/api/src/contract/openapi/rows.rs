@@ -140,8 +140,8 @@ pub(super) fn shared_parameters() -> Map<String, Json> {
         parameter(
             "query",
             "after",
-            "The position after which the page begins, from the `Link` of the page before. Bound to the caller and the question.",
-            json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{38,4096}$" }),
+            "The position after which the page begins, from the `Link` of the page before. Bound to the caller and the question. Empty: from the beginning.",
+            json!({ "type": "string", "pattern": "^([A-Za-z0-9_-]{38,4096})?$" }),
         ),
     );
     let prefer = |values: &[&str]| {
