@@ -24,12 +24,26 @@ const KEYS: usize = 1_000;
 const SECONDS: u64 = 4;
 
 pub(crate) fn bench(root: &Path, arguments: &[String]) -> Result<(), String> {
-    let seconds = match arguments {
-        [] => SECONDS,
-        [flag, number] if flag == "--seconds" => number.parse().map_err(|_| "--seconds takes a number".to_owned())?,
-        _ => return Err("usage: cargo xtask bench [--seconds N]".into()),
-    };
-    run(root, "cargo", &["build", "--release", "--locked", "-p", "undergird", "-p", "undergird-bench-limit"])?;
+    let mut seconds = SECONDS;
+    let mut built = false;
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match (argument.as_str(), arguments.as_slice().first().map(|number| number.parse())) {
+            ("--built", _) => built = true,
+            ("--seconds", Some(Ok(number))) => {
+                seconds = number;
+                arguments.next();
+            }
+            _ => {
+                return Err(
+                    "usage: cargo xtask bench [--seconds N] [--built (use the release binaries as they are)]".into()
+                );
+            }
+        }
+    }
+    if !built {
+        run(root, "cargo", &["build", "--release", "--locked", "-p", "undergird", "-p", "undergird-bench-limit"])?;
+    }
     let release = root.join("target/release");
     let place = root.join("target/bench");
     let app = place.join("blog");
