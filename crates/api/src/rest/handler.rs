@@ -5,7 +5,7 @@
 use super::decode::{self, Decoded, Head};
 use super::encode::{Encoded, Encoder, Options};
 use super::respond::{self, Form};
-use super::{cursor, precondition};
+use super::{cursor, media, precondition};
 use crate::http::{Answer, Exchange};
 use crate::problem::Problem;
 use http::header::{ACCEPT, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, RANGE};
@@ -23,6 +23,8 @@ use undergird_plan::{Caller, Request};
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const RANGE_UNIT: HeaderName = HeaderName::from_static("range-unit");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
+const CONTENT_PROFILE: HeaderName = HeaderName::from_static("content-profile");
 
 /// Answers a request for rows.
 ///
@@ -65,6 +67,10 @@ impl Parts {
         };
         let key = exchange.key.map(decoded_key).transpose()?;
         let text = |name: &HeaderName| exchange.header(name).map(str::to_owned);
+        // As in PostgREST: what is read is of one schema, what is written of the other header's.
+        let profile =
+            if matches!(exchange.head.method, Method::GET | Method::HEAD) { ACCEPT_PROFILE } else { CONTENT_PROFILE };
+        media::profile(exchange.header(&profile)).map_err(Problem::from)?;
         let idempotency_key = text(&IDEMPOTENCY_KEY);
         if let Some(key) = &idempotency_key {
             precondition::idempotency_key(key)?;
