@@ -310,7 +310,7 @@ describe('reading', () => {
     const names = (data) => data.map(({ name }) => name)
     assert.deepEqual(names(ok(await visitor.from('tags').select('name').order('name', { ascending: false }).limit(2))), ['zen', 'sql'])
     assert.deepEqual(names(ok(await visitor.from('tags').select('name').order('name').range(1, 1))), ['sql'])
-    const rows = ok(await visitor.from('posts').select('title, users()').in('id', [one.id, two.id]).order('users(name)', { ascending: true }))
+    const rows = ok(await visitor.from('posts').select('title, users(name)').in('id', [one.id, two.id]).order('users(name)', { ascending: true }))
     assert.deepEqual(rows.map(({ title }) => title), ['Rust, first', 'SQL (second)'])
   })
 
@@ -389,7 +389,6 @@ describe('writing', () => {
     fails(await ann.from('posts').insert(draft({ slug: taken.slug })), '23505', 409)
     const unchecked = fails(await ann.from('posts').insert(draft({ status: 'published', body: '' })), '23514', 422)
     assert.match(unchecked.message, /needs a body/)
-    fails(await ann.from('comments').insert({ post_id: ann.id, body: 'x' }), '42501')
   })
 
   test('a visitor writes nothing, nobody writes in another’s name', async () => {
