@@ -43,23 +43,35 @@ pub struct Shutdown {
     pub drain: Duration,
 }
 
-/// Ready when the process is told to end (SIGTERM, SIGINT).
-pub async fn signals() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Ready when the process is told to end (SIGTERM, SIGINT). Listens from the call on, not from the first poll: call it before
+/// anybody is told that the server is ready, or a signal that comes at once ends the process without draining.
+///
+/// # Panics
+/// Outside of a Tokio runtime.
+pub fn signals() -> impl Future<Output = ()> + Send {
     #[cfg(unix)]
     {
-        let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
-            let _ = interrupt.await;
-            return;
-        };
-        tokio::select! {
-            _ = interrupt => {}
-            _ = terminate.recv() => {}
+        use tokio::signal::unix::{SignalKind, signal};
+        let listeners = [signal(SignalKind::interrupt()), signal(SignalKind::terminate())];
+        async move {
+            let [interrupt, terminate] = listeners.map(|listener| async move {
+                match listener {
+                    Ok(mut listener) => {
+                        listener.recv().await;
+                    }
+                    // The system's own way of ending a process remains.
+                    Err(_) => std::future::pending().await,
+                }
+            });
+            tokio::select! {
+                () = interrupt => {}
+                () = terminate => {}
+            }
         }
     }
     #[cfg(not(unix))]
-    {
-        let _ = interrupt.await;
+    async {
+        let _ = tokio::signal::ctrl_c().await;
     }
 }
 

@@ -71,9 +71,10 @@ async fn serve(arguments: &Arguments, logs: &Logs) -> Result<(), Exit> {
     show(server.definition());
     let (listener, address) = server.bind().await.map_err(exit)?;
     greet(&server, address);
+    let ended = signals();
     announce(address);
     let drained = tokio::select! {
-        drained = server.accept_until(listener, signals(), Duration::ZERO) => drained,
+        drained = server.accept_until(listener, ended, Duration::ZERO) => drained,
         never = follow(&server, directory, seen, arguments.accept_data_loss) => match never {},
     };
     server.close().await;

@@ -31,8 +31,9 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         show(server.definition());
         let (listener, address) = server.bind().await.map_err(exit)?;
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
+        let ended = signals();
         announce(address);
-        server.serve_until(listener, signals(), Duration::from_secs(arguments.grace)).await.map_err(exit)
+        server.serve_until(listener, ended, Duration::from_secs(arguments.grace)).await.map_err(exit)
     });
     drop(logs);
     result
