@@ -229,7 +229,7 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
         let filters = filters::columns(collection).map(|field| own(&format!("where.{}", field.name)));
         filters.chain([own("and"), own("or")]).collect::<Vec<_>>()
     };
-    let (summary, about, parameters, body, responses) = match kind {
+    let (summary, about, parameters, body, mut responses) = match kind {
         OperationKind::List(_) => {
             let mut parameters = vec![own("select"), own("order")];
             parameters.extend(["limit", "offset", "after", "prefer.read", "range", "range-unit"].map(shared));
@@ -316,13 +316,15 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
         ),
         OperationKind::Batch | OperationKind::Auth(_) | OperationKind::Service(_) => return Json::Null,
     };
+    if let (OperationKind::Create(_), Some(made)) = (kind, responses.get_mut("201")) {
+        made["links"] = links(collection);
+    }
     let mut operation = json!({
         "tags": [name],
         "summary": summary,
         "description": about,
         "parameters": parameters,
     });
-    let mut responses = responses;
     if let Some(body) = body {
         operation["requestBody"] = body;
         add_problems(&mut responses, WITH_BODY);
@@ -330,6 +332,25 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
     add_problems(&mut responses, ANYWHERE);
     operation["responses"] = Json::Object(sorted(responses));
     operation
+}
+
+/// What can be done with the row that was made, by its key in the representation.
+fn links(collection: &Collection) -> Json {
+    let parts: Vec<String> = collection
+        .key
+        .iter()
+        .map(|field| format!("$response.body#/0/{}", collection.fields[usize::from(field.index)].name))
+        .collect();
+    let key = match parts.as_slice() {
+        [only] => only.clone(),
+        several => several.iter().map(|part| format!("{{{part}}}")).collect::<Vec<_>>().join(","),
+    };
+    let mut links = Map::new();
+    for verb in ["read", "update_one", "replace_one", "delete_one"] {
+        let operation = format!("{}.{verb}", collection.name);
+        links.insert(verb.into(), json!({ "operationId": operation, "parameters": { "key": key } }));
+    }
+    Json::Object(links)
 }
 
 /// By status, as people look for them.
