@@ -391,6 +391,28 @@ describe('writing', () => {
     assert.match(unchecked.message, /needs a body/)
   })
 
+  test('whoever may not make a row does not learn what stands in its way', async () => {
+    const hidden = await post(bob, { status: 'draft' })
+    const comment = async (post_id, api = ann) => {
+      const { error, status } = await api.from('comments').insert({ post_id, body: 'x' })
+      return { status, ...error, request_id: undefined }
+    }
+    const absent = '01900000-0000-7000-8000-000000000000'
+    assert.deepEqual(await comment(absent), await comment(hidden.id))
+    assert.equal((await comment(absent)).code, '42501')
+    fails(await admin.from('comments').insert({ post_id: absent, author_id: ann.id, body: 'x' }), '23503', 409)
+    // The join row is there already; Ann may not make it, so she does not learn that it is.
+    const tag = ok(await admin.from('tags').insert({ name: unique('tag') }).select().single())
+    ok(await bob.from('post_tags').insert({ post_id: hidden.id, tag_id: tag.id }))
+    const joined = async (post_id, ignore) => {
+      const { error, status } = await (ignore
+        ? ann.from('post_tags').upsert({ post_id, tag_id: tag.id }, { ignoreDuplicates: true })
+        : ann.from('post_tags').insert({ post_id, tag_id: tag.id }))
+      return { status, ...error, request_id: undefined }
+    }
+    for (const ignore of [false, true]) assert.deepEqual(await joined(hidden.id, ignore), await joined(absent, ignore))
+  })
+
   test('a visitor writes nothing, nobody writes in another’s name', async () => {
     fails(await visitor.from('posts').insert(draft()), '42501', 401)
     fails(await ann.from('posts').insert(draft({ author_id: bob.id })), '42501', 403)

@@ -317,8 +317,30 @@ async fn insert(
             _ => None,
         };
         let outcome = match found {
+            // The create rule decides whether there is anything to be ignored: else the answer would tell who may not make the row
+            // that it is there.
+            Some(Outcome::Ignored) => match refused_before(connection, plan, statements, guards, input).await? {
+                Some(otherwise) => Outcome::Refused(otherwise),
+                None => Outcome::Ignored,
+            },
             Some(outcome) => outcome,
-            None => Outcome::Made(insert_row(connection, plan, &statements.main, &key_inputs, input).await?),
+            None => match insert_row(connection, plan, &statements.main, &key_inputs, input).await {
+                Ok(key) => Outcome::Made(key),
+                // Rules come before constraints: whoever may not make the row must not learn what stands in its way.
+                Err(error @ StoreError::Constraint { .. }) => {
+                    if let Some(after) = &statements.after
+                        && let Some((otherwise, row)) =
+                            refused_after(connection, plan, after, guards, &made, key).await?
+                    {
+                        return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
+                    }
+                    match refused_before(connection, plan, statements, guards, input).await? {
+                        Some(otherwise) => Outcome::Refused(otherwise),
+                        None => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            },
         };
         match outcome {
             Outcome::Made(key) => {
@@ -390,6 +412,25 @@ async fn upsert_found(
         None => key,
     };
     Ok(Some(Outcome::Changed(key)))
+}
+
+/// The guard that an input row would fail if it were there.
+async fn refused_before(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    statements: &WriteStatements,
+    guards: &[Guard],
+    input: &[Value],
+) -> Result<Option<Otherwise>, StoreError> {
+    let Some(before) = &statements.before else { return Ok(None) };
+    let mut failed = None;
+    connection
+        .query(before, bind(plan, before, input, None)?, &mut |row| {
+            failed = first_failed(row, 0, guards);
+            Flow::Stop
+        })
+        .await?;
+    Ok(failed)
 }
 
 /// The guard that the first offending one of the made rows fails, and which input row that is.

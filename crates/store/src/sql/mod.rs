@@ -74,6 +74,9 @@ pub struct WriteStatements {
     pub lookup: Option<Statement>,
     /// Delete with a representation: the keys that will go.
     pub keys: Option<Statement>,
+    /// Insert: one bool per guard, of the input row as it would become. Runs when the row cannot be made after all, so that whoever
+    /// may not make it does not learn why it could not be made; and before a duplicate is ignored. Gives no row when all hold.
+    pub before: Option<Statement>,
     /// The change. Gives the written keys (`RETURNING`) where they cannot be known before.
     pub main: Statement,
     /// Upsert: the change of the row that is there already.

@@ -15,6 +15,7 @@ pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -
         guard: None,
         lookup: None,
         keys: None,
+        before: None,
         main: Statement { text: String::new(), binds: Vec::new(), columns: Vec::new(), writes: true },
         update: None,
         after: None,
@@ -24,6 +25,7 @@ pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -
         Action::Insert { guards, upsert } => {
             statements.main = change.insert(&write.inputs);
             statements.after = change.after(guards);
+            statements.before = change.before(guards, &write.inputs);
             if let Some(upsert) = upsert {
                 statements.lookup = Some(change.lookup(upsert, &write.inputs));
                 if !upsert.ignore {
@@ -117,6 +119,36 @@ impl Change<'_> {
         condition.push_str(&format!("NOT ({})", all_of(&truths)));
         let table = writer.table(self.collection, &alias);
         let text = format!("SELECT {} FROM {table} WHERE {condition} LIMIT 1", truths.join(", "));
+        Some(writer.finish(text, vec![Type::BOOL; guards.len()], false))
+    }
+
+    /// The input row, as if it were there, if it fails a guard: one bool per guard.
+    fn before(&self, guards: &[Guard], inputs: &[FieldId]) -> Option<Statement> {
+        if guards.is_empty() {
+            return None;
+        }
+        let (mut writer, alias) = self.writer();
+        let truths: Vec<String> = guards.iter().map(|guard| writer.truth(&guard.predicate)).collect();
+        let columns: Vec<String> = self
+            .model
+            .collection(self.collection)
+            .fields
+            .iter()
+            .map(|field| {
+                let value = match inputs.iter().position(|input| *input == field.id) {
+                    Some(position) => writer.bind(field.ty, Bind::Input(u16::try_from(position).unwrap_or(u16::MAX))),
+                    // An identity that the database would give.
+                    None => "NULL".to_owned(),
+                };
+                format!("{value} AS {}", writer.column(field.id))
+            })
+            .collect();
+        let text = format!(
+            "SELECT {} FROM (SELECT {}) AS {alias} WHERE NOT ({})",
+            truths.join(", "),
+            columns.join(", "),
+            all_of(&truths)
+        );
         Some(writer.finish(text, vec![Type::BOOL; guards.len()], false))
     }
 
