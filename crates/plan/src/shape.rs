@@ -1,7 +1,7 @@
 //! The plan: the request with the permissions already folded in. A [`Shape`] (made once per kind of request and kind of caller,
 //! and kept) and the values of this one request.
 //!
-//! Fields are private to this crate and read through accessors or `pub` on the parts, whose only maker is [`crate::authorize`]:
+//! Fields are private to this crate and read through accessors or `pub` on the parts, whose only maker is [`crate::authorize()`]:
 //! a [`Plan`] cannot be had otherwise. (Property tests make some by hand, behind the feature `arbitrary`, which nothing else turns on.)
 
 use crate::caller::Caller;

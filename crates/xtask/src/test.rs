@@ -17,7 +17,7 @@ const PARTS: &[Part] = &[
     ("lints", lints),
     ("tidy", tidy),
     ("tests", tests),
-    ("doc tests", doc_tests),
+    ("docs", docs),
     ("whole apps", whole_apps),
 ];
 
@@ -94,8 +94,12 @@ fn tests(root: &Path) -> Result<String, String> {
     call(root, "cargo", &arguments, &[])?.told(|lines| format!("{} passed", passed(lines)))
 }
 
-/// nextest does not run examples in documentation.
-fn doc_tests(root: &Path) -> Result<String, String> {
+/// The crates' documentation: its links lead somewhere (those to private items included, for its readers are ours), its examples run
+/// (nextest does not run them).
+fn docs(root: &Path) -> Result<String, String> {
+    let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked", "--quiet"];
+    let strict = [("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")];
+    call(root, "cargo", &arguments, &strict)?.told(|_| String::new())?;
     let arguments = ["test", "--workspace", "--locked", "--no-fail-fast", "--doc", "--quiet"];
     call(root, "cargo", &arguments, &[])?.told(|lines| format!("{} passed", passed(lines)))
 }

@@ -1,6 +1,6 @@
 //! Collecting mistakes: where a value stands, and the list that grows while checking goes on.
 //!
-//! Absent: how they are shown (see [`super::render`]).
+//! Absent: how they are shown (see [`super::render()`]).
 
 use crate::diagnostic::{Diagnostic, Severity, Source, Span};
 use std::sync::Arc;

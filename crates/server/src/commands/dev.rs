@@ -19,7 +19,7 @@ use undergird_model::Model;
 pub struct Arguments {
     #[command(flatten)]
     application: Application,
-    /// Address and port, instead of [server] listen.
+    /// Address and port, instead of `[server] listen`.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// Make changes of the schema that lose data without asking.

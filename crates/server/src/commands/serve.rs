@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Arguments {
     #[command(flatten)]
     application: Application,
-    /// Address and port, instead of [server] listen.
+    /// Address and port, instead of `[server] listen`.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// Seconds for which connections are still accepted after SIGTERM, while /health/ready says no: give a load balancer time to see it.

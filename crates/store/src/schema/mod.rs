@@ -1,5 +1,5 @@
-//! The schema as data: what the definition wants ([`wanted`]), what the database was given ([`Applied`], kept in the database
-//! itself), and the steps between the two ([`steps`]).
+//! The schema as data: what the definition wants ([`wanted()`]), what the database was given ([`Applied`], kept in the database
+//! itself), and the steps between the two ([`steps()`]).
 //!
 //! Everything here is the same for every store: types are the model's, checks are [`Condition`]s. Deliberately absent: SQL (each
 //! store writes its own), linting and committed migrations (they build on these steps).
