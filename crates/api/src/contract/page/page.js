@@ -527,11 +527,11 @@ const shortId = (one) => (one.id.startsWith(`${one.tag}.`) ? one.id.slice(one.ta
 
 function listView() {
   const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const fits = (one) => {
-    const text = `${one.id} ${one.method} ${one.path} ${one.operation.summary || ""} ${one.parameters.map((parameter) => parameter.name).join(" ")}`.toLowerCase();
-    return words.every((word) => text.includes(word));
-  };
-  const found = operations.filter(fits);
+  const fits = (text) => words.every((word) => text.toLowerCase().includes(word));
+  const named = (one) => `${one.id} ${one.method} ${one.path} ${one.operation.summary || ""}`;
+  // By parameter only when nothing is called so.
+  let found = operations.filter((one) => fits(named(one)));
+  if (!found.length) found = operations.filter((one) => fits(`${named(one)} ${one.parameters.map((parameter) => parameter.name).join(" ")}`));
   const current = decodeURIComponent(location.hash.slice(1));
   const tags = [...new Set(found.map((one) => one.tag))];
   $("list").replaceChildren(...tags.map((tag) => h("section", null, h("h2", null, tag),
