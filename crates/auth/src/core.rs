@@ -71,7 +71,7 @@ impl Core {
         let core = Core {
             identifier: Identifier::new(KeyHashes::new(keys), ring, issuer),
             derived,
-            hasher: Hasher::new()?,
+            hasher: Hasher::new(),
             budgets: Budgets {
                 account_and_address: Budget::new(account_and_address),
                 account: Budget::new(account),
