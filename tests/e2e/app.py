@@ -27,7 +27,9 @@ class App:
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
         shutil.copytree(ROOT / "examples" / example, self.app, ignore=shutil.ignore_patterns("data"))
-        self.environment = dict(os.environ, **(setting or {}))
+        # The server takes every UNDERGIRD_… for a setting; the binary's path is ours.
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("UNDERGIRD_")}
+        self.environment = {**ours, **(setting or {})}
         self.process = None
         self.url = None
         keys = json.loads(self.run("keys", "--json"))

@@ -29,12 +29,15 @@ export async function start(example) {
     filter: (from) => path.basename(from) !== 'data',
   })
   const log = path.join(folder, 'server.log')
+  // The server takes every UNDERGIRD_… for a setting; the binary's path is ours.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('UNDERGIRD_')))
   const child = spawn(BINARY, ['dev', app, '--data', data, '--listen', '127.0.0.1:0'], {
+    env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   child.stderr.pipe(createWriteStream(log))
   const url = await ready(child, log)
-  const keys = JSON.parse(execFileSync(BINARY, ['keys', app, '--data', data, '--json'], { encoding: 'utf8' }))
+  const keys = JSON.parse(execFileSync(BINARY, ['keys', app, '--data', data, '--json'], { encoding: 'utf8', env }))
   return {
     app,
     url,

@@ -215,14 +215,17 @@ fn invalid(errors: Vec<FieldError>) -> Problem {
         "required" => "23502",
         "type" => "22P02",
         "readonly" | "immutable" => "428C9",
+        "key" => "PGRST115",
         _ => "23514",
     };
+    // That the URL and the body disagree is a mistake of the request, not of the row.
+    let status = if code == "PGRST115" { 400 } else { 422 };
     let place = |error: &FieldError| error.pointer.trim_start_matches('/').replace('/', ".");
     let message = match place(first) {
         place if place.is_empty() => first.message.clone(),
         place => format!("{}: {}", short(&place), first.message),
     };
-    let mut problem = Problem::new(code, 422, message);
+    let mut problem = Problem::new(code, status, message);
     if errors.len() > 1 {
         problem.details = Some(format!("{} mistakes in the body; `errors` has them all", errors.len()));
     }

@@ -1,0 +1,48 @@
+"""`/openapi.json` is valid OpenAPI 3.1 by a third party's reading, and the server keeps to it by schemathesis's.
+
+Schemathesis runs with all its checks on both examples, as a visitor, a user and a secret key, with a fixed seed: no server error, no
+status, media type, header or body that the document does not have, no bad input that is taken for good.
+"""
+
+import os
+import subprocess
+import sys
+
+import httpx
+import pytest
+from conftest import sign_up
+from app import App
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+EXAMPLES = ["blog", "hostile"]
+EXAMPLES_PER_OPERATION = int(os.environ.get("E2E_SCHEMATHESIS_EXAMPLES", "8"))
+
+
+@pytest.fixture(scope="module", params=EXAMPLES)
+def served(request):
+    app = App(request.param)
+    app.start()
+    yield app
+    app.stop()
+
+
+def test_the_document_is_valid(served):
+    document = httpx.get(f"{served.url}/openapi.json").json()
+    errors = [f"{list(error.absolute_path)}: {error.message}" for error in OpenAPIV31SpecValidator(document).iter_errors()]
+    assert errors == []
+    assert document["openapi"].startswith("3.1.")
+
+
+@pytest.mark.parametrize("role", ["visitor", "user", "secret key"])
+def test_the_server_keeps_to_it(served, role):
+    token = {"visitor": None, "secret key": served.secret}.get(role) if role != "user" else sign_up(served, "sam").token
+    command = [
+        os.path.join(os.path.dirname(sys.executable), "schemathesis"), "run", f"{served.url}/openapi.json",
+        "--checks", "all", "--max-examples", str(EXAMPLES_PER_OPERATION), "--seed", "7", "--generation-deterministic",
+        "--workers", "2", "--no-color", "--max-response-time", "10",
+        "-H", f"apikey: {served.publishable}",
+    ]
+    if token:
+        command += ["-H", f"authorization: Bearer {token}"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=served.folder, timeout=240)
+    assert ended.returncode == 0, ended.stdout[-12_000:] + ended.stderr[-2_000:]
