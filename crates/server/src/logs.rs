@@ -162,6 +162,9 @@ fn write_json_record(out: &mut Vec<u8>, record: &AccessRecord, level: &str, mill
     };
     out.extend_from_slice(b"{\"timestamp\":\"");
     wire::write_timestamp(out, record.at);
+    // As the other events of the log write it: Z for +00:00.
+    out.truncate(out.len() - "+00:00".len());
+    out.push(b'Z');
     text(out, "\",\"level\":", level);
     text(out, ",\"message\":\"request\",\"request_id\":", record.id.as_str());
     text(out, ",\"method\":", record.method.as_str());
