@@ -217,7 +217,10 @@ impl Recipe {
             let index = usize::from(field.id.index);
             let bindings = Bindings { caller, params, input: &[] };
             let so_far = [(RowVar::THIS, &*row)];
-            let value = evaluate::evaluate(expr, bindings, &RowWorld::default(), &so_far).unwrap_or(Value::Null);
+            let Ok(value) = evaluate::evaluate(expr, bindings, &RowWorld::default(), &so_far) else {
+                errors.add(place, &field.name, "default", "has a default that takes too long to compute".into());
+                continue;
+            };
             if value.is_null() && !field.optional {
                 errors.add(place, &field.name, "required", "is required: its default has no value here".into());
             } else if let Some(Err(violation)) = (!value.is_null()).then(|| field.validate(&value)) {

@@ -3,15 +3,18 @@
 //! The shape of a plan (names resolved, rules folded in for a kind of caller) is made once and kept; a later request of the same
 //! shape only binds its values ([`bind`]).
 //!
-//! One file per question: what is read ([`read`]), under which conditions ([`filter`]), what is written ([`mod@write`]), what the names
+//! One file per question: what is read ([`read`], [`columns`], [`embed`], [`order`]), under which conditions ([`filter`]), what is written ([`mod@write`]), what the names
 //! mean ([`names`]), which values ([`bind`], [`input`]).
 
 mod bind;
+mod columns;
+mod embed;
 pub mod explain;
 mod filter;
 mod ids;
 mod input;
 mod names;
+mod order;
 mod read;
 #[cfg(test)]
 mod tests;
