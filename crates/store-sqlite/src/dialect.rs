@@ -169,6 +169,12 @@ impl Dialect for Sqlite {
         true
     }
 
+    /// Without it, SQLite takes every equality with an indexed column for rare: the 20 first posts in order of their ids, under the rule
+    /// `status == 'published'`, were all posts of that status, sorted (5 ms of 100,000 rows instead of 6 µs). An index may still be used.
+    fn likely(&self, condition: String) -> String {
+        format!("likely({condition})")
+    }
+
     fn no_limit(&self) -> Option<&'static str> {
         Some("-1")
     }

@@ -46,6 +46,8 @@ async fn indexes_serve_the_busiest_requests() {
         ("GET posts?select=title,author(name)&status=eq.published&order=created_at.desc&limit=20", true, true),
         ("GET posts?select=title,comments(body)&comments.order=created_at&status=eq.published&limit=20", false, false),
         ("GET posts?order=created_at.desc&limit=20", true, false),
+        // In the order of the key: what most clients ask first.
+        ("GET posts?limit=20", true, true),
         ("GET posts?author_id=eq.0190b3f0-0000-7000-8000-000000000001", false, false),
         ("PATCH posts?id=eq.0190b3f0-0000-7000-8000-000000000001 {\"title\": \"x\"}", true, true),
         ("DELETE posts?id=eq.0190b3f0-0000-7000-8000-000000000001", true, true),
@@ -56,7 +58,9 @@ async fn indexes_serve_the_busiest_requests() {
                 continue;
             }
             let steps = explain(&store, &model, caller, request).await;
-            assert!(!steps.contains("SCAN a"), "{name} {request} runs through a table:\n{steps}");
+            // Along an index, as far as the limit goes, is no run through the table.
+            let runs = steps.lines().any(|step| step.contains("SCAN a") && !(ordered && step.contains("USING INDEX")));
+            assert!(!runs, "{name} {request} runs through a table:\n{steps}");
             assert!(!ordered || !steps.contains("TEMP B-TREE"), "{name} {request} sorts:\n{steps}");
         }
     }

@@ -77,6 +77,11 @@ pub trait Dialect: Send + Sync {
     /// What stands for "no limit" where an offset needs a limit before it. `None`: an offset may stand alone.
     fn no_limit(&self) -> Option<&'static str>;
 
+    /// A condition that most rows pass, said so that the planner does not take it for a reason to leave the order of the answer.
+    fn likely(&self, condition: String) -> String {
+        condition
+    }
+
     /// An insert that names no columns.
     fn default_row(&self) -> &'static str;
 }

@@ -4,6 +4,7 @@
 use super::dialect::{Dialect, Operand};
 use super::{Bind, Statement};
 use undergird_model::expr::{Ask, AuthFact, Comparison, ElementVar, Function, Node, RowVar};
+use undergird_model::field_type::FieldType;
 use undergird_model::{CollectionId, Expr, FieldId, Kind, Model, RelationId, Type, Value};
 
 /// A row in scope.
@@ -22,11 +23,24 @@ pub(super) struct Writer<'a> {
     rows: Vec<Row>,
     elements: Vec<(ElementVar, String)>,
     aliases: usize,
+    /// Whether an index gives the rows in the order of the answer.
+    pub(super) ordered: bool,
+    /// Whether rules about the row's state are said to be likely here.
+    expects: bool,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(model: &'a Model, dialect: &'a dyn Dialect) -> Self {
-        Writer { model, dialect, binds: Vec::new(), rows: Vec::new(), elements: Vec::new(), aliases: 0 }
+        Writer {
+            model,
+            dialect,
+            binds: Vec::new(),
+            rows: Vec::new(),
+            elements: Vec::new(),
+            aliases: 0,
+            ordered: false,
+            expects: true,
+        }
     }
 
     /// The statement, once its text is complete.
@@ -287,8 +301,25 @@ impl<'a> Writer<'a> {
             // Before the rest: what is bound as a whole is two-valued as a whole.
             _ if is_constant(expr) => self.value(expr),
             Node::And(terms) => self.joined(terms, " AND ", true),
-            Node::Or(terms) => self.joined(terms, " OR ", false),
+            Node::Or(terms) => {
+                // Each branch may have an index of its own, which is worth more than an order that none gives.
+                let before = self.expects;
+                self.expects &= self.ordered;
+                let text = self.joined(terms, " OR ", false);
+                self.expects = before;
+                text
+            }
             Node::Not(inner) => self.not(inner),
+            Node::Same(left, right) | Node::Compare(Comparison::Equal, left, right) | Node::In(left, right)
+                if self.expects && self.is_rule_about_state(left, right) =>
+            {
+                let text = match &expr.node {
+                    Node::In(item, list) => self.within(item, list),
+                    Node::Same(left, right) => self.same(left, right, true, true),
+                    _ => self.compare(Comparison::Equal, left, right),
+                };
+                self.dialect.likely(text)
+            }
             Node::Same(left, right) => self.same(left, right, true, true),
             Node::Compare(comparison, left, right) => self.compare(*comparison, left, right),
             Node::In(item, list) => self.within(item, list),
@@ -374,6 +405,19 @@ impl<'a> Writer<'a> {
             Node::Compare(..) | Node::In(..) if self.is_solid(inner) => format!("NOT ({})", self.condition(inner)),
             _ => format!("NOT {}", self.truth(inner)),
         }
+    }
+
+    /// Whether an enum or a bool of the row is compared with a constant. Constants come from the definition (what a request asks for
+    /// is bound), and a rule such as `status == 'published'` lets most rows pass.
+    fn is_rule_about_state(&self, left: &Expr, right: &Expr) -> bool {
+        let is_state = |e: &Expr| match &e.node {
+            Node::Field(_, id) => {
+                matches!(self.model.field(*id).declared, FieldType::Enum { .. } | FieldType::Bool)
+            }
+            _ => false,
+        };
+        let is_literal = |e: &Expr| matches!(&e.node, Node::Literal(value) if !value.is_null());
+        (is_state(left) && is_literal(right)) || (is_state(right) && is_literal(left))
     }
 
     /// Null-safe equality. In a condition, `=` says the same where one side is never null, and says it to more indexes.

@@ -3,7 +3,7 @@
 use super::dialect::{Dialect, Operand};
 use super::expr::Writer;
 use super::{Bind, ReadStatements, Statement};
-use undergird_model::expr::Function;
+use undergird_model::expr::{Function, Node};
 use undergird_model::{Kind, Model, Type};
 use undergird_plan::request::Aggregate;
 use undergird_plan::shape::Read;
@@ -68,6 +68,7 @@ pub(super) fn bind_keys(writer: &mut Writer<'_>, ty: Type, position: usize) -> S
 
 fn write_node(model: &Model, node: &ReadNode, dialect: &dyn Dialect) -> Statement {
     let mut writer = Writer::new(model, dialect);
+    writer.ordered = node.limit.is_some() && is_in_order_of_an_index(model, node);
     let source = write_source(&mut writer, node, true);
     let columns: Vec<String> = node.columns.iter().map(|column| write_column(&mut writer, column)).collect();
     let group = write_group(node);
@@ -98,6 +99,18 @@ fn write_node(model: &Model, node: &ReadNode, dialect: &dyn Dialect) -> Statemen
         text
     };
     writer.finish(text, types, false)
+}
+
+/// Whether the key or an index begins with what the rows are ordered by first.
+fn is_in_order_of_an_index(model: &Model, node: &ReadNode) -> bool {
+    let Some(Order { by: OrderBy::Expr(first), .. }) = node.order.first() else { return false };
+    let Node::Field(row, field) = first.node else { return false };
+    let collection = model.collection(node.collection);
+    let mut indexes = collection.indexes.iter().filter_map(|index| index.fields.first());
+    row == node.row
+        && (collection.key.first() == Some(&field)
+            || model.field(field).unique
+            || indexes.any(|(column, _)| *column == field))
 }
 
 /// A page of each parent's rows: they are numbered within their parent, and the page is cut by number.
