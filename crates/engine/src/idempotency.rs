@@ -1,8 +1,11 @@
 //! `Idempotency-Key`: the answer is stored in the same transaction as its effect, so a retry gets the answer and not the effect.
 //! Follows draft-ietf-httpapi-idempotency-key-header.
 
-use crate::{Failure, Transaction};
+use crate::{Engine, Failure, Outcome, Transaction};
+use std::sync::Arc;
+use std::time::Duration;
 use undergird_model::Value;
+use undergird_plan::caller::Moment;
 use undergird_plan::request::{ColumnPath, Returning};
 use undergird_plan::request::{Condition, Operand, Operator, Request, Test, Verb};
 use undergird_plan::{Caller, Identity};
@@ -23,6 +26,9 @@ pub const KEY_CHARS_MAX: usize = 255;
 
 /// How long answers are kept.
 pub const KEPT_MICROSECONDS: i64 = 24 * 3600 * 1_000_000;
+
+/// How often old answers are removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 const COLLECTION: &str = "_idempotency";
 
@@ -86,13 +92,33 @@ pub async fn keep(
     transaction.write(&system, request, None).await.map(|_| ())
 }
 
-/// Removes answers that are too old to be asked for.
-///
-/// # Errors
-/// A failure of the store.
-pub async fn sweep(transaction: &mut Transaction<'_>, caller: &Caller) -> Result<u64, Failure> {
+impl Engine {
+    /// Removes, every ten minutes, what nobody can ask for any more. Never ends by itself.
+    pub async fn keep_up(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            if let Err(failure) = self.sweep(self.moment()).await {
+                // Next time; until then the rows only take room.
+                tracing::warn!(?failure, "old answers could not be removed");
+            }
+        }
+    }
+
+    /// Removes answers that are too old at this moment to be asked for; how many there were.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn sweep(self: &Arc<Self>, moment: Moment) -> Result<u64, Failure> {
+        self.transaction(move |transaction| {
+            Box::pin(async move { Ok(Outcome::commit(remove_old(transaction, moment).await?)) })
+        })
+        .await
+    }
+}
+
+async fn remove_old(transaction: &mut Transaction<'_>, moment: Moment) -> Result<u64, Failure> {
     let mut request = Request::new(COLLECTION, Verb::Delete);
-    let before = caller.moment().now.saturating_sub(KEPT_MICROSECONDS);
+    let before = moment.now.saturating_sub(KEPT_MICROSECONDS);
     let operand = Some(request.slot(Operand::Value(Value::Timestamp(before))));
     request.shape.filter.push(Condition::Test(Test {
         column: ColumnPath { name: "created_at".into(), steps: Vec::new() },
@@ -100,7 +126,7 @@ pub async fn sweep(transaction: &mut Transaction<'_>, caller: &Caller) -> Result
         operand,
     }));
     request.shape.returning = Returning::Minimal;
-    Ok(transaction.write(&Caller::system(caller.moment()), request, None).await?.affected)
+    Ok(transaction.write(&Caller::system(moment), request, None).await?.affected)
 }
 
 /// Whose keys: two callers never share one.

@@ -305,6 +305,7 @@ impl Server {
         tokio::select! {
             drained = serve::run(self.http.clone(), listener, limits, ended, shutdown) => drained,
             () = self.auth.keep_up() => false,
+            () = self.engine.clone().keep_up() => false,
         }
     }
 
