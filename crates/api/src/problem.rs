@@ -32,6 +32,8 @@ pub struct Problem {
     pub errors: Vec<ProblemError>,
     /// Seconds for `Retry-After`, when trying again may help.
     pub retry_after: Option<u16>,
+    /// For the log alone: what really happened, under the answer's id. Never on the wire.
+    pub cause: Option<Box<str>>,
 }
 
 /// One mistake in a body.
@@ -56,6 +58,7 @@ impl Problem {
             hint: None,
             errors: Vec::new(),
             retry_after: None,
+            cause: None,
         }
     }
 

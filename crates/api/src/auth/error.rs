@@ -22,6 +22,8 @@ pub(super) struct Problem {
     errors: Vec<FieldError>,
     retry_after: Option<Duration>,
     challenge: Option<&'static str>,
+    /// For the log alone.
+    pub(super) cause: Option<String>,
 }
 
 impl Problem {
@@ -34,6 +36,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             challenge: None,
+            cause: None,
         }
     }
 
@@ -227,8 +230,9 @@ fn failed(failure: Failure) -> Problem {
         Failure::Deadline | Failure::Cancelled => later(StatusCode::GATEWAY_TIMEOUT, "It took too long; try again"),
         Failure::StorageFull => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "unexpected_failure", "Storage is full"),
         other => {
-            tracing::error!(failure = ?other, "an account operation failed");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_failure", "Something went wrong here")
+            let told =
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_failure", "Something went wrong here");
+            Problem { cause: Some(format!("{other:?}")), ..told }
         }
     }
 }

@@ -58,6 +58,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Empty for 204.
     pub body: Vec<u8>,
+    /// For the log alone: what really happened when the answer is a 500.
+    pub cause: Option<String>,
 }
 
 /// Does one operation of the auth surface. Never fails: failures are answers.
@@ -73,6 +75,7 @@ pub async fn handle(request: AuthRequest<'_>, accounts: &dyn Accounts) -> Answer
                 answer.headers.insert(API_VERSION, HeaderValue::from_static(NEWER_ERRORS));
             }
             problem.add_headers(&mut answer.headers);
+            answer.cause = problem.cause.clone();
             answer
         }
     }
@@ -173,7 +176,7 @@ async fn logout(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<An
     };
     accounts.sign_out(visit(request), &caller, scope).await?;
     let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static("no-store"))]);
-    Ok(Answer { status: StatusCode::NO_CONTENT, headers, body: Vec::new() })
+    Ok(Answer { status: StatusCode::NO_CONTENT, headers, body: Vec::new(), cause: None })
 }
 
 /// Operations on one's own account need to know who is calling; the others do not look, so that a client with a token that ran
@@ -200,5 +203,5 @@ fn json_answer(status: StatusCode, body: &Json) -> Answer {
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ]);
-    Answer { status, headers, body: body.to_string().into_bytes() }
+    Answer { status, headers, body: body.to_string().into_bytes(), cause: None }
 }

@@ -125,6 +125,14 @@ impl Fault {
         answer
     }
 
+    /// What really happened, for the log alone.
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Fault::Problem(problem) => problem.cause.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Whether the rest of the request is still on its way when this is answered, so that the connection cannot be used again.
     pub fn leaves_body_unread(&self) -> bool {
         matches!(self, Fault::BodyTooLarge { .. } | Fault::BodyTooSlow | Fault::BodyBroken | Fault::EncodedBody)

@@ -184,6 +184,9 @@ where
         Ok(Ok(answer)) => answer,
         Ok(Err(fault)) => {
             found.unread |= fault.leaves_body_unread();
+            if let Some(cause) = fault.cause() {
+                note_failure(&id, &head, cause);
+            }
             fault.answer(&id)
         }
         Err(_) => {
@@ -404,6 +407,11 @@ async fn dispatch(
     }
 }
 
+/// What a client is not told, under the id that it is told.
+fn note_failure(id: &RequestId, head: &Parts, cause: &str) {
+    tracing::error!(request_id = %id, method = %head.method, path = head.uri.path(), cause, "a request failed inside");
+}
+
 async fn auth_surface(operation: AuthOperation, exchange: &Exchange<'_>) -> Answer {
     let request = AuthRequest {
         operation,
@@ -414,6 +422,9 @@ async fn auth_surface(operation: AuthOperation, exchange: &Exchange<'_>) -> Answ
         moment: exchange.moment,
     };
     let answer = auth::handle(request, &**exchange.accounts).await;
+    if let Some(cause) = &answer.cause {
+        note_failure(&exchange.id, exchange.head, cause);
+    }
     Answer { status: answer.status, headers: answer.headers, body: answer.body.into() }
 }
 

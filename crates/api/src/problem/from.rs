@@ -133,8 +133,7 @@ impl From<Failure> for Problem {
             Failure::StorageFull => Problem::new("53100", 507, "The disk is full; nothing was written"),
             Failure::Unavailable => Problem::new("08006", 503, "The database cannot be reached").retry_after(1),
             Failure::AnswerTooLarge => Overflow.into(),
-            // The text is for the log, which the engine's caller has written already.
-            Failure::Internal(_) => Problem::internal(),
+            Failure::Internal(why) => Problem { cause: Some(why.into()), ..Problem::internal() },
         }
     }
 }

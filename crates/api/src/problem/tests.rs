@@ -248,7 +248,10 @@ fn what_failed() {
     ] {
         let problem = Problem::from(failure);
         assert_eq!(format!("{} {}", problem.status, problem.code), expected);
-        assert!(!format!("{problem:?}").contains("secret of"));
+        let mut wire = Vec::new();
+        problem.write("r-1", &mut wire);
+        assert!(!String::from_utf8_lossy(&wire).contains("secret of"), "the cause is for the log alone");
+        assert_eq!(problem.cause.is_some(), problem.status == 500);
     }
 }
 
