@@ -23,6 +23,7 @@ class App:
 
     def __init__(self, example, setting=None):
         self.folder = Path(tempfile.mkdtemp(prefix=f"{example}-", dir=os.environ.get("E2E_SCRATCH")))
+        self.example = example
         self.app = self.folder / "app"
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"

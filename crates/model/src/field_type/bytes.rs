@@ -6,10 +6,15 @@ use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Value as Json, json};
 
-/// Writes padding; reads with or without it.
+/// What [`BASE64`] reads.
+const PATTERN: &str = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$";
+
+/// Writes padding; reads with or without it, and whatever the bits are that stand for nothing.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 pub(super) fn accept_json(json: &Json) -> Result<Value, String> {
@@ -37,5 +42,5 @@ fn from_hex(hex: &str) -> Option<Vec<u8>> {
 }
 
 pub(super) fn json_schema() -> Json {
-    json!({ "type": "string", "contentEncoding": "base64" })
+    json!({ "type": "string", "contentEncoding": "base64", "pattern": PATTERN })
 }

@@ -167,7 +167,8 @@ pub(super) fn describe(which: AuthOperation) -> Json {
         responses.insert("200".into(), json!({ "description": about, "headers": headers(&names), "content": content }));
     };
     let body = |name: &str| json!({ "required": true, "content": json_of(name) });
-    let user = json!([{ "bearer": [] }, { "apikey": [], "bearer": [] }]);
+    // A key may come along, and is not asked for.
+    let user = json!([{ "bearer": [] }]);
     let (summary, about, errors): (_, _, &[u16]) = match which {
         AuthOperation::SignUp => {
             let either = json!({ "anyOf": [schema("auth.session"), schema("auth.user")] });
