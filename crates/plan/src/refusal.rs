@@ -22,6 +22,15 @@ pub enum Refusal {
         /// The nearest.
         nearest: Option<String>,
     },
+    /// `columns` names what is no field.
+    UnknownTarget {
+        /// Of which collection.
+        collection: String,
+        /// As written.
+        name: String,
+        /// The nearest.
+        nearest: Option<String>,
+    },
     /// No relation of that name between the two.
     UnknownRelation {
         /// From which collection.
@@ -37,11 +46,23 @@ pub enum Refusal {
         collection: String,
         /// As written.
         name: String,
-        /// The hints that would do.
+        /// The hints that would do, each as it stands after the `!`.
         candidates: Vec<String>,
     },
     /// A modifier (`comments.limit=…`) or an ordering names an embed that is not selected.
     NotEmbedded {
+        /// As written.
+        name: String,
+    },
+    /// An ordering by an embed that is not one row.
+    NotToOne {
+        /// The embedding collection.
+        collection: String,
+        /// As written.
+        name: String,
+    },
+    /// A condition on an embed as a whole that does not ask whether it has any row.
+    EmbedOperator {
         /// As written.
         name: String,
     },

@@ -35,6 +35,11 @@ impl From<Refusal> for Problem {
                     .map(|nearest| format!("Perhaps you meant to reference the column \"{collection}.{nearest}\"."));
                 nearest_hint(problem, hint)
             }
+            Refusal::UnknownTarget { collection, name, nearest } => {
+                let message = format!("Could not find the '{}' column of '{collection}'", short(&name));
+                let hint = nearest.map(|nearest| format!("Perhaps you meant '{nearest}'."));
+                nearest_hint(Problem::new("PGRST204", 400, message), hint)
+            }
             Refusal::UnknownRelation { collection, name, nearest } => {
                 let name = short(&name);
                 let message = format!("Could not find a relationship between '{collection}' and '{name}'");
@@ -53,6 +58,16 @@ impl From<Refusal> for Problem {
                 let name = short(&name);
                 Problem::new("PGRST108", 400, format!("'{name}' is not an embedded resource in this request"))
                     .with_hint(format!("Verify that '{name}' is included in the 'select' query parameter."))
+            }
+            Refusal::NotToOne { collection, name } => {
+                let name = short(&name);
+                Problem::new("PGRST118", 400, format!("A related order on '{name}' is not possible")).with_details(
+                    format!("'{collection}' and '{name}' do not form a many-to-one or one-to-one relationship"),
+                )
+            }
+            Refusal::EmbedOperator { name } => {
+                Problem::new("PGRST120", 400, format!("Bad operator on the '{}' embedded resource", short(&name)))
+                    .with_details("Only is null or not is null filters are allowed on embedded resources")
             }
             Refusal::VerbClosed { collection, verb, authenticated } => {
                 forbidden(authenticated, format!("permission denied for table {collection}")).with_hint(format!(

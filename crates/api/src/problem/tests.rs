@@ -125,6 +125,18 @@ fn names_that_lead_nowhere() {
         Refusal::NotEmbedded { name: "x".into() },
         "400 PGRST108 'x' is not an embedded resource in this request | hint: Verify that 'x' is included in the 'select' query parameter.",
     );
+    check(
+        Refusal::UnknownTarget { collection: "posts".into(), name: "titel".into(), nearest: some("title") },
+        "400 PGRST204 Could not find the 'titel' column of 'posts' | hint: Perhaps you meant 'title'.",
+    );
+    check(
+        Refusal::NotToOne { collection: "posts".into(), name: "tags".into() },
+        "400 PGRST118 A related order on 'tags' is not possible | details: 'posts' and 'tags' do not form a many-to-one or one-to-one relationship",
+    );
+    check(
+        Refusal::EmbedOperator { name: "tags".into() },
+        "400 PGRST120 Bad operator on the 'tags' embedded resource | details: Only is null or not is null filters are allowed on embedded resources",
+    );
 }
 
 #[test]

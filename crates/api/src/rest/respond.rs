@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use undergird_engine::idempotency::StoredAnswer;
 use undergird_engine::{App, Failure, Written};
 use undergird_model::field_type::wire;
-use undergird_plan::request::{Returning, Verb};
+use undergird_plan::request::{Resolution, Returning, Verb};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -73,8 +73,10 @@ pub(super) fn write(
         return Err(Problem::no_row(&shape.collection));
     }
     let created = written.affected > written.updated;
+    // As in PostgREST: only a create that changed rows and made none says 200. That an empty array makes nothing is no change.
+    let merged = shape.resolution == Some(Resolution::MergeDuplicates);
     let status = match (shape.verb, &encoded) {
-        (Verb::Create, _) if created => StatusCode::CREATED,
+        (Verb::Create, _) if created || !merged => StatusCode::CREATED,
         (Verb::Replace, _) if created => StatusCode::CREATED,
         (_, Some(_)) => StatusCode::OK,
         (Verb::Create, None) => StatusCode::OK,

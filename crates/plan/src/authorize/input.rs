@@ -69,7 +69,7 @@ impl Recipe {
         }
         for name in self.columns.iter().flatten() {
             if collection.field(name).is_none() {
-                return Err(names::unknown_column(collection, name));
+                return Err(names::unknown_target(collection, name));
             }
         }
         let mut errors = Errors { all: Vec::new() };

@@ -11,9 +11,19 @@ pub(super) fn unknown_collection(model: &Model, name: &str) -> Refusal {
 }
 
 pub(super) fn unknown_column(collection: &Collection, name: &str) -> Refusal {
+    let nearest = nearest_column(collection, name);
+    Refusal::UnknownColumn { collection: collection.name.clone(), name: name.into(), nearest }
+}
+
+/// The same, of a name in `columns`.
+pub(super) fn unknown_target(collection: &Collection, name: &str) -> Refusal {
+    let nearest = nearest_column(collection, name);
+    Refusal::UnknownTarget { collection: collection.name.clone(), name: name.into(), nearest }
+}
+
+fn nearest_column(collection: &Collection, name: &str) -> Option<String> {
     let known = collection.fields.iter().filter(|field| !field.is_secret()).map(|field| field.name.as_str());
-    let nearest = nearest(name, known);
-    Refusal::UnknownColumn { collection: collection.name.clone(), name: name.into(), nearest: nearest.map(Into::into) }
+    nearest(name, known).map(Into::into)
 }
 
 /// The relation that an embed means: by the relation's name, the target's, the ref field's or the constraint's; told apart by
@@ -27,8 +37,8 @@ pub(super) fn relation<'m>(
     let reachable = || collection.relations.iter().filter(|relation| !model.collection(relation.target).system);
     let field_name = |relation: &Relation| relation.field.map(|field| model.field(field).name.as_str());
     let target_name = |relation: &Relation| model.collection(relation.target).name.as_str();
-    // A ref field names the way there from here, not the way back.
-    let own_field = |relation: &Relation| relation.field.is_some_and(|field| field.collection == collection.id);
+    // A ref field names the way there from here, not the way back, even where both begin here.
+    let own_field = |relation: &Relation| relation.on.iter().any(|(ours, _)| relation.field == Some(*ours));
     let named = |relation: &&Relation| {
         relation.name == name
             || target_name(relation) == name
@@ -52,13 +62,21 @@ pub(super) fn relation<'m>(
             Err(Refusal::UnknownRelation { collection: collection.name.clone(), name: name.into(), nearest })
         }
         [only] => Ok(only),
-        several => match several.iter().find(|relation| relation.name == name) {
+        several => match several.iter().find(|relation| relation.name == name).or_else(|| way_back(several)) {
             Some(relation) => Ok(relation),
             None => Err(Refusal::AmbiguousRelation {
                 collection: collection.name.clone(),
                 name: name.into(),
-                candidates: several.iter().map(|relation| format!("{name}!{}", relation.constraint)).collect(),
+                candidates: several.iter().map(|relation| relation.constraint.clone()).collect(),
             }),
         },
     }
+}
+
+/// Of the two directions of one ref from a collection to itself, the way back, as in PostgREST; the ref field's name means the other.
+fn way_back<'s, 'm>(several: &'s [&'m Relation]) -> Option<&'s &'m Relation> {
+    let [one, other] = several else { return None };
+    let same = one.field.is_some() && one.field == other.field && one.target == other.target;
+    let back = |relation: &&&Relation| relation.on.iter().all(|(ours, _)| relation.field != Some(*ours));
+    if same { several.iter().find(back) } else { None }
 }

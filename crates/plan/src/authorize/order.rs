@@ -1,12 +1,13 @@
 //! The ordering of a statement's rows, its groups when it aggregates, and the rows after a cursor.
 
 use super::bind::SlotUse;
+use super::embed::is_embedded;
 use super::read::{Draft, Scope};
 use super::{Builder, is_null, not_null, plain};
 use crate::refusal::Refusal;
 use crate::request::OrderItem;
 use crate::shape::{Column, Order, OrderBy};
-use undergird_model::expr::{Comparison, Slot};
+use undergird_model::expr::{Comparison, RowVar, Slot};
 use undergird_model::{Expr, Node};
 
 impl<'a> Builder<'a> {
@@ -26,9 +27,15 @@ impl<'a> Builder<'a> {
                     (expr, nullable)
                 }
                 Some(name) => {
-                    let joined = draft.joined.iter().find(|(known, ..)| known == name);
+                    // An embed of an embed may have the same name; it is not this row's.
+                    let ours = |row: RowVar| draft.joins.iter().any(|join| join.row == row && join.from == scope.row);
+                    let joined = draft.joined.iter().find(|(known, row, _)| known == name && ours(*row));
                     let Some((_, row, target)) = joined else {
-                        return Err(Refusal::NotEmbedded { name: name.clone() });
+                        return Err(if is_embedded(scope.items, std::slice::from_ref(name)) {
+                            Refusal::NotToOne { collection: scope.collection.name.clone(), name: name.clone() }
+                        } else {
+                            Refusal::NotEmbedded { name: name.clone() }
+                        });
                     };
                     let target = self.model.collection(*target);
                     let there = Scope { collection: target, row: *row, items: &[], modifiers: &[] };

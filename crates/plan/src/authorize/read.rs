@@ -126,17 +126,24 @@ impl<'a> Builder<'a> {
         Ok(Read { nodes, count: None, by_key })
     }
 
+    /// What the request says of its embeds, each of which `items` must have. Asked of writes too: a DELETE whose only condition is on
+    /// something that is not embedded would otherwise have no condition at all.
+    pub(super) fn embed_modifiers(&self, items: &[SelectItem]) -> Result<Vec<Modifier<'a>>, Refusal> {
+        let named = |modifier: &'a EmbedModifier| {
+            if is_embedded(items, &modifier.path) {
+                Ok(Modifier { path: &modifier.path, modifier })
+            } else {
+                Err(Refusal::NotEmbedded { name: modifier.path.join(".") })
+            }
+        };
+        self.request.embeds.iter().map(named).collect()
+    }
+
     fn tree(&mut self, collection: &'a Collection, row: RowVar, spec: NodeSpec<'_>) -> Result<Vec<ReadNode>, Refusal> {
         let everything = [SelectItem::All];
         let request = self.request;
         let items = request.select.as_deref().unwrap_or(&everything);
-        let modifiers: Vec<Modifier<'_>> =
-            request.embeds.iter().map(|modifier| Modifier { path: &modifier.path, modifier }).collect();
-        for modifier in &modifiers {
-            if !is_embedded(items, modifier.path) {
-                return Err(Refusal::NotEmbedded { name: modifier.path.join(".") });
-            }
-        }
+        let modifiers = self.embed_modifiers(items)?;
         let mut nodes: Nodes = Vec::new();
         let scope = Scope { collection, row, items, modifiers: &modifiers };
         self.node(&mut nodes, &scope, spec, 0)?;

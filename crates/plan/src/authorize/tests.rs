@@ -250,3 +250,70 @@ fn a_relation_made_by_an_unreadable_field_leads_nowhere() {
         }
     }
 }
+
+#[test]
+fn a_condition_on_what_is_not_embedded_is_refused_in_writes_too() {
+    for verb in [Verb::Read, Verb::Create, Verb::Update, Verb::Replace, Verb::Delete] {
+        for select in [None, Some(vec![SelectItem::All])] {
+            let mut request = Request::new("people", verb).with_row([("name", Value::text("a"))]);
+            request.shape.select = select;
+            request.shape.embeds.push(EmbedModifier {
+                path: vec!["owned".into()],
+                filter: Vec::new(),
+                order: Vec::new(),
+                limit: None,
+                offset: None,
+            });
+            let refusal = plan(&Caller::secret(MOMENT), request).unwrap_err();
+            assert_eq!(refusal, Refusal::NotEmbedded { name: "owned".into() }, "{verb:?}");
+        }
+    }
+}
+
+#[test]
+fn an_embed_as_a_whole_has_rows_or_not_and_nothing_else() {
+    let mut request = Request::new("people", Verb::Read).with_equal("owned", Value::text("x"));
+    request.shape.select = Some(vec![embed("owned", false)]);
+    assert_eq!(plan(&me(&[]), request).unwrap_err(), Refusal::EmbedOperator { name: "owned".into() });
+}
+
+#[test]
+fn rows_are_not_ordered_by_many_others() {
+    let ordered = |select: Vec<SelectItem>| {
+        let mut request = Request::new("people", Verb::Read);
+        request.shape.select = Some(select);
+        request.shape.order.push(OrderItem {
+            relation: Some("owned".into()),
+            column: ColumnPath { name: "title".into(), steps: Vec::new() },
+            descending: false,
+            nulls_first: None,
+        });
+        plan(&me(&[]), request).unwrap_err()
+    };
+    let to_many = Refusal::NotToOne { collection: "people".into(), name: "owned".into() };
+    assert_eq!(ordered(vec![embed("owned", false)]), to_many);
+    assert_eq!(ordered(vec![SelectItem::All]), Refusal::NotEmbedded { name: "owned".into() });
+}
+
+#[test]
+fn relations_that_cannot_be_told_apart_come_with_hints_that_work() {
+    let mut request = Request::new("notes", Verb::Read);
+    request.shape.select = Some(vec![embed("people", false)]);
+    let Refusal::AmbiguousRelation { candidates, .. } = plan(&me(&["boss"]), request).unwrap_err() else { panic!() };
+    assert_eq!(candidates, ["notes_owner_id_fkey", "notes_judge_id_fkey"]);
+    for hint in candidates {
+        let mut request = Request::new("notes", Verb::Read);
+        let SelectItem::Embed(embed) = embed("people", false) else { panic!() };
+        request.shape.select = Some(vec![SelectItem::Embed(SelectEmbed { hint: Some(hint), ..embed })]);
+        assert!(plan(&me(&["boss"]), request).is_ok());
+    }
+}
+
+#[test]
+fn columns_name_fields() {
+    let mut request = Request::new("people", Verb::Create).with_row([("name", Value::text("a"))]);
+    request.shape.columns = Some(vec!["name".into(), "nam".into()]);
+    let expected =
+        Refusal::UnknownTarget { collection: "people".into(), name: "nam".into(), nearest: Some("name".into()) };
+    assert_eq!(plan(&Caller::secret(MOMENT), request).unwrap_err(), expected);
+}

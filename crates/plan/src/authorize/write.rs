@@ -22,6 +22,8 @@ impl<'a> Builder<'a> {
         body: Option<&Body>,
         names: &[String],
     ) -> Result<(Write, Option<Recipe>), Refusal> {
+        let items = self.request.select.as_deref().unwrap_or(&[]);
+        self.embed_modifiers(items)?;
         let (inputs, action, recipe) = match self.request.verb {
             Verb::Create | Verb::Replace => self.create(collection, body, names)?,
             Verb::Update => self.update(collection, body, names)?,
@@ -219,7 +221,8 @@ impl<'a> Builder<'a> {
             terms.push(self.key_equals(collection, RowVar::THIS, slots)?);
         }
         let items = request.select.as_deref().unwrap_or(&[]);
-        let scope = Scope { collection, row: RowVar::THIS, items, modifiers: &[] };
+        let modifiers = self.embed_modifiers(items)?;
+        let scope = Scope { collection, row: RowVar::THIS, items, modifiers: &modifiers };
         terms.push(self.conditions(&scope, &request.filter)?);
         Ok(Expr::all(terms))
     }

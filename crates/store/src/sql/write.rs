@@ -95,8 +95,10 @@ impl Change<'_> {
         } else {
             format!("INSERT INTO {table} ({}) VALUES ({})", columns.join(", "), values.join(", "))
         };
-        // The key is among the inputs unless the database gives it.
-        let given = self.key().iter().all(|field| inputs.contains(field));
+        // The key is among the inputs unless the database gives it: an identity that some rows of the body have and others lack is
+        // both, so it is always asked for.
+        let identity = self.model.collection(self.collection).identity().map(|field| field.id);
+        let given = self.key().iter().all(|field| inputs.contains(field) && Some(*field) != identity);
         if given {
             return writer.finish(text, Vec::new(), true);
         }
