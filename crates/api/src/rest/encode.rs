@@ -141,6 +141,11 @@ struct Field {
     null: bool,
 }
 
+/// Room for one row, to begin with.
+const ROW_BYTES_EXPECTED: usize = 1 << 10;
+/// Room for a page of rows, to begin with.
+const PAGE_BYTES_EXPECTED: usize = 8 << 10;
+
 /// No row, no group.
 const NONE: u32 = u32::MAX;
 
@@ -187,6 +192,10 @@ impl Encoder {
         self.nodes.clear();
         if let Some(read) = shape.read() {
             self.nodes.resize_with(read.nodes.len(), Node::default);
+            if let Some(root) = self.nodes.first_mut() {
+                // Most answers are a row or a page: growing from nothing would copy the first row eight times.
+                root.bytes.reserve(if read.by_key { ROW_BYTES_EXPECTED } else { PAGE_BYTES_EXPECTED });
+            }
             for (position, node) in read.nodes.iter().enumerate().skip(1) {
                 self.nodes[position].form = Form::Objects;
                 // A parent with holes, and a node that belongs somewhere, cannot be in final form.

@@ -4,7 +4,6 @@
 
 use super::encode::canonical;
 use ring::digest::{Digest, SHA256, digest};
-use std::fmt::Write as _;
 use undergird_plan::RowRef;
 
 /// A row's version: SHA-256 over its cells, cut to 128 bits.
@@ -14,7 +13,7 @@ pub struct Version([u8; 16]);
 impl Version {
     /// Over the cells at these positions.
     pub fn of(row: &dyn RowRef, positions: &[usize]) -> Version {
-        let mut octets = Vec::with_capacity(256);
+        let mut octets = Vec::with_capacity(1 << 10);
         for position in positions {
             canonical::write_cell(&mut octets, row.cell(*position));
         }
@@ -93,8 +92,10 @@ fn cut(digest: Digest) -> [u8; 16] {
 }
 
 fn hex(out: &mut String, bytes: &[u8]) {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     for byte in bytes {
-        let _ = write!(out, "{byte:02x}");
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 0xF)]);
     }
 }
 

@@ -4,11 +4,21 @@ use crate::rest::decode::Malformed;
 
 /// `0-19/*`, `*/0`, `20-39/3573458`.
 pub fn content_range(offset: u64, rows: u64, total: Option<u64>) -> String {
-    let total = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
-    match rows {
-        0 => format!("*/{total}"),
-        rows => format!("{offset}-{}/{total}", offset.saturating_add(rows - 1)),
+    let mut out = String::with_capacity(24);
+    let number = |out: &mut String, number: u64| out.push_str(itoa::Buffer::new().format(number));
+    if rows == 0 {
+        out.push('*');
+    } else {
+        number(&mut out, offset);
+        out.push('-');
+        number(&mut out, offset.saturating_add(rows - 1));
     }
+    out.push('/');
+    match total {
+        Some(total) => number(&mut out, total),
+        None => out.push('*'),
+    }
+    out
 }
 
 /// 206 when a count says that there is more than this, else 200.
