@@ -15,7 +15,7 @@ STATE = {
     "UG101",  # a cursor that a machine made up
     "PGRST103", "PGRST116",  # how many rows there are
     # The same of the auth surface.
-    "invalid_credentials", "user_already_exists", "weak_password", "refresh_token_not_found", "refresh_token_already_used",
+    "invalid_credentials", "user_already_exists", "email_exists", "weak_password", "refresh_token_not_found", "refresh_token_already_used",
     "no_authorization", "bad_jwt", "session_not_found", "over_request_rate_limit", "reauthentication_needed", "same_password",
     "email_address_not_authorized",
 }
@@ -35,6 +35,9 @@ def before_call(ctx, case, kwargs):
     prefer = (case.headers or {}).get("Prefer") or ""
     if case.method in ("POST", "PUT") and case.path.startswith("/rest/v1/") and "return=" not in prefer:
         case.headers = {**(case.headers or {}), "Prefer": "return=representation"}
+    # An inner embed may leave nothing of the row that was written to answer with.
+    if case.method in ("POST", "PUT") and "!inner" in str((case.query or {}).get("select")):
+        del case.query["select"]
 
 
 @schemathesis.check
@@ -47,6 +50,9 @@ def good_requests_are_taken(ctx, response, case):
         return
     # A check of the model is an expression: no schema says it. It says itself by this.
     if code == "23514" and all(error["code"] == "check" for error in errors):
+        return
+    # A default that is the caller's id has no value for a secret key.
+    if code == "23502" and all("its default has no value here" in error["message"] for error in errors):
         return
     # `columns` says which members of the body count: a body may lack all of them.
     if "columns" in (case.query or {}):

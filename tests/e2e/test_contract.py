@@ -50,7 +50,7 @@ def test_the_server_keeps_to_it(served, role):
         # It ends the session that the run needs.
         command += ["--exclude-operation-id", "auth.logout"]
     if token:
-        command += ["-H", f"authorization: Bearer {token}"]
+        command += ["-H", f"Authorization: Bearer {token}"]
     environment = dict(os.environ, SCHEMATHESIS_HOOKS="contract_hooks", PYTHONPATH=HERE)
     ended = subprocess.run(command, capture_output=True, text=True, cwd=served.folder, env=environment, timeout=240)
     assert ended.returncode == 0, ended.stdout[-12_000:] + ended.stderr[-2_000:]

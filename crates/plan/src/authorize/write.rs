@@ -113,11 +113,7 @@ impl<'a> Builder<'a> {
         given: &[FieldId],
     ) -> Result<Option<Upsert>, Refusal> {
         let replace = self.request.verb == Verb::Replace;
-        let ignore = match (self.request.resolution, replace) {
-            (None, false) => return Ok(None),
-            (Some(Resolution::IgnoreDuplicates), false) => true,
-            _ => false,
-        };
+        // Read even when it does not count: a name that is wrong is never passed over.
         let target = match &self.request.on_conflict {
             Some(names) => {
                 let fields: Result<Vec<FieldId>, Refusal> =
@@ -125,6 +121,11 @@ impl<'a> Builder<'a> {
                 fields?
             }
             None => collection.key.clone(),
+        };
+        let ignore = match (self.request.resolution, replace) {
+            (None, false) => return Ok(None),
+            (Some(Resolution::IgnoreDuplicates), false) => true,
+            _ => false,
         };
         if !is_unique(collection, &target) {
             return Err(Refusal::Malformed {

@@ -147,14 +147,22 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "title": "change of one's account",
             "description": "What is left out stays.",
             "properties": {
-                "email": email(),
-                "password": password,
-                "current_password": { "type": "string", "description": "Needed when the sign-in is not recent." },
-                "data": { "type": "object", "description": "Merged into `user_metadata`; null removes a member." },
+                "email": or_nothing(email()),
+                "password": or_nothing(password),
+                "current_password": { "type": ["string", "null"], "description": "Needed when the sign-in is not recent." },
+                "data": {
+                    "type": ["object", "null"],
+                    "description": "Merged into `user_metadata`; null removes a member.",
+                },
             },
             "examples": [{ "data": { "note": sample::UUID } }],
         }),
     );
+}
+
+/// The same, or null or an empty text, which are as good as left out.
+fn or_nothing(schema: Json) -> Json {
+    json!({ "anyOf": [schema, { "type": "null" }, { "const": "" }] })
 }
 
 /// The operation object.

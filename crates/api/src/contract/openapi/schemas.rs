@@ -181,6 +181,9 @@ pub(super) fn example(collection: &Collection) -> Option<Json> {
     Some(Json::Object(members))
 }
 
+/// Text without U+0000.
+const NO_NUL: &str = "^[^\\u0000]*$";
+
 /// A field in a body.
 fn written(field: &Field, creating: bool) -> Json {
     let mut schema = field.json_schema();
@@ -188,7 +191,13 @@ fn written(field: &Field, creating: bool) -> Json {
         let text = matches!(field.declared, FieldType::Text { pattern: None } | FieldType::Secret);
         if text {
             // No store keeps U+0000.
-            members.insert("pattern".into(), json!("^[^\\u0000]*$"));
+            members.insert("pattern".into(), json!(NO_NUL));
+        }
+        if let FieldType::List { of } = &field.declared
+            && matches!(**of, FieldType::Text { pattern: None })
+            && let Some(items) = members.get_mut("items")
+        {
+            items["pattern"] = json!(NO_NUL);
         }
         if let (true, Some(Default::Literal(value))) = (creating, &field.default)
             && let Ok(value) = serde_json::from_str(&wire::to_json(value))
