@@ -10,11 +10,16 @@ import path from 'node:path'
 import readline from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-const ROOT = process.env.E2E_ROOT ?? path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
+export const ROOT = process.env.E2E_ROOT ?? path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
 export const BINARY = process.env.UNDERGIRD_BIN ?? path.join(ROOT, 'target/debug/undergird')
 export const CACHE = process.env.E2E_CACHE ?? path.join(path.dirname(BINARY), '../e2e')
 const SCRATCH = process.env.E2E_SCRATCH ?? tmpdir()
 const READY_MS_MAX = 20_000
+
+// The server takes every UNDERGIRD_… for a setting; the binary's path is ours.
+export const environment = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !name.startsWith('UNDERGIRD_')),
+)
 
 // Packages are in the cache, not beside this file.
 export const installed = createRequire(path.join(CACHE, 'node', 'package.json'))
@@ -29,15 +34,13 @@ export async function start(example) {
     filter: (from) => path.basename(from) !== 'data',
   })
   const log = path.join(folder, 'server.log')
-  // The server takes every UNDERGIRD_… for a setting; the binary's path is ours.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('UNDERGIRD_')))
   const child = spawn(BINARY, ['dev', app, '--data', data, '--listen', '127.0.0.1:0'], {
-    env,
+    env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   child.stderr.pipe(createWriteStream(log))
   const url = await ready(child, log)
-  const keys = JSON.parse(execFileSync(BINARY, ['keys', app, '--data', data, '--json'], { encoding: 'utf8', env }))
+  const keys = JSON.parse(execFileSync(BINARY, ['keys', app, '--data', data, '--json'], { encoding: 'utf8', env: environment }))
   return {
     app,
     url,
