@@ -197,7 +197,7 @@ impl Work {
         step: &Step,
         done: &[Done],
     ) -> Result<Result<(Done, usize), Problem>, Failure> {
-        let known = References { steps: &self.steps, done };
+        let known = References { steps: &self.steps, done, limits: &self.limits };
         let decoded = known
             .path(&step.path)
             .and_then(|path| known.body(step.body.as_ref()).and_then(|body| self.decode(step, &path, body.as_deref())));
@@ -324,6 +324,9 @@ impl Done {
 struct References<'a> {
     steps: &'a [Step],
     done: &'a [Done],
+    /// What references may make of a step, at most: as much as a request of its own may be. A reference is a few bytes, and stands for a
+    /// whole answer: without a limit here, one batch could ask for terabytes.
+    limits: &'a Limits,
 }
 
 impl References<'_> {
@@ -358,6 +361,11 @@ impl References<'_> {
                     }
                 };
                 out.extend(utf8_percent_encode(&text, NON_ALPHANUMERIC));
+                if out.len() > self.limits.url_bytes as usize {
+                    let most = self.limits.url_bytes;
+                    let message = format!("The URL of a step is longer than {most} bytes with its references replaced");
+                    return Err(Problem::new("UG414", 414, message));
+                }
             } else {
                 // `{a,b}` is the wire's own notation for lists.
                 out.push_str(&rest[start..=end]);
@@ -371,25 +379,46 @@ impl References<'_> {
     /// A body with its `{"$ref": "…"}`s replaced.
     fn body(&self, body: Option<&Json>) -> Result<Option<Vec<u8>>, Problem> {
         let Some(body) = body else { return Ok(None) };
-        Ok(Some(self.replaced(body)?.to_string().into_bytes()))
+        let mut room = usize::try_from(self.limits.body_bytes).unwrap_or(usize::MAX);
+        Ok(Some(self.replaced(body, &mut room)?.to_string().into_bytes()))
     }
 
-    fn replaced(&self, json: &Json) -> Result<Json, Problem> {
+    /// The same with its references replaced; `room` is how many bytes they may still bring.
+    fn replaced(&self, json: &Json, room: &mut usize) -> Result<Json, Problem> {
         match json {
             Json::Object(members) => {
                 if let (1, Some(Json::String(reference))) = (members.len(), members.get("$ref")) {
-                    return self.value(reference).cloned();
+                    let value = self.value(reference)?;
+                    *room = room.checked_sub(bytes_of(value)).ok_or_else(|| {
+                        let most = self.limits.body_bytes;
+                        let message =
+                            format!("The body of a step is larger than {most} bytes with its references replaced");
+                        Problem::new("UG413", 413, message)
+                    })?;
+                    return Ok(value.clone());
                 }
                 let mut replaced = Map::with_capacity(members.len());
                 for (name, value) in members {
-                    replaced.insert(name.clone(), self.replaced(value)?);
+                    replaced.insert(name.clone(), self.replaced(value, room)?);
                 }
                 Ok(Json::Object(replaced))
             }
             Json::Array(items) => {
-                items.iter().map(|item| self.replaced(item)).collect::<Result<_, _>>().map(Json::Array)
+                items.iter().map(|item| self.replaced(item, room)).collect::<Result<_, _>>().map(Json::Array)
             }
             scalar => Ok(scalar.clone()),
+        }
+    }
+}
+
+/// About how many bytes a value has as text; never fewer than it has members.
+fn bytes_of(json: &Json) -> usize {
+    match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 4,
+        Json::String(text) => text.len() + 2,
+        Json::Array(items) => items.iter().map(|item| bytes_of(item) + 1).sum::<usize>() + 2,
+        Json::Object(members) => {
+            members.iter().map(|(name, value)| name.len() + bytes_of(value) + 4).sum::<usize>() + 2
         }
     }
 }
@@ -422,4 +451,37 @@ fn at_step(mut problem: Problem, position: usize, id: &str) -> Problem {
         problem.details = Some(format!("Step {id} of the batch failed, so nothing of it was done."));
     }
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use undergird_model::settings::Settings;
+
+    #[test]
+    fn references_cannot_make_a_step_larger_than_a_request_may_be() {
+        let limits = Limits { body_bytes: 1_000, url_bytes: 1_000, ..Settings::default().limits };
+        let steps = steps(br#"{"steps": [{"id": "a", "method": "GET", "path": "/rest/v1/x"}]}"#, &limits).unwrap();
+        let done = |text: usize| {
+            [Done { status: StatusCode::OK, headers: HeaderMap::new(), body: json!([{"t": "x".repeat(text)}]) }]
+        };
+        let body = |times: usize, text: usize| {
+            let done = done(text);
+            let known = References { steps: &steps, done: &done, limits: &limits };
+            known.body(Some(&json!(vec![json!({"$ref": "a#/0/t"}); times]))).map(|_| ()).map_err(|problem| problem.code)
+        };
+        assert_eq!(body(9, 100), Ok(()));
+        assert_eq!(body(10, 100), Err("UG413"));
+        assert_eq!(body(1_000_000, 100), Err("UG413"));
+        assert_eq!(body(1, 1_001), Err("UG413"));
+        let path = |times: usize, text: usize| {
+            let done = done(text);
+            let known = References { steps: &steps, done: &done, limits: &limits };
+            known.path(&"{a#/0/t}".repeat(times)).map(|_| ()).map_err(|problem| problem.code)
+        };
+        assert_eq!(path(10, 100), Ok(()));
+        assert_eq!(path(11, 100), Err("UG414"));
+        assert_eq!(path(1_000_000, 100), Err("UG414"));
+    }
 }
