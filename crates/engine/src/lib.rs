@@ -21,7 +21,7 @@ use observe::{Clock, Stage};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use std::borrow::Borrow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 use undergird_model::{Model, Operation, operations};
 use undergird_plan::caller::Moment;
@@ -43,24 +43,34 @@ pub struct App {
     model: Arc<Model>,
     planner: Planner,
     operations: Vec<Operation>,
-    statements: RwLock<FxHashMap<usize, KeptStatements>>,
+    statements: RwLock<Kept>,
 }
 
-/// The statements of a shape. The shape is kept with them, so its address, which is the key, stays its own.
+/// Statements by the address of their shape.
+#[derive(Default)]
+struct Kept {
+    by_shape: FxHashMap<usize, KeptStatements>,
+    octets: usize,
+}
+
+/// The statements of a shape. Held on to weakly, the shape is gone when the planner lets go of it; its address, which is the key, is not
+/// given to another.
 struct KeptStatements {
-    _shape: Arc<Shape>,
+    _shape: Weak<Shape>,
     statements: Arc<Statements>,
 }
 
 /// More shapes than this are not kept: an application has hundreds.
 const STATEMENTS_MAX: usize = 8_192;
+/// Nor more than this of their texts: one request can ask for a long one.
+const STATEMENTS_OCTETS_MAX: usize = 64 << 20;
 
 impl App {
     fn new(model: Arc<Model>) -> App {
         App {
             planner: Planner::new(model.clone()),
             operations: operations(&model),
-            statements: RwLock::new(FxHashMap::default()),
+            statements: RwLock::default(),
             model,
         }
     }
@@ -135,16 +145,19 @@ impl Engine {
 
     fn statements(&self, app: &App, plan: &Plan) -> Arc<Statements> {
         let address = Arc::as_ptr(plan.shape()) as usize;
-        if let Some(kept) = app.statements.read().get(&address) {
+        if let Some(kept) = app.statements.read().by_shape.get(&address) {
             return kept.statements.clone();
         }
         let statements = Arc::new(undergird_store::sql::write(plan.model(), plan.shape(), self.store.dialect()));
+        let octets = statements.octets();
         let mut kept = app.statements.write();
-        if kept.len() >= STATEMENTS_MAX {
+        if kept.by_shape.len() >= STATEMENTS_MAX || kept.octets.saturating_add(octets) > STATEMENTS_OCTETS_MAX {
             // Whoever floods us with shapes pays with slower requests, not with our memory.
-            kept.clear();
+            *kept = Kept::default();
         }
-        kept.insert(address, KeptStatements { _shape: plan.shape().clone(), statements: statements.clone() });
+        kept.octets = kept.octets.saturating_add(octets);
+        let shape = Arc::downgrade(plan.shape());
+        kept.by_shape.insert(address, KeptStatements { _shape: shape, statements: statements.clone() });
         statements
     }
 

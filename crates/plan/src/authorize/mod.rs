@@ -27,6 +27,7 @@ use crate::request::{Request, RequestShape, Verb};
 use crate::shape::{Plan, Shape};
 use bind::SlotUse;
 use rustc_hash::{FxHashMap, FxHasher};
+use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 use undergird_model::expr::{ElementVar, RowVar, Slot};
@@ -38,12 +39,43 @@ pub type Limits = undergird_model::settings::Limits;
 
 /// More shapes than this are not kept. Whoever floods us with shapes pays with slower requests, not with our memory.
 const SHAPES_MAX: usize = 8_192;
+/// Nor more than this of them, as they print: a URL of 16 KB can make a shape of a megabyte.
+const SHAPES_OCTETS_MAX: usize = 64 << 20;
 
 /// Makes plans for one model, keeping shapes.
 #[derive(Debug)]
 pub struct Planner {
     model: Arc<Model>,
-    kept: RwLock<FxHashMap<u64, Vec<Arc<Entry>>>>,
+    kept: RwLock<Kept>,
+}
+
+/// The shapes that are kept.
+#[derive(Debug, Default)]
+struct Kept {
+    entries: FxHashMap<u64, Vec<Arc<Entry>>>,
+    count: usize,
+    octets: usize,
+}
+
+impl Kept {
+    fn keep(&mut self, hash: u64, entry: Arc<Entry>, octets: usize) {
+        if self.count >= SHAPES_MAX || self.octets.saturating_add(octets) > SHAPES_OCTETS_MAX {
+            *self = Kept::default();
+        }
+        self.count += 1;
+        self.octets = self.octets.saturating_add(octets);
+        self.entries.entry(hash).or_default().push(entry);
+    }
+}
+
+/// Counts what is printed, and keeps none of it.
+struct Counted(usize);
+
+impl std::fmt::Write for Counted {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0 = self.0.saturating_add(text.len());
+        Ok(())
+    }
 }
 
 /// A kept shape, with what decides that it is the right one and how to bind values to it.
@@ -74,7 +106,7 @@ impl Planner {
         let hash = fingerprint(caller, &request.shape, &names);
         // A poisoned lock means that a panic hit between two map operations; entries are whole either way.
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = kept.get(&hash).and_then(|entries| {
+        let entry = kept.entries.get(&hash).and_then(|entries| {
             entries.iter().find(|entry| {
                 caller.is_kind(&entry.kind)
                     && entry.request == request.shape
@@ -89,11 +121,8 @@ impl Planner {
         drop(kept);
         let entry = Arc::new(Entry::build(&self.model, caller, request, names)?);
         let plan = entry.bind(&self.model, caller, request)?;
-        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= SHAPES_MAX {
-            kept.clear();
-        }
-        kept.entry(hash).or_default().push(entry);
+        let octets = entry.octets();
+        self.kept.write().unwrap_or_else(PoisonError::into_inner).keep(hash, entry, octets);
         Ok(plan)
     }
 }
@@ -134,6 +163,9 @@ impl Entry {
                 (Shape::Write(write), input)
             }
         };
+        if builder.is_exhausted() {
+            return Err(Refusal::OverLimit { limit: "plan_rows", value: u64::from(u16::MAX) });
+        }
         Ok(Entry {
             kind: builder.kind,
             slots: builder.slots,
@@ -142,6 +174,14 @@ impl Entry {
             shape: Arc::new(shape),
             input,
         })
+    }
+
+    /// About how much memory it takes: what it would print, which grows with all that is in it.
+    fn octets(&self) -> usize {
+        let mut counted = Counted(0);
+        // Counting never fails.
+        let _ = write!(counted, "{:?}{:?}{:?}", self.request, self.names, self.shape);
+        counted.0
     }
 
     fn bind(&self, model: &Arc<Model>, caller: &Caller, request: &Request) -> Result<Plan, Refusal> {
@@ -187,6 +227,12 @@ impl<'a> Builder<'a> {
             embeds: 0,
             conditions: 0,
         }
+    }
+
+    /// Whether names ran out: the last one may then stand for several rows or slots, and a rule be asked of the wrong one.
+    fn is_exhausted(&self) -> bool {
+        let last = u16::MAX;
+        self.next_row == last || self.next_element == last || self.slots.len() > usize::from(last)
     }
 
     /// Callers past access rules: the holder of a secret key, and Undergird itself.

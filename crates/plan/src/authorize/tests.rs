@@ -334,3 +334,69 @@ fn a_body_of_very_many_names_is_refused_without_comparing_each_with_each() {
     let names = super::input::names(Some(&Body { rows: (0..3).map(many).collect(), single: false }));
     assert_eq!(names.len(), 100);
 }
+
+#[test]
+fn shapes_are_kept_by_what_they_take_not_by_their_number_alone() {
+    let wide = |columns: usize| {
+        let item = |alias: usize| {
+            let column = ColumnPath { name: "title".into(), steps: Vec::new() };
+            let alias = Some(format!("c{alias}"));
+            SelectItem::Column(SelectColumn { alias, column, cast: None, aggregate: None, aggregate_cast: None })
+        };
+        let mut request = Request::new("notes", Verb::Read);
+        request.shape.select = Some((0..columns).map(item).collect());
+        Arc::new(super::Entry::build(&model(), &me(&[]), &request, Vec::new()).unwrap())
+    };
+    let (entry, narrow) = (wide(200), wide(2));
+    let octets = entry.octets();
+    assert!(octets > 20 * narrow.octets(), "{octets}");
+    let mut kept = super::Kept::default();
+    let mut most = 0;
+    for hash in 0..10_000 {
+        kept.keep(hash, entry.clone(), octets);
+        assert!(kept.octets <= super::SHAPES_OCTETS_MAX);
+        assert_eq!(kept.octets, octets * kept.entries.len());
+        most = most.max(kept.count);
+    }
+    assert_eq!(most, super::SHAPES_OCTETS_MAX / octets);
+}
+
+#[test]
+fn a_plan_that_runs_out_of_names_is_noticed() {
+    let (model, caller, request) = (model(), visitor(), Request::new("notes", Verb::Read));
+    let mut builder = super::Builder::new(&model, &caller, &request);
+    let first = builder.fresh_row().0;
+    let rows: std::collections::HashSet<u16> = (first..u16::MAX - 2).map(|_| builder.fresh_row().0).collect();
+    assert!(!builder.is_exhausted());
+    assert_eq!(rows.len(), usize::from(u16::MAX - 2 - first), "until then each is its own");
+    for _ in 0..5 {
+        builder.fresh_row();
+    }
+    assert!(builder.is_exhausted());
+}
+
+#[test]
+fn a_key_in_the_path_is_as_protected_as_one_in_the_body() {
+    let planned = |key: &str, caller: &Caller| {
+        let notes = format!(
+            "[fields]\nid = {key}\nn = {{ type = \"int\" }}\n[access]\nread = \"true\"\ncreate = \"true\"\nupdate = \"true\"\n"
+        );
+        let (model, diagnostics) =
+            definition::check(&[Source { name: "models/notes.toml".into(), text: notes.into() }], &[]);
+        let model = Arc::new(model.unwrap_or_else(|| panic!("{diagnostics:#?}")));
+        let mut request = Request::new("notes", Verb::Replace).with_row([("n", Value::Int(1))]);
+        request.shape.key = Some(vec![request.slot(Operand::Value(Value::Int(5)))]);
+        let plan = super::authorize(&model, caller, &request).unwrap();
+        let Shape::Write(write) = &**plan.shape() else { panic!() };
+        let Action::Insert { guards, upsert } = &write.action else { panic!() };
+        assert!(upsert.as_ref().unwrap().guards.is_empty(), "a row that is there is replaced");
+        guards.iter().map(|guard| guard.otherwise).collect::<Vec<_>>()
+    };
+    let id = undergird_model::FieldId { collection: undergird_model::CollectionId(0), index: 0 };
+    let refuses = [crate::shape::Otherwise::FieldWrite(id)];
+    assert_eq!(planned("{ type = \"int\", readonly = true }", &me(&[])), refuses);
+    assert_eq!(planned("{ type = \"int\", write = \"'boss' in auth.roles\" }", &me(&[])), refuses);
+    assert_eq!(planned("{ type = \"int\", write = \"'boss' in auth.roles\" }", &me(&["boss"])), []);
+    assert_eq!(planned("{ type = \"int\" }", &me(&[])), []);
+    assert_eq!(planned("{ type = \"int\", readonly = true }", &Caller::secret(MOMENT)), []);
+}

@@ -73,6 +73,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+        rules.extend(self.key_in_path(collection, &given));
         for (position, check) in collection.checks.iter().enumerate() {
             let predicate = partial::specialise(&check.rule.expr, &self.kind);
             rules.push(Guard { predicate, otherwise: Otherwise::Check(position) });
@@ -98,6 +99,25 @@ impl<'a> Builder<'a> {
         };
         let guards = if upsert.is_some() { before.into_iter().chain(after).collect() } else { after };
         Ok((inputs, Action::Insert { guards, upsert }, Some(recipe)))
+    }
+
+    /// A key in the path names its fields as the body would: whoever may not set them may replace the row that is there, and make none.
+    fn key_in_path(&self, collection: &Collection, given: &[FieldId]) -> Vec<Guard> {
+        if self.is_privileged() || self.request.key.is_none() {
+            return Vec::new();
+        }
+        let named = collection.key.iter().filter(|field| !given.contains(field));
+        named
+            .filter_map(|key| {
+                let field = self.model.field(*key);
+                let predicate = match &field.write {
+                    _ if field.readonly => Expr::bool(false),
+                    Some(rule) => self.specialised(&rule.expr),
+                    None => return None,
+                };
+                Some(Guard { predicate, otherwise: Otherwise::FieldWrite(*key) })
+            })
+            .collect()
     }
 
     /// Whether a field is part of the key in the path.

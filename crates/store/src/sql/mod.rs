@@ -87,6 +87,22 @@ pub struct WriteStatements {
     pub returning: Option<ReadStatements>,
 }
 
+impl Statements {
+    /// How long their texts are, all together: what keeping them takes grows with it.
+    pub fn octets(&self) -> usize {
+        let read =
+            |read: &ReadStatements| read.nodes.iter().chain(&read.count).map(|one| one.text.len()).sum::<usize>();
+        match self {
+            Statements::Read(statements) => read(statements),
+            Statements::Write(write) => {
+                let others = [&write.guard, &write.lookup, &write.keys, &write.before, &write.update, &write.after];
+                let others = others.into_iter().flatten().map(|one| one.text.len()).sum::<usize>();
+                write.main.text.len() + others + write.returning.as_ref().map_or(0, read)
+            }
+        }
+    }
+}
+
 /// Writes the statements of a shape.
 pub fn write(model: &Model, shape: &Shape, dialect: &dyn Dialect) -> Statements {
     match shape {
