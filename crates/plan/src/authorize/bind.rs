@@ -8,6 +8,10 @@ use undergird_model::expr::Function;
 use undergird_model::field_type::FieldType;
 use undergird_model::{Field, Type, Value};
 
+/// Most regular expressions in one request. Compiling one takes milliseconds, which no deadline of a statement covers; and the store keeps
+/// no more than some thirty compiled ones, so that with more it would compile them anew for each row.
+const REGEXES_MAX: usize = 20;
+
 /// What a slot is for.
 #[derive(Clone, Debug)]
 pub(super) enum SlotUse {
@@ -59,6 +63,14 @@ pub(super) fn operand_type(field: &Field) -> FieldType {
 
 /// The values of all slots. Slots that the plan does not use hold null.
 pub(super) fn params(slots: &[SlotUse], operands: &[Operand], limits: &Limits) -> Result<Vec<Value>, Refusal> {
+    let regexes = slots.iter().zip(operands).map(|(usage, operand)| match (usage, operand) {
+        (SlotUse::Pattern { regex: true, .. }, _) => 1,
+        (SlotUse::Patterns { regex: true, .. }, Operand::List(items)) => items.len(),
+        _ => 0,
+    });
+    if regexes.sum::<usize>() > REGEXES_MAX {
+        return Err(Refusal::OverLimit { limit: "regular_expressions", value: REGEXES_MAX as u64 });
+    }
     let mut params = Vec::with_capacity(slots.len());
     for (position, usage) in slots.iter().enumerate() {
         let operand = operands.get(position);
@@ -72,6 +84,9 @@ pub(super) fn params(slots: &[SlotUse], operands: &[Operand], limits: &Limits) -
             },
             SlotUse::Patterns { column, regex } => match operand {
                 Some(Operand::List(items)) => {
+                    if items.len() > limits.list_items as usize {
+                        return Err(Refusal::OverLimit { limit: "list_items", value: u64::from(limits.list_items) });
+                    }
                     let patterns = items.iter().map(|item| pattern(column, *regex, item));
                     Value::List(patterns.collect::<Result<_, _>>()?)
                 }

@@ -400,3 +400,27 @@ fn a_key_in_the_path_is_as_protected_as_one_in_the_body() {
     assert_eq!(planned("{ type = \"int\" }", &me(&[])), []);
     assert_eq!(planned("{ type = \"int\", readonly = true }", &Caller::secret(MOMENT)), []);
 }
+
+#[test]
+fn regular_expressions_are_few() {
+    let matching = |quantified: usize, single: usize, like: usize| {
+        let mut request = Request::new("notes", Verb::Read);
+        let mut test = |operator: Operator, operand: Operand| {
+            let operand = Some(request.slot(operand));
+            let column = ColumnPath { name: "title".into(), steps: Vec::new() };
+            request.shape.filter.push(Condition::Test(Test { column, operator, operand }));
+        };
+        let patterns = |many: usize| Operand::List((0..many).map(|at| format!("\\w{{{}}}", at % 5 + 1)).collect());
+        test(Operator::Match(Some(Quantifier::Any)), patterns(quantified));
+        test(Operator::Like(Some(Quantifier::Any)), patterns(like));
+        for _ in 0..single {
+            test(Operator::IMatch(None), Operand::Text("a".into()));
+        }
+        plan(&me(&[]), request).map(|_| ())
+    };
+    let over = |limit, value| Err(Refusal::OverLimit { limit, value });
+    assert_eq!(matching(3, 17, 900), Ok(()));
+    assert_eq!(matching(3, 18, 1), over("regular_expressions", 20));
+    assert_eq!(matching(1_000, 0, 1), over("regular_expressions", 20));
+    assert_eq!(matching(1, 0, 1_001), over("list_items", 1_000));
+}
