@@ -222,7 +222,7 @@ def test_head_and_options(ann, visitor):
         assert head.headers.get("etag") == got.headers.get("etag")
     asked = visitor.options("/rest/v1/posts")
     assert asked.status_code in (200, 204)
-    assert set(asked.headers["allow"].split(", ")) == {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
+    assert set(asked.headers["allow"].split(", ")) == {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
     preflight = {"origin": "https://app.example", "access-control-request-method": "PATCH"}
     allowed = visitor.options("/rest/v1/posts", headers={**preflight, "access-control-request-headers": "apikey,prefer"})
     assert allowed.headers["access-control-allow-origin"] == "*"
@@ -253,3 +253,48 @@ def test_operating(app, visitor, admin):
     assert packed.headers.get("content-encoding") == "gzip" and len(packed.json()) == 50
     with httpx.Client(http1=True, base_url=app.url) as plain:
         assert plain.get("/docs").status_code == 200
+
+
+def test_put_by_conditions(ann, bob, visitor):
+    """PostgREST's PUT: the conditions are the key of one row, or nothing is written."""
+    key, slug = "01900000-0000-7000-8000-0000000000d1", unique("put")
+    path, rows = f"/rest/v1/posts?id=eq.{key}", {"prefer": "return=representation"}
+    made = ann.put(path, json={"title": "One", "slug": slug}, headers=rows)
+    assert made.status_code == 201 and made.json()[0]["title"] == "One" and made.json()[0]["id"] == key
+    assert set(made.json()[0]) == {"id", "title", "slug", "body", "status", "author_id", "published_at", "created_at"}
+    changed = ann.put(path, json={"id": key, "title": "Two", "slug": slug}, headers=rows)
+    assert changed.status_code == 200 and [row["title"] for row in changed.json()] == ["Two"]
+    assert ann.put(path, json=[{"title": "Three", "slug": slug}]).status_code == 204
+    problem(ann.put(path, json={"id": ABSENT, "title": "x", "slug": slug}), 400, "PGRST115")
+    for query in ["", f"?slug=eq.{slug}", f"?id=eq.{key}&slug=eq.{slug}", f"?id=gt.{key}", f"?id=in.({key})"]:
+        refused = ann.put(f"/rest/v1/posts{query}", json={"title": "x", "slug": slug})
+        problem(refused, 405, "PGRST105")
+        assert "PUT" in refused.headers["allow"]
+    problem(bob.put(path, json={"title": "Mine", "slug": slug}), 403, "42501")
+    problem(visitor.put(path, json={"title": "Mine", "slug": slug}), 401, "42501")
+    assert ann.get(f"/rest/v1/posts/{key}").json()["title"] == "Three"
+    step = {"method": "PUT", "path": path, "body": {"title": "Four", "slug": slug}}
+    assert ann.post("/rest/v1/batch", json={"steps": [step]}).status_code == 200
+    wrong = {"method": "PUT", "path": f"/rest/v1/posts?slug=eq.{slug}", "body": {"title": "x", "slug": slug}}
+    problem(ann.post("/rest/v1/batch", json={"steps": [wrong]}), 405, "PGRST105")
+    assert ann.get(f"/rest/v1/posts/{key}").json()["title"] == "Four"
+
+
+def test_a_condition_on_what_is_not_embedded_writes_nothing(ann):
+    post = ann.post_row(title="kept")
+    for query in ["comments.body=eq.x", "select=id&comments.body=eq.x", "comments.or=(body.eq.x,body.eq.y)"]:
+        problem(ann.delete(f"/rest/v1/posts?{query}"), 400, "PGRST108")
+        problem(ann.patch(f"/rest/v1/posts?{query}", json={"title": "lost"}), 400, "PGRST108")
+    assert ann.get(f"/rest/v1/posts/{post['id']}").json()["title"] == "kept"
+
+
+def test_statuses_of_creates(ann):
+    """201, unless rows were merged and none was made."""
+    slug = unique("status")
+    row = {"title": "x", "slug": slug}
+    merge, ignore = {"prefer": "resolution=merge-duplicates"}, {"prefer": "resolution=ignore-duplicates"}
+    path = "/rest/v1/posts?on_conflict=slug"
+    assert ann.post("/rest/v1/posts", json=[]).status_code == 201
+    assert ann.post(path, json=row, headers=merge).status_code == 201
+    assert ann.post(path, json=row, headers=merge).status_code == 200
+    assert ann.post(path, json=row, headers=ignore).status_code == 201

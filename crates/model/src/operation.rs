@@ -29,6 +29,8 @@ pub enum OperationKind {
     Update(CollectionId),
     /// Change one row by its key.
     UpdateOne(CollectionId),
+    /// Make one row be exactly this, by its key as conditions: PostgREST's form of [`OperationKind::ReplaceOne`].
+    Replace(CollectionId),
     /// Make one row be exactly this, by its key.
     ReplaceOne(CollectionId),
     /// Remove the rows that a filter selects.
@@ -80,6 +82,7 @@ pub fn operations(model: &Model) -> Vec<Operation> {
         add(format!("{name}.list"), "GET", rows.clone(), OperationKind::List(id));
         add(format!("{name}.create"), "POST", rows.clone(), OperationKind::Create(id));
         add(format!("{name}.update"), "PATCH", rows.clone(), OperationKind::Update(id));
+        add(format!("{name}.replace"), "PUT", rows.clone(), OperationKind::Replace(id));
         add(format!("{name}.delete"), "DELETE", rows.clone(), OperationKind::Delete(id));
         let row = format!("{rows}/{{key}}");
         add(format!("{name}.read"), "GET", row.clone(), OperationKind::Read(id));
@@ -138,6 +141,7 @@ mod tests {
             "tags.list GET /rest/v1/tags",
             "tags.create POST /rest/v1/tags",
             "tags.update PATCH /rest/v1/tags",
+            "tags.replace PUT /rest/v1/tags",
             "tags.delete DELETE /rest/v1/tags",
             "tags.read GET /rest/v1/tags/{key}",
             "tags.update_one PATCH /rest/v1/tags/{key}",

@@ -54,7 +54,7 @@ fn methods_and_origins() {
     let blog = Folder::example("blog");
     let running = Running::start(&blog, "dev", &[("UNDERGIRD_SERVER_CORS_ORIGINS", "https://app.example.org")]);
     let answer = running.send("TRACE", "/rest/v1/posts", &[], b"");
-    assert_eq!((answer.status, answer.header("Allow")), (405, Some("GET, HEAD, POST, PATCH, DELETE, OPTIONS")));
+    assert_eq!((answer.status, answer.header("Allow")), (405, Some("GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS")));
     let answer = running.send("PUT", "/rest/v1/posts", &[], b"{}");
     assert_eq!(answer.status, 405);
     let answer = running.send("HEAD", "/health/live", &[], b"");

@@ -63,6 +63,7 @@ fn describe(model: &Model, operation: &Operation) -> Json {
         | OperationKind::Create(id)
         | OperationKind::Update(id)
         | OperationKind::UpdateOne(id)
+        | OperationKind::Replace(id)
         | OperationKind::ReplaceOne(id)
         | OperationKind::Delete(id)
         | OperationKind::DeleteOne(id) => rows::describe(model, model.collection(id), operation.kind),

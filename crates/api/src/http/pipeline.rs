@@ -187,7 +187,12 @@ where
             if let Some(cause) = fault.cause() {
                 note_failure(&id, &head, cause);
             }
-            fault.answer(&id)
+            let answer = fault.answer(&id);
+            // RFC 9110 §15.5.6: whatever says 405 says what is allowed, also when the method is served but not like this.
+            match policy.routes.allow(head.uri.path()) {
+                Some(allow) if answer.status == StatusCode::METHOD_NOT_ALLOWED => answer.with_allow(allow),
+                _ => answer,
+            }
         }
         Err(_) => {
             http.metrics.panics.inc();
@@ -383,6 +388,7 @@ fn needs_caller(kind: OperationKind) -> bool {
         | OperationKind::Create(_)
         | OperationKind::Update(_)
         | OperationKind::UpdateOne(_)
+        | OperationKind::Replace(_)
         | OperationKind::ReplaceOne(_)
         | OperationKind::Delete(_)
         | OperationKind::DeleteOne(_)

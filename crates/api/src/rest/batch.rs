@@ -16,8 +16,8 @@
 use super::decode::{self, Decoded, Head, Malformed};
 use super::encode::{Encoder, Options};
 use super::handler::{change, decoded_key};
-use super::precondition;
 use super::respond::{self, Form};
+use super::{precondition, replace};
 use crate::http::{Answer, Exchange, answer};
 use crate::problem::Problem;
 use http::header::HeaderName;
@@ -201,6 +201,10 @@ impl Work {
         let decoded = known
             .path(&step.path)
             .and_then(|path| known.body(step.body.as_ref()).and_then(|body| self.decode(step, &path, body.as_deref())));
+        let decoded = decoded.and_then(|(mut decoded, keyed)| {
+            replace::key_of_conditions(&mut decoded.request, transaction.app().model())?;
+            Ok((decoded, keyed))
+        });
         let (decoded, keyed) = match decoded {
             Ok(decoded) => decoded,
             Err(problem) => return Ok(Err(problem)),

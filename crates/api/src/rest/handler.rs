@@ -5,7 +5,7 @@
 use super::decode::{self, Decoded, Head};
 use super::encode::{Encoded, Encoder, Options};
 use super::respond::{self, Form};
-use super::{cursor, media, precondition};
+use super::{cursor, media, precondition, replace};
 use crate::http::{Answer, Exchange};
 use crate::problem::Problem;
 use http::header::{ACCEPT, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, RANGE};
@@ -60,6 +60,7 @@ impl Parts {
             | OperationKind::Create(id)
             | OperationKind::Update(id)
             | OperationKind::UpdateOne(id)
+            | OperationKind::Replace(id)
             | OperationKind::ReplaceOne(id)
             | OperationKind::Delete(id)
             | OperationKind::DeleteOne(id) => exchange.app.model().collection(id).name.clone(),
@@ -102,6 +103,7 @@ impl Parts {
         };
         let limits = &exchange.app.model().settings.limits;
         let mut decoded = decode::decode(&head, Some(&exchange.body), limits).map_err(Problem::from)?;
+        replace::key_of_conditions(&mut decoded.request, exchange.app.model())?;
         if self.key.is_some() {
             // A path with a key means one row, and its answer is that row.
             decoded.media = decoded.media.singular();

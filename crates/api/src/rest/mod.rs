@@ -9,4 +9,5 @@ pub mod handler;
 pub mod media;
 mod precondition;
 pub mod prefer;
+mod replace;
 mod respond;

@@ -79,6 +79,11 @@ fn attempts(world: &World, kind: &OperationKind, path: &str) -> Vec<(&'static st
             let (path, key, body) = rows(id);
             vec![("PATCH", format!("{path}/{key}"), Some(body))]
         }
+        OperationKind::Replace(id) => {
+            let (path, _, body) = rows(id);
+            let filter = world.victim_filter(&world.model().collection(*id).name);
+            vec![("PUT", format!("{path}?{filter}"), Some(body))]
+        }
         OperationKind::ReplaceOne(id) => {
             let (path, key, body) = rows(id);
             vec![("PUT", format!("{path}/{key}"), Some(body))]

@@ -18,6 +18,7 @@ const PROBLEMS: &[(&str, u16, &str)] = &[
     ("Unauthorized", 401, "The credentials are not good, or a visitor asked for what needs a user."),
     ("Forbidden", 403, "The access rules do not permit it. Nothing was written."),
     ("NotFound", 404, "There is no such row (or none that the caller may see), or nothing at this path."),
+    ("NotTheKey", 405, "The conditions of this PUT are not the key of one row."),
     (
         "NotAcceptable",
         406,

@@ -6,7 +6,7 @@ use super::schemas::{reference, schema};
 use serde_json::{Map, Value as Json, json};
 use undergird_model::field_type::FieldType;
 use undergird_model::operation::OperationKind;
-use undergird_model::schema::{Collection, Model};
+use undergird_model::schema::{Collection, Field, FieldId, Model};
 use undergird_model::settings::Limits;
 
 /// Adds a collection's parameters, and the schemas of its filters.
@@ -106,22 +106,37 @@ fn key(collection: &Collection) -> Json {
             (schema, format!("The row's `{}`.", field.name))
         }
         None => {
-            let values: Vec<String> = collection
-                .key
-                .iter()
-                .map(|field| {
-                    let field = &collection.fields[usize::from(field.index)];
-                    match Operand::of(&field.declared).name.as_str() {
-                        "text" | "enum" => "[^\\u0000\"/,\\\\?#]+".to_owned(),
-                        _ => Operand::of(&field.declared).value().to_owned(),
-                    }
-                })
-                .collect();
+            let values: Vec<String> =
+                collection.key.iter().map(|field| key_part(&collection.fields[usize::from(field.index)])).collect();
             let schema = json!({ "type": "string", "pattern": format!("^{}$", values.join(",")) });
             (schema, format!("The row's `{}`, in this order, separated by commas.", parts.join("`, `")))
         }
     };
     json!({ "name": "key", "in": "path", "required": true, "description": about, "schema": schema })
+}
+
+/// What one part of a key looks like, as a pattern.
+fn key_part(field: &Field) -> String {
+    let operand = Operand::of(&field.declared);
+    match operand.name.as_str() {
+        "text" | "enum" => "[^\\u0000\"/,\\\\?#]+".to_owned(),
+        _ => operand.value().to_owned(),
+    }
+}
+
+/// The key as conditions, all of them needed.
+fn key_conditions(collection: &Collection) -> Vec<Json> {
+    let condition = |field: &FieldId| {
+        let field = &collection.fields[usize::from(field.index)];
+        json!({
+            "name": field.name,
+            "in": "query",
+            "required": true,
+            "description": format!("The row's `{}`, as `eq.value`.", field.name),
+            "schema": { "type": "string", "pattern": format!("^eq\\.{}$", key_part(field)) },
+        })
+    };
+    collection.key.iter().map(condition).collect()
 }
 
 /// Parameters that all collections share.
@@ -282,6 +297,18 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
             Some(body(name, "update", None)),
             written_one(name, &["200", "204"], &[404, 409, 412, 422]),
         ),
+        OperationKind::Replace(_) => {
+            let mut parameters = key_conditions(collection);
+            parameters.extend([own("select"), own("columns")]);
+            parameters.extend(["prefer.change", "if-match", "idempotency-key"].map(shared));
+            (
+                format!("Replace one of {name} by conditions"),
+                "Makes the row with this key be exactly this, as `PUT` on its own path does; in PostgREST's form.",
+                parameters,
+                Some(body(name, "replace", None)),
+                written(name, &["200", "201", "204"], &[404, 405, 409, 412, 422]),
+            )
+        }
         OperationKind::ReplaceOne(_) => (
             format!("Replace one of {name}"),
             "Makes the row with this key be exactly this, whether it is there already or not.",
