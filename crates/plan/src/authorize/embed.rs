@@ -30,7 +30,7 @@ impl<'a> Builder<'a> {
             return Err(Refusal::OverLimit { limit: "embed_depth", value: u64::from(self.limits().embed_depth) });
         }
         let relation = names::relation(self.model, scope.collection, &embed.relation, embed.hint.as_deref())?;
-        let name = embed.alias.as_deref().unwrap_or(&embed.relation);
+        let name = shown_as(embed);
         if embed.items.is_empty() {
             // `relation()`: named for its conditions alone.
             if embed.inner {
@@ -107,9 +107,6 @@ impl<'a> Builder<'a> {
             inner: embed.inner && !nested,
         });
         draft.joined.push((name.to_owned(), row, target.id));
-        if embed.alias.is_some() {
-            draft.joined.push((embed.relation.clone(), row, target.id));
-        }
         let within = self.object(nodes, draft, &inner, depth + 1)?;
         let mut filters = std::mem::replace(&mut draft.filters, outside);
         filters.push(visible);
@@ -210,11 +207,7 @@ impl<'a> Builder<'a> {
 
     /// Whether an embed of this name, when selected here, has any row. `None` when no such embed is selected.
     pub(super) fn embed_exists(&mut self, scope: &Scope<'a, '_>, name: &str) -> Result<Option<Expr>, Refusal> {
-        let embed = scope.items.iter().find_map(|item| match item {
-            SelectItem::Embed(embed) if is_called(embed, name) => Some(embed),
-            _ => None,
-        });
-        let Some(embed) = embed else { return Ok(None) };
+        let Some(embed) = meant(scope.items, name) else { return Ok(None) };
         let relation = names::relation(self.model, scope.collection, &embed.relation, embed.hint.as_deref())?;
         self.existence(scope, embed, relation).map(Some)
     }
@@ -275,7 +268,7 @@ impl<'a> Builder<'a> {
             .modifiers
             .iter()
             .filter_map(|modifier| match modifier.path {
-                [first, rest @ ..] if !rest.is_empty() && is_called(embed, first) => {
+                [first, rest @ ..] if !rest.is_empty() && meant(scope.items, first) == Some(embed) => {
                     Some(Modifier { path: rest, modifier: modifier.modifier })
                 }
                 _ => None,
@@ -286,21 +279,27 @@ impl<'a> Builder<'a> {
 
 /// The modifiers that are for this embed itself.
 fn own_modifiers<'s>(scope: &Scope<'_, 's>, embed: &SelectEmbed) -> Vec<&'s EmbedModifier> {
-    let own = |modifier: &&Modifier<'s>| matches!(modifier.path, [only] if is_called(embed, only));
+    let own = |modifier: &&Modifier<'s>| matches!(modifier.path, [only] if meant(scope.items, only) == Some(embed));
     scope.modifiers.iter().filter(own).map(|modifier| modifier.modifier).collect()
 }
 
-fn is_called(embed: &SelectEmbed, name: &str) -> bool {
-    match &embed.alias {
-        Some(alias) => alias == name || embed.relation == name,
-        None => embed.relation == name,
-    }
+/// The embed that a name means: the one that goes by it in the answer, else the first of that relation.
+pub(super) fn meant<'s>(items: &'s [SelectItem], name: &str) -> Option<&'s SelectEmbed> {
+    let embeds = || {
+        items.iter().filter_map(|item| match item {
+            SelectItem::Embed(embed) => Some(embed),
+            _ => None,
+        })
+    };
+    embeds().find(|embed| shown_as(embed) == name).or_else(|| embeds().find(|embed| embed.relation == name))
+}
+
+/// What an embed is called in the answer.
+pub(super) fn shown_as(embed: &SelectEmbed) -> &str {
+    embed.alias.as_deref().unwrap_or(&embed.relation)
 }
 
 pub(super) fn is_embedded(items: &[SelectItem], path: &[String]) -> bool {
     let Some((first, rest)) = path.split_first() else { return true };
-    items.iter().any(|item| match item {
-        SelectItem::Embed(embed) => is_called(embed, first) && is_embedded(&embed.items, rest),
-        _ => false,
-    })
+    meant(items, first).is_some_and(|embed| is_embedded(&embed.items, rest))
 }

@@ -4,7 +4,7 @@
 //! Predicates are two-valued. So each condition becomes a pair: when it is true, and when it is false.
 
 use super::bind::{self, SlotUse, operand_type};
-use super::embed::is_embedded;
+use super::embed::meant;
 use super::read::Scope;
 use super::{Builder, is_null, names, not_null};
 use crate::refusal::Refusal;
@@ -82,7 +82,7 @@ impl<'a> Builder<'a> {
                 let wants_null = test.operator == Operator::Is(IsOperand::Null);
                 return Ok(if wants_null { pair.negated() } else { pair });
             }
-            return Err(if is_embedded(scope.items, std::slice::from_ref(name)) {
+            return Err(if meant(scope.items, name).is_some() {
                 Refusal::EmbedOperator { name: name.clone() }
             } else {
                 names::unknown_column(scope.collection, name)

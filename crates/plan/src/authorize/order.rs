@@ -1,7 +1,7 @@
 //! The ordering of a statement's rows, its groups when it aggregates, and the rows after a cursor.
 
 use super::bind::SlotUse;
-use super::embed::is_embedded;
+use super::embed::{meant, shown_as};
 use super::read::{Draft, Scope};
 use super::{Builder, is_null, not_null, plain};
 use crate::refusal::Refusal;
@@ -29,13 +29,13 @@ impl<'a> Builder<'a> {
                 Some(name) => {
                     // An embed of an embed may have the same name; it is not this row's.
                     let ours = |row: RowVar| draft.joins.iter().any(|join| join.row == row && join.from == scope.row);
-                    let joined = draft.joined.iter().find(|(known, row, _)| known == name && ours(*row));
+                    let Some(embed) = meant(scope.items, name) else {
+                        return Err(Refusal::NotEmbedded { name: name.clone() });
+                    };
+                    let joined = draft.joined.iter().find(|(known, row, _)| known == shown_as(embed) && ours(*row));
                     let Some((_, row, target)) = joined else {
-                        return Err(if is_embedded(scope.items, std::slice::from_ref(name)) {
-                            Refusal::NotToOne { collection: scope.collection.name.clone(), name: name.clone() }
-                        } else {
-                            Refusal::NotEmbedded { name: name.clone() }
-                        });
+                        let (collection, name) = (scope.collection.name.clone(), name.clone());
+                        return Err(Refusal::NotToOne { collection, name });
                     };
                     let target = self.model.collection(*target);
                     let there = Scope { collection: target, row: *row, items: &[], modifiers: &[] };
