@@ -213,3 +213,41 @@ fn the_contract_comes_from_the_definition_alone() {
     assert_eq!((running.get("/docs").status, running.get("/openapi.json").status), (404, 404));
     running.stop();
 }
+
+#[test]
+fn explain_tells_which_term_of_which_rule_decides() {
+    let blog = Folder::example("blog");
+    let server = Running::start(&blog, "dev", &[]);
+    let keys = said(&blog, &["keys", "--json"], &[]).1;
+    let keys: serde_json::Value = serde_json::from_str(&keys).unwrap();
+    let secret = keys["secret_key"].as_str().unwrap();
+    let json = [("apikey", secret), ("content-type", "application/json"), ("prefer", "return=representation")];
+    let user = server.send("POST", "/rest/v1/users", &json, br#"{"name":"Ann"}"#).json();
+    let ann = user[0]["id"].as_str().unwrap();
+    let draft = format!(r#"{{"title":"Draft","slug":"draft","author_id":"{ann}"}}"#);
+    let draft = server.send("POST", "/rest/v1/posts", &json, draft.as_bytes()).json();
+    let draft = draft[0]["id"].as_str().unwrap();
+    let explain = |caller: &str, request: &str, body: &str, words: &[&str]| {
+        let arguments = ["explain", "--as", caller, "--request", request, "--body", body];
+        let (code, out, errors) = said(&blog, &arguments, &[]);
+        assert_eq!(code, 0, "{out}\n{errors}");
+        for word in words {
+            assert!(out.contains(word), "{arguments:?}: no {word:?} in\n{out}");
+        }
+    };
+    // Beside the running server. The draft is hidden from visitors and shown to its author, each time for a reason that is told.
+    let hidden = format!("{draft}  hidden: term 1 fails");
+    explain("visitor", "GET /rest/v1/posts?slug=eq.draft", "", &["posts.read", "status == 'published'", &hidden]);
+    let passes = format!("{draft}  passes: term 2 holds");
+    let plan = ["author_id == auth.id", &passes, "Query plan", "SEARCH"];
+    explain(ann, "GET /rest/v1/posts?slug=eq.draft&select=title,comments(body)", "", &plan);
+    // What was bound is shown beside the text, never in it.
+    explain(ann, "GET /rest/v1/posts?title=eq.canary", "", &["\"title\" = ?", "= \"canary\""]);
+    explain("secret", "GET /rest/v1/posts", "", &["a secret key stands above access rules"]);
+    explain("visitor", "DELETE /rest/v1/users", "", &["users.delete", "closed", "401 42501"]);
+    let update = format!(r#"{{"author_id":"{ann}"}}"#);
+    explain(ann, "PATCH /rest/v1/posts?slug=eq.draft", &update, &["posts.update", "Guards, before", "UPDATE"]);
+    let (code, _, errors) = said(&blog, &["explain", "--request", "GET /rest/v1/psts"], &[]);
+    assert!(code == 2 && errors.contains("posts"), "{code} {errors}");
+    server.stop();
+}
