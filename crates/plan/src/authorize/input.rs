@@ -70,6 +70,12 @@ impl Recipe {
     ) -> Result<Vec<Vec<Value>>, Refusal> {
         let collection = model.collection(self.collection);
         let Some(body) = body else { return Ok(Vec::new()) };
+        if self.partial && body.rows.len() != 1 {
+            return Err(Refusal::Malformed {
+                message: format!("an update takes one object, not {}", body.rows.len()),
+                hint: Some("send several updates as a batch: POST /rest/v1/batch".into()),
+            });
+        }
         let most = model.settings.limits.insert_rows;
         if body.rows.len() > most as usize {
             return Err(Refusal::OverLimit { limit: "insert_rows", value: u64::from(most) });

@@ -424,3 +424,14 @@ fn regular_expressions_are_few() {
     assert_eq!(matching(1_000, 0, 1), over("regular_expressions", 20));
     assert_eq!(matching(1, 0, 1_001), over("list_items", 1_000));
 }
+
+#[test]
+fn an_update_takes_one_object_also_when_its_shape_is_known() {
+    let planner = super::Planner::new(model());
+    let mut request = Request::new("notes", Verb::Update).with_row([("title", Value::text("b"))]);
+    assert!(planner.plan(&me(&[]), &request).is_ok());
+    let body = request.body.as_mut().unwrap();
+    body.rows.push(body.rows[0].clone());
+    let refused = planner.plan(&me(&[]), &request).unwrap_err();
+    assert!(matches!(refused, Refusal::Malformed { message, .. } if message.contains("not 2")));
+}

@@ -184,14 +184,8 @@ impl<'a> Builder<'a> {
         body: Option<&Body>,
         names: &[String],
     ) -> Result<(Vec<FieldId>, Action, Option<Recipe>), Refusal> {
-        let Some(Body { rows, .. }) = body else {
+        if body.is_none() {
             return Err(Refusal::Malformed { message: "an update needs a body".into(), hint: None });
-        };
-        if rows.len() != 1 {
-            return Err(Refusal::Malformed {
-                message: format!("an update takes one object, not {}", rows.len()),
-                hint: Some("send several updates as a batch: POST /rest/v1/batch".into()),
-            });
         }
         // Asked first, so that a closed verb is told before anything about the body.
         self.access(collection, Verb::Update)?;
