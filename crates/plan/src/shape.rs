@@ -254,6 +254,9 @@ pub enum Action {
         assign: Vec<(FieldId, Expr)>,
         /// What each of these rows as stored must pass; `new.x` is substituted already.
         guards: Vec<Guard>,
+        /// What each of them must pass once more as it has become, when all are changed: a rule that follows a relation into this
+        /// collection may lead to a row that the same statement changed.
+        after: Vec<Guard>,
     },
     /// Remove rows.
     Delete {

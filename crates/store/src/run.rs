@@ -82,7 +82,9 @@ pub async fn write(
     let plan = &query.plan;
     let answer = match &shape.action {
         Action::Insert { .. } => insert(connection, plan, shape, statements, sink).await,
-        Action::Update { guards, .. } => update(connection, plan, shape, statements, guards, sink).await,
+        Action::Update { guards, after, .. } => {
+            update(connection, plan, shape, statements, (guards, after), sink).await
+        }
         Action::Delete { guards, .. } => delete(connection, plan, shape, statements, guards, sink).await,
     };
     answer.map_err(|error| named(error, plan, shape))
@@ -252,13 +254,20 @@ async fn update(
     plan: &Plan,
     shape: &Write,
     statements: &WriteStatements,
-    guards: &[Guard],
+    (guards, after): (&[Guard], &[Guard]),
     sink: Option<&mut dyn RowSink>,
 ) -> Result<WriteAnswer, StoreError> {
     if let Some(refused) = refusal(connection, plan, statements.guard.as_ref(), guards).await? {
         return Ok(refused);
     }
     let keys = keys_of(connection, plan, &statements.main, input_row(plan, 0)).await?;
+    if let Some(statement) = &statements.after {
+        let changed: Vec<(Vec<Value>, usize)> = keys.iter().map(|key| (key.clone(), 0)).collect();
+        let key = &plan.model().collection(shape.collection).key;
+        if let Some((otherwise, _)) = refused_after(connection, plan, statement, after, &changed, key).await? {
+            return Ok(WriteAnswer::Refused { otherwise, row: None });
+        }
+    }
     represent(connection, plan, shape, statements, &keys, sink).await?;
     Ok(WriteAnswer::Done(Written { affected: keys.len() as u64, updated: 0, keys }))
 }

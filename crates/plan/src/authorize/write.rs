@@ -192,6 +192,7 @@ impl<'a> Builder<'a> {
         let given = self.given(collection, names);
         let assign = assignments(self.model, &given, &given);
         let guards = self.changes(collection, &assign, Verb::Update)?;
+        let after = self.once_more(collection)?;
         let mut filter = self.targets(collection)?;
         if assign.is_empty() {
             // `{}` changes nothing, as in PostgREST; and no store can say that.
@@ -208,7 +209,7 @@ impl<'a> Builder<'a> {
             columns: self.request.columns.clone(),
             partial: true,
         };
-        Ok((given, Action::Update { filter, assign, guards }, Some(recipe)))
+        Ok((given, Action::Update { filter, assign, guards, after }, Some(recipe)))
     }
 
     fn delete(&mut self, collection: &'a Collection) -> Result<Action, Refusal> {
@@ -282,6 +283,24 @@ impl<'a> Builder<'a> {
         }
         guards.retain(|guard| partial::verdict(&guard.predicate, &self.kind) != Verdict::Allow);
         Ok(guards)
+    }
+
+    /// The update rule, when it must be asked again of the rows as they have become.
+    fn once_more(&self, collection: &Collection) -> Result<Vec<Guard>, Refusal> {
+        let rule = self.access(collection, Verb::Update)?;
+        let leads_back = rule.any_node(&mut |node| match node {
+            Node::Via { relation, .. }
+            | Node::Exists { relation, .. }
+            | Node::Count { relation, .. }
+            | Node::At { relation, .. } => self.model.relation(*relation).target == collection.id,
+            Node::Profile { .. } => self.model.profile == Some(collection.id),
+            _ => false,
+        });
+        // A rule that says `new` compares two states, one of which is gone by then.
+        if !leads_back || mentions_row(&rule, RowVar::NEW) {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Guard { predicate: rule, otherwise: Otherwise::Access }])
     }
 
     /// The fields that the body names and that are there for this caller to name. What is wrong with the others is told when the

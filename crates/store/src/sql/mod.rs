@@ -81,7 +81,7 @@ pub struct WriteStatements {
     pub main: Statement,
     /// Upsert: the change of the row that is there already.
     pub update: Option<Statement>,
-    /// Insert: the first of the written rows (by [`Bind::Keys`]) that fails a guard, one bool column per guard. Runs after.
+    /// Insert, and updates whose rule may lead to other changed rows: the first of the written rows (by [`Bind::Keys`]) that fails a guard, one bool column per guard. Runs after.
     pub after: Option<Statement>,
     /// The representation.
     pub returning: Option<ReadStatements>,

@@ -33,8 +33,9 @@ pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -
                 }
             }
         }
-        Action::Update { filter, assign, guards } => {
+        Action::Update { filter, assign, guards, after } => {
             statements.guard = change.guard(filter, guards);
+            statements.after = change.after(after);
             statements.main = change.update(filter, assign, guards);
         }
         Action::Delete { filter, guards } => {
