@@ -88,6 +88,20 @@ pub const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        because: "the probe of an explanation passes over row rules: no surface may have it, only `undergird explain`",
+        words: &["authorize::explain", ".explore("],
+        within: Within::Code,
+        crates: Crates::NotIn(&["plan", "engine"]),
+        except: &[("crates/server/src/commands/explain.rs", "for people with the database in their hands")],
+    },
+    Rule {
+        because: "plans that no rule was asked about are for the differential test alone",
+        words: &["undergird_plan::arbitrary"],
+        within: Within::Code,
+        crates: Crates::NotIn(&["plan"]),
+        except: &[],
+    },
+    Rule {
         because: "a driver lives in its store crate alone",
         words: &["rusqlite", "libsqlite3_sys"],
         within: Within::Code,

@@ -11,6 +11,7 @@ pub fn check(root: &Path) -> Result<Vec<String>, String> {
     let page = read(&root.join("ARCHITECTURE.md"))?;
     let mut built = Map::new();
     let mut names = BTreeMap::new();
+    let mut faults = Vec::new();
     let crates = root.join("crates");
     let problem = |error: std::io::Error| format!("{}: {error}", crates.display());
     for entry in std::fs::read_dir(&crates).map_err(problem)? {
@@ -22,13 +23,26 @@ pub fn check(root: &Path) -> Result<Vec<String>, String> {
         let name = manifest.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
         names.insert(name.unwrap_or_default().to_owned(), folder.clone());
         let uses = manifest.get("dependencies").and_then(toml::Value::as_table);
+        if uses.into_iter().flatten().any(|(_, wanted)| asks_for(wanted, UNRULED)) {
+            faults.push(format!("crates/{folder}/Cargo.toml: the feature {UNRULED} is for tests: it makes plans that no rule was asked about"));
+        }
         built.insert(folder, uses.into_iter().flat_map(toml::Table::keys).cloned().collect());
     }
     // Dependencies are named by package, the map by folder; the rest of the world is no part of it.
     for uses in built.values_mut() {
         *uses = uses.iter().filter_map(|package| names.get(package).cloned()).collect();
     }
-    Ok(compare(&drawn(&page), &built))
+    faults.extend(compare(&drawn(&page), &built));
+    Ok(faults)
+}
+
+/// The feature of `plan` whose plans go past `authorize`, for the differential test of the two readers.
+const UNRULED: &str = "arbitrary";
+
+/// Whether a dependency asks for a feature.
+fn asks_for(wanted: &toml::Value, feature: &str) -> bool {
+    let features = wanted.get("features").and_then(toml::Value::as_array);
+    features.is_some_and(|features| features.iter().any(|known| known.as_str() == Some(feature)))
 }
 
 /// The table of the page: rows `| crate | what | uses |` with crates in backticks; `all` is every other one but `xtask`.
