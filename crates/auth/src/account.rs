@@ -12,7 +12,7 @@ use crate::sign_up::{check_email, check_metadata, or_taken};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 use undergird_engine::accounts::{Account, AccountChange, AccountError, Visit};
-use undergird_engine::{Failure, Outcome, Record, Transaction};
+use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
 use undergird_model::Value;
 use undergird_plan::Caller;
 use undergird_plan::request::{Request, Verb};
@@ -54,7 +54,7 @@ impl Core {
         let checked = self.check_change(&visit, session, &user, change).await?;
         let core = self.clone();
         let moment = visit.moment;
-        let done = self.engine.transaction(move |transaction| {
+        let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, checked) = (core.clone(), checked.clone());
             Box::pin(async move {
                 let system = Caller::system(moment);

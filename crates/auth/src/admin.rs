@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use std::fmt;
 use std::sync::Arc;
 use undergird_engine::accounts::{Account, AccountError, Secret};
-use undergird_engine::{Failure, Outcome, Transaction};
+use undergird_engine::{Failure, Isolation, Outcome, Transaction};
 use undergird_model::Value;
 use undergird_plan::Caller;
 use undergird_plan::request::{ColumnPath, Condition, IsOperand, Operator, Request, Test, Verb};
@@ -101,7 +101,7 @@ impl Core {
         let moment = self.engine.moment();
         let hash = self.hasher.hash(&new.password).await?;
         let (id, identity) = (self.new_id(moment.now)?, self.new_id(moment.now)?);
-        let made = self.engine.transaction(move |transaction| {
+        let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (new, email, hash) = (new.clone(), email.clone(), hash.clone());
             Box::pin(async move {
                 let system = Caller::system(moment);
@@ -174,7 +174,7 @@ impl Core {
         let moment = self.engine.moment();
         let email = records::fold(email);
         let core = self.clone();
-        let done = self.engine.transaction(move |transaction| {
+        let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, email, change) = (core.clone(), email.clone(), change.clone());
             Box::pin(async move {
                 let system = Caller::system(moment);

@@ -13,7 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use undergird_engine::{Engine, Failure, Outcome, Transaction};
+use undergird_engine::{Engine, Failure, Isolation, Outcome, Transaction};
 use undergird_model::Value;
 use undergird_plan::Caller;
 use undergird_plan::request::{Operand, Operator, Request, Verb};
@@ -168,7 +168,7 @@ impl Core {
     pub(crate) async fn add_key(&self) -> Result<(), Failure> {
         let moment = self.engine.moment();
         let key = StoredKey::generate(&self.derived, self.new_id(moment.now)?, moment.now).map_err(broken)?;
-        let done = self.engine.transaction(move |transaction| {
+        let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let key = key.clone();
             Box::pin(async move {
                 let system = Caller::system(moment);
@@ -218,7 +218,7 @@ impl Core {
     pub(crate) async fn sweep(&self) -> Result<(), Failure> {
         let moment = self.engine.moment();
         let life = i64::from(self.access_token_seconds()).saturating_mul(1_000_000);
-        let work = self.engine.transaction(move |transaction| {
+        let work = self.engine.transaction(Isolation::Serializable, move |transaction| {
             Box::pin(async move {
                 let system = Caller::system(moment);
                 let retired = moment.now.saturating_sub(life);

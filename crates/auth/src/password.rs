@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 use undergird_engine::accounts::{AccountError, PasswordSignIn, PasswordWeakness, Secret, Session, Visit};
-use undergird_engine::{Failure, Outcome};
+use undergird_engine::{Failure, Isolation, Outcome};
 use undergird_model::Value;
 use undergird_plan::Caller;
 use undergird_plan::request::{Request, Verb};
@@ -178,7 +178,7 @@ impl Core {
             false => Some(self.hasher.hash(&asked.password).await?),
         };
         let core = self.clone();
-        let started = self.engine.transaction(move |transaction| {
+        let started = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, visit, hash, fresh_hash) = (core.clone(), visit.clone(), hash.clone(), fresh_hash.clone());
             Box::pin(async move {
                 let system = Caller::system(visit.moment);

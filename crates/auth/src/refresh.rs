@@ -15,7 +15,7 @@ use crate::revocations::Revocation;
 use crate::sessions::{REFRESH_PREFIX, Started, refresh_token, token_row};
 use std::sync::Arc;
 use undergird_engine::accounts::{AccountError, Secret, Session, Visit};
-use undergird_engine::{Failure, Outcome, Record, Transaction};
+use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
 use undergird_model::Value;
 use undergird_plan::Caller;
 use undergird_plan::request::{ColumnPath, IsOperand};
@@ -39,7 +39,7 @@ impl Core {
         }
         let core = self.clone();
         let now = visit.moment.now;
-        let ended = self.engine.transaction(move |transaction| {
+        let ended = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, visit, token) = (core.clone(), visit.clone(), token.clone());
             Box::pin(async move {
                 match core.rotate(transaction, &visit, &token).await {

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::Arc;
 use undergird_engine::accounts::{Account, AccountError, Secret, Session, SignOutScope, Visit};
-use undergird_engine::{Failure, Outcome, Record, Transaction};
+use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
 use undergird_model::Value;
 use undergird_plan::request::{Body, Input, Operand, Operator, Request, Verb};
 use undergird_plan::{Caller, Identity};
@@ -231,7 +231,7 @@ impl Core {
         let (user, session) = of_caller(&caller)?;
         let core = self.clone();
         let now = visit.moment.now;
-        let ended = self.engine.transaction(move |transaction| {
+        let ended = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, visit) = (core.clone(), visit.clone());
             Box::pin(async move {
                 let system = Caller::system(visit.moment);

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 use undergird_engine::accounts::{Account, AccountError, SignUp, SignedUp, Visit};
 use undergird_engine::failure::Kind;
-use undergird_engine::{Failure, Outcome};
+use undergird_engine::{Failure, Isolation, Outcome};
 use undergird_model::Value;
 use undergird_model::field_type::FieldType;
 use undergird_plan::request::{ColumnPath, SelectColumn, SelectItem};
@@ -113,7 +113,7 @@ impl Core {
         let (id, identity) = (self.new_id(moment.now)?, self.new_id(moment.now)?);
         let core = self.clone();
         let shown_email = email.clone();
-        let made = self.engine.transaction(move |transaction| {
+        let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let core = core.clone();
             let (visit, data, hash) = (visit.clone(), asked.data.clone(), hash.clone());
             let email = if taken { format!("{id}@taken.invalid") } else { email.clone() };

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: the answer is stored in the same transaction as its effect, so a retry gets the answer and not the effect.
 //! Follows draft-ietf-httpapi-idempotency-key-header.
 
-use crate::{Engine, Failure, Outcome, Transaction};
+use crate::{Engine, Failure, Isolation, Outcome, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
 use undergird_model::Value;
@@ -109,7 +109,7 @@ impl Engine {
     /// # Errors
     /// A failure of the store.
     pub async fn sweep(self: &Arc<Self>, moment: Moment) -> Result<u64, Failure> {
-        self.transaction(move |transaction| {
+        self.transaction(Isolation::Committed, move |transaction| {
             Box::pin(async move { Ok(Outcome::commit(remove_old(transaction, moment).await?)) })
         })
         .await

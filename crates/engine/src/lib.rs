@@ -13,6 +13,7 @@ pub mod transaction;
 pub use failure::{Constraint, Failure};
 pub use record::Record;
 pub use transaction::{Outcome, Transaction};
+pub use undergird_store::Isolation;
 pub use undergird_store::run::Written;
 
 use arc_swap::ArcSwap;
@@ -188,11 +189,12 @@ impl Engine {
     }
 
     /// Runs `work` in one transaction. Committed when it gives [`Outcome::commit`], rolled back when it gives
-    /// [`Outcome::rollback`] or an error. When this gives `Ok` after a commit, the effects are on disk.
+    /// [`Outcome::rollback`] or an error. When this gives `Ok` after a commit, the effects are on disk. The work runs again from the
+    /// start after a conflict with another transaction.
     ///
     /// # Errors
     /// What `work` gives, or a failure of the store.
-    pub async fn transaction<T, F>(self: &Arc<Self>, work: F) -> Result<T, Failure>
+    pub async fn transaction<T, F>(self: &Arc<Self>, isolation: Isolation, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: for<'t, 'c> FnMut(&'t mut Transaction<'c>) -> BoxFuture<'t, Result<Outcome<T>, Failure>> + Send + 'static,
@@ -201,7 +203,7 @@ impl Engine {
         let deadline = Instant::now() + app.model.settings.limits.request;
         let model = app.model.clone();
         let work = transaction::Closure::new(self.clone(), app, work);
-        let answer = self.store.transaction(Box::new(work), deadline).await;
+        let answer = self.store.transaction(Box::new(work), isolation, deadline).await;
         let answer = answer.map_err(|error| Failure::from_store(&model, error))?;
         match answer.value.downcast::<Result<T, Failure>>() {
             Ok(result) => *result,

@@ -33,7 +33,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 use undergird_plan::RowSink;
 use undergird_store::{
-    Dialect, Prepared, ReadAnswer, Statement, Statements, Store, StoreError, Work, WorkAnswer, schema,
+    Dialect, Isolation, Prepared, ReadAnswer, Statement, Statements, Store, StoreError, Work, WorkAnswer, schema,
 };
 use writer::{Writer, Writes};
 
@@ -120,8 +120,17 @@ impl Store for SqliteStore {
         Box::pin(self.readers.read(query, sink, deadline))
     }
 
-    fn transaction(&self, work: Box<dyn Work>, deadline: Instant) -> BoxFuture<'_, Result<WorkAnswer, StoreError>> {
-        Box::pin(self.writes.transaction(work, deadline))
+    fn transaction(
+        &self,
+        work: Box<dyn Work>,
+        isolation: Isolation,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<WorkAnswer, StoreError>> {
+        match isolation {
+            Isolation::Snapshot => Box::pin(self.readers.snapshot(work, deadline)),
+            // There is one writer, so transactions do run one after the other.
+            Isolation::Committed | Isolation::Serializable => Box::pin(self.writes.transaction(work, deadline)),
+        }
     }
 
     fn schema(&self) -> BoxFuture<'_, Result<Option<schema::Applied>, StoreError>> {

@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::oneshot;
 use undergird_plan::RowSink;
-use undergird_store::{Prepared, ReadAnswer, Statements, StoreError, run};
+use undergird_store::{Prepared, ReadAnswer, Statements, StoreError, Work, WorkAnswer, run};
 
 /// Most texts remembered as long.
 const LONG_TEXTS_MAX: usize = 1_024;
@@ -56,6 +56,22 @@ impl Reader {
             .unwrap_or_else(|_| ReadAnswer { sink: None, result: Err(StoreError::Internal("a read panicked".into())) })
     }
 
+    /// Runs work in one snapshot, which keeps nothing whatever the work decides.
+    fn snapshot(&mut self, work: &mut dyn Work) -> Result<WorkAnswer, StoreError> {
+        execute(&self.connection, "BEGIN").map_err(|error| store_error(&error))?;
+        let mut session = Session::new(&mut self.connection, &self.control, true);
+        let outcome = catch_unwind(AssertUnwindSafe(|| work.run(&mut session).now_or_never()));
+        if !self.connection.is_autocommit() {
+            // As above: a snapshot that cannot be ended would keep the log from being cut.
+            let _ = execute(&self.connection, "ROLLBACK");
+        }
+        match outcome {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Err(StoreError::Internal("a snapshot waited for something".into())),
+            Err(_) => Err(StoreError::Internal("a snapshot panicked".into())),
+        }
+    }
+
     fn run_in_snapshot(&mut self, query: &Prepared, sink: &mut dyn RowSink, many: bool) -> Result<(), StoreError> {
         if many {
             execute(&self.connection, "BEGIN").map_err(|error| store_error(&error))?;
@@ -67,13 +83,19 @@ impl Reader {
     }
 }
 
-/// A read for the threads.
+/// Something for the threads.
 struct Job {
-    query: Prepared,
-    sink: Box<dyn RowSink>,
+    task: Task,
     deadline: Instant,
     abandoned: Arc<AtomicBool>,
-    answer: oneshot::Sender<ReadAnswer>,
+}
+
+/// What a thread does.
+enum Task {
+    /// A read that may take long.
+    Read { query: Prepared, sink: Box<dyn RowSink>, answer: oneshot::Sender<ReadAnswer> },
+    /// Reads of one moment.
+    Snapshot { work: Box<dyn Work>, answer: oneshot::Sender<Result<WorkAnswer, StoreError>> },
 }
 
 /// Sets its flag when it goes: the one who waited has left.
@@ -186,20 +208,40 @@ impl Readers {
     }
 
     async fn later(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> ReadAnswer {
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let leaving = Leaving(Arc::clone(&abandoned));
         let (answer, coming) = oneshot::channel();
-        if let Err((refused, job)) = self.queue.push(Job { query, sink, deadline, abandoned, answer }) {
-            let error = match refused {
-                Refused::Full => StoreError::Overloaded,
-                Refused::Closed => closing(),
-            };
-            return ReadAnswer { sink: Some(job.sink), result: Err(error) };
-        }
+        let leaving = match self.push(Task::Read { query, sink, answer }, deadline) {
+            Ok(leaving) => leaving,
+            Err((error, task)) => {
+                let sink = match task {
+                    Task::Read { sink, .. } => Some(sink),
+                    Task::Snapshot { .. } => None,
+                };
+                return ReadAnswer { sink, result: Err(error) };
+            }
+        };
         let answer = coming.await;
         drop(leaving);
         answer
             .unwrap_or_else(|_| ReadAnswer { sink: None, result: Err(StoreError::Internal("a read was lost".into())) })
+    }
+
+    /// Runs work that only reads, in one snapshot, when a thread is free. Dropping the future stops it.
+    pub(crate) async fn snapshot(&self, work: Box<dyn Work>, deadline: Instant) -> Result<WorkAnswer, StoreError> {
+        let (answer, coming) = oneshot::channel();
+        let leaving = self.push(Task::Snapshot { work, answer }, deadline).map_err(|(error, _)| error)?;
+        let answer = coming.await;
+        drop(leaving);
+        answer.unwrap_or_else(|_| Err(StoreError::Internal("a snapshot was lost".into())))
+    }
+
+    fn push(&self, task: Task, deadline: Instant) -> Result<Leaving, (StoreError, Task)> {
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let leaving = Leaving(Arc::clone(&abandoned));
+        self.queue.push(Job { task, deadline, abandoned }).map_err(|(refused, job)| match refused {
+            Refused::Full => (StoreError::Overloaded, job.task),
+            Refused::Closed => (closing(), job.task),
+        })?;
+        Ok(leaving)
     }
 
     /// Runs something on a connection that reads.
@@ -233,25 +275,35 @@ impl Readers {
 
 fn work(mut reader: Reader, queue: &Queue<Job>, long: &Long) {
     while let Some(job) = queue.pop() {
-        let Job { query, sink, deadline, abandoned, answer } = job;
+        let Job { task, deadline, abandoned } = job;
         if abandoned.load(Ordering::Relaxed) {
             continue;
         }
-        if Instant::now() >= deadline {
-            let _ = answer.send(ReadAnswer { sink: Some(sink), result: Err(StoreError::Deadline) });
-            continue;
-        }
+        let late = Instant::now() >= deadline;
         reader.control.begin(deadline, Some(abandoned));
-        let mut result = reader.run(&query, sink);
-        if reader.control.stopped() == Some(Stopped::Abandoned) && result.result.is_err() {
-            result.result = Err(StoreError::Cancelled);
-        }
-        if result.result.is_ok() && reader.control.was_short() && long.has(&query) {
-            long.remove(&query);
+        // Whoever asked may have left: then nobody hears the answer.
+        match task {
+            Task::Read { sink, answer, .. } if late => {
+                let _ = answer.send(ReadAnswer { sink: Some(sink), result: Err(StoreError::Deadline) });
+            }
+            Task::Snapshot { answer, .. } if late => {
+                let _ = answer.send(Err(StoreError::Deadline));
+            }
+            Task::Read { query, sink, answer } => {
+                let mut result = reader.run(&query, sink);
+                if reader.control.stopped() == Some(Stopped::Abandoned) && result.result.is_err() {
+                    result.result = Err(StoreError::Cancelled);
+                }
+                if result.result.is_ok() && reader.control.was_short() && long.has(&query) {
+                    long.remove(&query);
+                }
+                let _ = answer.send(result);
+            }
+            Task::Snapshot { mut work, answer } => {
+                let _ = answer.send(reader.snapshot(&mut *work));
+            }
         }
         reader.control.end();
-        // Whoever asked may have left.
-        let _ = answer.send(result);
     }
 }
 

@@ -25,7 +25,7 @@ use undergird_plan::{Plan, RowRef, RowSink, Shape};
 use undergird_store::run::cell_value;
 use undergird_store::schema::{steps, wanted};
 use undergird_store::{
-    Bound, Connection, Decision, Flow, Prepared, Statement, Statements, Store, StoreError, Work, WorkAnswer,
+    Bound, Connection, Decision, Flow, Isolation, Prepared, Statement, Statements, Store, StoreError, Work, WorkAnswer,
 };
 use undergird_store_sqlite::{DIALECT, Options, SqliteStore};
 
@@ -80,7 +80,7 @@ impl Case {
         store.migrate(&steps(None, &applied), &applied).await.unwrap();
         let rows_of = |at| rows.of(CollectionId(at as u16)).iter().map(|row| row.values().to_vec()).collect();
         let work = Fill { model: Arc::clone(&model), rows: (0..model.collections.len()).map(rows_of).collect() };
-        store.transaction(Box::new(work), deadline()).await.unwrap();
+        store.transaction(Box::new(work), Isolation::Committed, deadline()).await.unwrap();
         Case { model, rows, this, store }
     }
 

@@ -42,8 +42,14 @@ pub trait Store: Send + Sync + 'static {
     /// Runs `work` in one transaction. It is committed when `work` gives `Ok(Commit)`, and rolled back otherwise. When this
     /// future gives `Ok`, a commit is on disk.
     ///
-    /// Several transactions may share one commit, each still all or nothing.
-    fn transaction(&self, work: Box<dyn Work>, deadline: Instant) -> BoxFuture<'_, Result<WorkAnswer, StoreError>>;
+    /// Several transactions may share one commit, each still all or nothing. After a conflict the store runs the work again, within a
+    /// budget, and gives [`StoreError::Conflict`] when that is spent.
+    fn transaction(
+        &self,
+        work: Box<dyn Work>,
+        isolation: Isolation,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<WorkAnswer, StoreError>>;
 
     /// The schema that the database was last given, `None` for an empty one.
     fn schema(&self) -> BoxFuture<'_, Result<Option<schema::Applied>, StoreError>>;
@@ -77,6 +83,18 @@ pub struct ReadAnswer {
     pub sink: Option<Box<dyn RowSink>>,
     /// Whether the rows are complete.
     pub result: Result<(), StoreError>,
+}
+
+/// How much a transaction sees of others that run at the same time. A store may give more than was asked for, never less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Only reads, all of one moment. Holds no writer up; a statement that writes is refused.
+    Snapshot,
+    /// Each statement sees what was committed before it began, and a row that it changes is as it stands then. Enough for one request
+    /// whose conditions are in the statement that changes.
+    Committed,
+    /// As if all transactions ran one after the other: for what is read first and decided upon.
+    Serializable,
 }
 
 /// What runs inside a transaction. It may be run again from the start after a conflict, so it keeps nothing between runs.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use undergird_engine::idempotency;
 use undergird_engine::observe::Stage;
-use undergird_engine::{Failure, Outcome, Transaction};
+use undergird_engine::{Failure, Isolation, Outcome, Transaction};
 use undergird_model::settings::Limits;
 use undergird_plan::Caller;
 use undergird_plan::caller::Moment;
@@ -56,10 +56,13 @@ pub async fn handle(exchange: &mut Exchange<'_>, caller: Caller) -> Result<Answe
     let kept = key.map(|key| (key, precondition::request_hash(exchange.head, &exchange.body)));
     exchange.stages.add(Stage::Decode, started.elapsed());
     let started = Instant::now();
+    // A batch that only reads needs one moment and no writer.
+    let reads = kept.is_none() && steps.iter().all(|step| step.method == Method::GET);
+    let isolation = if reads { Isolation::Snapshot } else { Isolation::Serializable };
     let work = Arc::new(Work { caller, steps, limits, kept });
     let result = exchange
         .engine
-        .transaction(move |transaction| {
+        .transaction(isolation, move |transaction| {
             let work = work.clone();
             Box::pin(async move { work.run(transaction).await })
         })

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use undergird_engine::idempotency;
 use undergird_engine::observe::Stage;
-use undergird_engine::{Failure, Outcome, Transaction, Written};
+use undergird_engine::{Failure, Isolation, Outcome, Transaction, Written};
 use undergird_model::operation::OperationKind;
 use undergird_plan::request::{Operand, Returning, Verb};
 use undergird_plan::{Caller, Request};
@@ -169,10 +169,13 @@ async fn write(exchange: &mut Exchange<'_>, caller: Caller, parts: Parts, decode
     let started = Instant::now();
     let request_hash =
         parts.idempotency_key.as_ref().map(|_| precondition::request_hash(exchange.head, &exchange.body));
+    // What is read first and decided upon must still be so at the end; a plain write carries its conditions in its own statement.
+    let decides = parts.if_match.is_some() || request_hash.is_some();
+    let isolation = if decides { Isolation::Serializable } else { Isolation::Committed };
     let work = Arc::new(Work { caller, parts, decoded, request_hash });
     let result = exchange
         .engine
-        .transaction(move |transaction| {
+        .transaction(isolation, move |transaction| {
             let work = work.clone();
             Box::pin(async move { work.run(transaction).await })
         })

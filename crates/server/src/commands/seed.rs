@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Arc;
 use std::time::Instant;
-use undergird_engine::{Failure, Outcome};
+use undergird_engine::{Failure, Isolation, Outcome};
 use undergird_model::schema::{Collection, CollectionId};
 use undergird_plan::request::{Body, Input, Verb};
 use undergird_plan::{Caller, Request};
@@ -105,7 +105,7 @@ async fn write(server: &Server, id: CollectionId, body: Body) -> Result<Vec<Vec<
     let caller = Caller::secret(engine.moment());
     let body = Arc::new(body);
     engine
-        .transaction(move |transaction| {
+        .transaction(Isolation::Committed, move |transaction| {
             // The store may run the work again from the start, so each run has its own request.
             let mut request = Request::new(name.clone(), Verb::Create);
             request.body = Some((*body).clone());

@@ -23,7 +23,8 @@ use undergird_plan::caller::Moment;
 use undergird_plan::{Caller, Plan, Request, RowRef, RowSink, authorize};
 use undergird_store::run::{WriteAnswer, cell_value};
 use undergird_store::{
-    Connection, Decision, Flow, Prepared, Statement, Statements, Store, StoreError, Work, WorkAnswer, schema, sql,
+    Connection, Decision, Flow, Isolation, Prepared, Statement, Statements, Store, StoreError, Work, WorkAnswer,
+    schema, sql,
 };
 
 pub const BLOG: &[(&str, &str)] = &[
@@ -142,7 +143,7 @@ pub async fn write(
     request: &Request,
 ) -> Result<(WriteAnswer, Vec<String>), StoreError> {
     let work = Change { query: prepared(model, request) };
-    let answer = store.transaction(Box::new(work), soon()).await?;
+    let answer = store.transaction(Box::new(work), Isolation::Committed, soon()).await?;
     let (answer, lines) = *answer.value.downcast::<(WriteAnswer, Lines)>().unwrap();
     Ok((answer, lines.lines))
 }
@@ -186,7 +187,15 @@ pub async fn transact(
     deadline: Instant,
     f: impl FnMut(&mut dyn Connection) -> Result<Decision, StoreError> + Send + 'static,
 ) -> Result<Decision, StoreError> {
-    store.transaction(Box::new(Does(f)), deadline).await.map(|answer| answer.decision)
+    store.transaction(Box::new(Does(f)), Isolation::Committed, deadline).await.map(|answer| answer.decision)
+}
+
+/// Statements of one moment.
+pub async fn snapshot(
+    store: &SqliteStore,
+    f: impl FnMut(&mut dyn Connection) -> Result<Decision, StoreError> + Send + 'static,
+) -> Result<Decision, StoreError> {
+    store.transaction(Box::new(Does(f)), Isolation::Snapshot, soon()).await.map(|answer| answer.decision)
 }
 
 /// One number from the database.

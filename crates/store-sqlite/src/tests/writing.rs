@@ -1,6 +1,6 @@
 //! The writer: groups, and what one transaction's failure does to the others.
 
-use super::{number, plain, run, soon, transact};
+use super::{number, plain, run, snapshot, soon, transact};
 use crate::{Options, SqliteStore};
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -226,4 +226,37 @@ async fn a_closed_store_says_so() {
     assert!(matches!(store.health().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(transact(&store, soon(), |_| Ok(Decision::Commit)).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.schema().await, Err(StoreError::Unavailable(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_neither_waits_for_the_writer_nor_sees_it_nor_writes() {
+    let store = plain("sqlite:target/tmp/snapshot.db", &Options::default()).await;
+    transact(&store, soon(), |connection| run(connection, "DELETE FROM t").map(|_| Decision::Commit)).await.unwrap();
+    let busy = Busy::begin(&store).await;
+    let (seen, again) = channel();
+    let (written, go_on) = channel::<()>();
+    let reading = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            snapshot(&store, move |connection| {
+                seen.send(run(connection, "SELECT count(*) FROM t")?).unwrap();
+                go_on.recv().unwrap();
+                seen.send(run(connection, "SELECT count(*) FROM t")?).unwrap();
+                assert!(run(connection, "INSERT INTO t VALUES (2, 1)").is_err());
+                Ok(Decision::Commit)
+            })
+            .await
+        })
+    };
+    // The writer is still busy when the snapshot has read.
+    let first = tokio::task::spawn_blocking(move || (again.recv().unwrap(), again)).await.unwrap();
+    busy.end().await;
+    transact(&store, soon(), |connection| run(connection, "INSERT INTO t VALUES (1, 1)").map(|_| Decision::Commit))
+        .await
+        .unwrap();
+    written.send(()).unwrap();
+    let second = tokio::task::spawn_blocking(move || first.1.recv().unwrap()).await.unwrap();
+    reading.await.unwrap().unwrap();
+    assert_eq!((first.0, second), (vec![undergird_model::Value::Int(0)], vec![undergird_model::Value::Int(0)]));
+    assert_eq!(number(&store, "SELECT count(*) FROM t").await, 1);
 }

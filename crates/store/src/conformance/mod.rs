@@ -13,7 +13,9 @@ pub use cases::cases;
 pub use request::parse as parse_request;
 
 use crate::run::{self, WriteAnswer};
-use crate::{Connection, ConstraintKind, Decision, Prepared, Store, StoreError, Work, WorkAnswer, schema, sql};
+use crate::{
+    Connection, ConstraintKind, Decision, Isolation, Prepared, Store, StoreError, Work, WorkAnswer, schema, sql,
+};
 use futures_util::future::BoxFuture;
 use sink::Tree;
 use std::sync::Arc;
@@ -107,7 +109,7 @@ async fn take(store: &dyn Store, model: &Arc<Model>, step: &Step, number: usize)
             (Err(error), _) => describe(&error),
         };
     }
-    match store.transaction(Box::new(Change { query }), deadline).await {
+    match store.transaction(Box::new(Change { query }), Isolation::Committed, deadline).await {
         Ok(answer) => match answer.value.downcast::<String>() {
             Ok(text) => *text,
             Err(_) => "the answer came back as another".into(),

@@ -1,0 +1,4 @@
+//! MySQL and MariaDB: one driver, one dialect, its DDL and introspection.
+//!
+//! Deliberately absent: any decision about access, and any SQL text beyond transactions, settings and the schema: statements arrive
+//! written.
