@@ -7,13 +7,14 @@ use crate::identify::Identifier;
 use crate::password::Hasher;
 use crate::records::{self, REVOCATIONS, SESSIONS, SIGNING_KEYS};
 use crate::revocations::Revocation;
-use crate::signing::{ALGORITHM, Derived, KeyRing, SigningError, StoredKey};
+use crate::signing::{ALGORITHM, Derived, HANDOVER, KeyRing, SigningError, StoredKey};
+use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use undergird_engine::{Engine, Failure, Isolation, Outcome, Transaction};
+use undergird_engine::{Engine, Failure, Isolation, Notice, Outcome, Transaction};
 use undergird_model::Value;
 use undergird_plan::Caller;
 use undergird_plan::request::{Operand, Operator, Request, Verb};
@@ -183,6 +184,7 @@ impl Core {
                     ("created_at", Value::Timestamp(key.created_at)),
                 ];
                 transaction.write(&system, Request::new(SIGNING_KEYS, Verb::Create).with_row(row), None).await?;
+                transaction.announce(records::TOPIC_KEYS).await?;
                 Ok(Outcome::commit(()))
             })
         });
@@ -190,12 +192,17 @@ impl Core {
         self.load_keys().await
     }
 
-    /// Reads what other processes changed, each second, and removes what ran out, each ten minutes. Never ends by itself.
+    /// Reads what other processes changed, when they say so and each second, and removes what ran out, each ten minutes. Never ends
+    /// by itself.
     pub(crate) async fn keep_up(self: Arc<Self>) {
         let mut polls = 0u32;
         let mut since = self.engine.moment().now;
+        let mut notices = self.engine.notices();
         loop {
-            tokio::time::sleep(POLL).await;
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = told(&mut notices) => {}
+            }
             let now = self.engine.moment().now;
             let read = match self.load_revocations(since.saturating_sub(LATE_COMMIT_MICROS)).await {
                 Ok(()) => self.load_keys().await,
@@ -221,7 +228,7 @@ impl Core {
         let work = self.engine.transaction(Isolation::Serializable, move |transaction| {
             Box::pin(async move {
                 let system = Caller::system(moment);
-                let retired = moment.now.saturating_sub(life);
+                let retired = moment.now.saturating_sub(life).saturating_sub(HANDOVER);
                 for (collection, column, before) in [
                     (SESSIONS, "not_after", moment.now),
                     (REVOCATIONS, "until", moment.now),
@@ -235,6 +242,21 @@ impl Core {
             })
         });
         work.await
+    }
+}
+
+/// Waits until another node says that sessions or keys changed, or may have.
+async fn told(notices: &mut (impl Stream<Item = Notice> + Unpin)) {
+    loop {
+        match notices.next().await {
+            Some(Notice::Announced(topic)) if topic == records::TOPIC_SESSIONS || topic == records::TOPIC_KEYS => {
+                return;
+            }
+            Some(Notice::Missed) => return,
+            Some(Notice::Announced(_) | Notice::Schema) => {}
+            // Nobody will say anything any more; there is still the clock.
+            None => std::future::pending().await,
+        }
     }
 }
 

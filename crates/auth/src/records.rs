@@ -12,6 +12,10 @@ pub(crate) const USERS: &str = "_users";
 pub(crate) const IDENTITIES: &str = "_identities";
 pub(crate) const SESSIONS: &str = "_sessions";
 pub(crate) const REFRESH_TOKENS: &str = "_refresh_tokens";
+/// Announced to the other nodes when sessions end.
+pub(crate) const TOPIC_SESSIONS: &str = "sessions";
+/// Announced to the other nodes when the signing keys change.
+pub(crate) const TOPIC_KEYS: &str = "keys";
 pub(crate) const REVOCATIONS: &str = "_revocations";
 pub(crate) const SIGNING_KEYS: &str = "_signing_keys";
 

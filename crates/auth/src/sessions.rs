@@ -198,6 +198,9 @@ impl Core {
             request.body = Some(Body { rows: some.iter().map(row).collect(), single: false });
             transaction.write(system, request, None).await?;
         }
+        if !all.is_empty() {
+            transaction.announce(records::TOPIC_SESSIONS).await?;
+        }
         Ok(all)
     }
 

@@ -145,11 +145,36 @@ struct VerifyingKey {
     until: Option<i64>,
 }
 
+/// How long a new key is known before it signs, so that all nodes can verify its first token: they look each second. Microseconds.
+pub(crate) const HANDOVER: i64 = 3_000_000;
+
+/// A key that signs.
+pub(crate) struct SigningKey {
+    kid: String,
+    pair: EcdsaKeyPair,
+    created_at: i64,
+    /// Microseconds: when it was replaced, if it was.
+    retired_at: Option<i64>,
+}
+
+impl SigningKey {
+    /// Its name.
+    pub(crate) fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// A signature: r and s, 32 octets each.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+        let signature = self.pair.sign(&SystemRandom::new(), message);
+        signature.map(|signature| signature.as_ref().to_vec()).map_err(|_| SigningError)
+    }
+}
+
 /// All keys as of some moment. Immutable; a rotation is a new ring.
 pub(crate) struct KeyRing {
-    signing: Option<(String, EcdsaKeyPair)>,
+    /// Newest first: the current one, and those that were replaced so lately that they may still have to sign.
+    signing: Vec<SigningKey>,
     verifying: Vec<VerifyingKey>,
-    random: SystemRandom,
 }
 
 impl KeyRing {
@@ -162,35 +187,38 @@ impl KeyRing {
             let plain = derived.open(&key.kid, &key.private).ok()?;
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &plain, &random).ok()
         };
+        let newest = stored.first().map_or(0, |key| key.created_at);
         let signing = stored
             .iter()
-            .filter(|key| key.retired_at.is_none())
-            .find_map(|key| open(key).map(|pair| (key.kid.clone(), pair)));
+            .filter(|key| key.retired_at.is_none_or(|at| at.saturating_add(HANDOVER) > newest))
+            .filter_map(|key| {
+                let (kid, pair) = (key.kid.clone(), open(key)?);
+                Some(SigningKey { kid, pair, created_at: key.created_at, retired_at: key.retired_at })
+            })
+            .collect();
         let verifying = stored.iter().filter_map(|key| {
             Some(VerifyingKey {
                 kid: key.kid.clone(),
                 key: UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point(&key.public)?),
                 public: key.public.clone(),
-                until: key.retired_at.map(|at| at.saturating_add(token_life)),
+                until: key.retired_at.map(|at| at.saturating_add(token_life).saturating_add(HANDOVER)),
             })
         });
-        Arc::new(KeyRing { signing, verifying: verifying.collect(), random })
+        Arc::new(KeyRing { signing, verifying: verifying.collect() })
     }
 
     /// Whether there is a key to sign with.
     pub(crate) fn can_sign(&self) -> bool {
-        self.signing.is_some()
+        self.signing.iter().any(|key| key.retired_at.is_none())
     }
 
-    /// The kid of the key that signs.
-    pub(crate) fn kid(&self) -> Option<&str> {
-        self.signing.as_ref().map(|(kid, _)| kid.as_str())
-    }
-
-    /// A signature: r and s, 32 octets each.
-    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
-        let (_, pair) = self.signing.as_ref().ok_or(SigningError)?;
-        pair.sign(&self.random, message).map(|signature| signature.as_ref().to_vec()).map_err(|_| SigningError)
+    /// The key that signs at a moment: the newest that all nodes know by then, else the newest.
+    pub(crate) fn signer(&self, now: i64) -> Option<&SigningKey> {
+        let known = |key: &&SigningKey| {
+            now >= key.created_at.saturating_add(HANDOVER)
+                && key.retired_at.is_none_or(|at| now < at.saturating_add(HANDOVER))
+        };
+        self.signing.iter().find(known).or_else(|| self.signing.iter().find(|key| key.retired_at.is_none()))
     }
 
     /// Whether the key of this name made the signature.
@@ -235,17 +263,19 @@ mod tests {
         let derived = Derived::new(&Keys::generate().unwrap()).unwrap();
         let mut old = StoredKey::generate(&derived, Uuid::from_u128(1), 10).unwrap();
         let before = KeyRing::new(&derived, vec![old.clone()], 100);
-        let signature = before.sign(b"message").unwrap();
+        let signature = before.signer(20).unwrap().sign(b"message").unwrap();
         old.retired_at = Some(50);
         let new = StoredKey::generate(&derived, Uuid::from_u128(2), 50).unwrap();
         let after = KeyRing::new(&derived, vec![old.clone(), new.clone()], 100);
-        assert_eq!(after.kid(), Some(new.kid.as_str()));
-        assert!(after.verify(&old.kid, b"message", &signature, 149));
-        assert!(!after.verify(&old.kid, b"message", &signature, 150));
+        let signs = |now| after.signer(now).unwrap().kid().to_owned();
+        assert_eq!(signs(50 + HANDOVER - 1), old.kid, "other nodes may not know the new one yet");
+        assert_eq!(signs(50 + HANDOVER), new.kid);
+        assert!(after.verify(&old.kid, b"message", &signature, HANDOVER + 149));
+        assert!(!after.verify(&old.kid, b"message", &signature, HANDOVER + 150));
         assert!(!after.verify(&new.kid, b"message", &signature, 60));
         assert!(!after.verify("nobody", b"message", &signature, 60));
         assert_eq!(after.key_set(60)["keys"].as_array().unwrap().len(), 2);
-        assert_eq!(after.key_set(150)["keys"].as_array().unwrap().len(), 1);
+        assert_eq!(after.key_set(HANDOVER + 150)["keys"].as_array().unwrap().len(), 1);
         assert!(after.key_set(60)["keys"][0].get("d").is_none(), "no private part");
     }
 }

@@ -59,7 +59,8 @@ pub(crate) struct Grant<'a> {
 
 /// A signed token.
 pub(crate) fn issue(ring: &KeyRing, account: &Account, grant: &Grant<'_>) -> Result<String, SigningError> {
-    let header = json!({ "alg": ALGORITHM, "kid": ring.kid().ok_or(SigningError)?, "typ": "JWT" });
+    let signer = ring.signer(grant.issued_at.saturating_mul(1_000_000)).ok_or(SigningError)?;
+    let header = json!({ "alg": ALGORITHM, "kid": signer.kid(), "typ": "JWT" });
     let claims = json!({
         "iss": grant.issuer,
         "sub": account.id.to_string(),
@@ -80,7 +81,7 @@ pub(crate) fn issue(ring: &KeyRing, account: &Account, grant: &Grant<'_>) -> Res
     let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut token);
-    let signature = ring.sign(token.as_bytes())?;
+    let signature = signer.sign(token.as_bytes())?;
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut token);
     Ok(token)

@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: the answer is stored in the same transaction as its effect, so a retry gets the answer and not the effect.
 //! Follows draft-ietf-httpapi-idempotency-key-header.
 
+use crate::failure::Kind;
 use crate::{Engine, Failure, Isolation, Outcome, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +90,12 @@ pub async fn keep(
         ("body", Value::Bytes(answer.body.clone())),
         ("created_at", Value::Timestamp(caller.moment().now)),
     ]);
-    transaction.write(&system, request, None).await.map(|_| ())
+    match transaction.write(&system, request, None).await {
+        Ok(_) => Ok(()),
+        // The same key came twice at once and the other was first: run again, this one finds its answer.
+        Err(Failure::Constraint(constraint)) if constraint.kind == Kind::Unique => Err(Failure::Conflict),
+        Err(failure) => Err(failure),
+    }
 }
 
 impl Engine {

@@ -13,11 +13,12 @@ pub mod transaction;
 pub use failure::{Constraint, Failure};
 pub use record::Record;
 pub use transaction::{Outcome, Transaction};
-pub use undergird_store::Isolation;
 pub use undergird_store::run::Written;
+pub use undergird_store::{Isolation, Notice};
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use observe::{Clock, Stage};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
@@ -111,6 +112,11 @@ impl Engine {
     /// The clock and fresh dice for one request.
     pub fn moment(&self) -> Moment {
         self.clock.moment()
+    }
+
+    /// What other nodes announce, where the store can tell.
+    pub fn notices(&self) -> BoxStream<'static, Notice> {
+        self.store.notices()
     }
 
     /// Makes the plan of a request, as [`Engine::read`] would; for explaining.

@@ -86,6 +86,14 @@ impl Transaction<'_> {
         }
     }
 
+    /// Tells the other nodes about a topic when this transaction commits ([`Engine::notices`]).
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn announce(&mut self, topic: &str) -> Result<(), Failure> {
+        self.connection.announce(topic).await.map_err(|error| Failure::from_store(self.app.model(), error))
+    }
+
     /// Reads rows as records, for what Undergird asks itself.
     ///
     /// # Errors

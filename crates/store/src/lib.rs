@@ -12,7 +12,8 @@ pub mod sql;
 pub use error::{ConstraintKind, StoreError};
 pub use sql::{Bind, Dialect, Statement, Statements};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{self, BoxFuture};
+use futures_util::stream::{self, BoxStream};
 use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -51,6 +52,17 @@ pub trait Store: Send + Sync + 'static {
         deadline: Instant,
     ) -> BoxFuture<'_, Result<WorkAnswer, StoreError>>;
 
+    /// What transactions of other processes announced ([`Connection::announce`]) and what became of the schema, as it happens. Never
+    /// ends. A store without a way to tell says nothing: whoever listens also looks for himself now and then.
+    fn notices(&self) -> BoxStream<'static, Notice> {
+        Box::pin(stream::pending())
+    }
+
+    /// Whether several processes may serve one application from this database.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// The schema that the database was last given, `None` for an empty one.
     fn schema(&self) -> BoxFuture<'_, Result<Option<schema::Applied>, StoreError>>;
 
@@ -75,6 +87,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes what is under way and closes. Later calls give [`StoreError::Unavailable`].
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What other processes on the same database did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A transaction that is committed announced this topic.
+    Announced(String),
+    /// The schema was changed.
+    Schema,
+    /// The line was down: anything may have been missed.
+    Missed,
 }
 
 /// What a read gives back: the sink that went in, and whether all went well.
@@ -131,6 +154,12 @@ pub trait Connection: Send {
         values: Vec<Bound<'a>>,
         each: &'a mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Tells the other processes about a topic when this transaction commits. See [`Store::notices`].
+    fn announce<'a>(&'a mut self, topic: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        let _ = topic;
+        Box::pin(future::ready(Ok(())))
+    }
 
     /// Marks a place to come back to; nested marks have growing levels.
     fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>>;
