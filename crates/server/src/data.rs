@@ -42,6 +42,11 @@ impl DataDirectory {
         Ok(DataDirectory { path: path.to_owned(), _lock: Some(file) })
     }
 
+    /// A directory that several processes may have, because no database is in it. It need not be there.
+    pub fn shared(path: &Path) -> DataDirectory {
+        DataDirectory { path: path.to_owned(), _lock: None }
+    }
+
     /// The directory beside whoever has it, for a short command.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ pub mod schema;
 mod seed;
 mod serve;
 mod server;
+mod stores;
 mod watch;
 
 pub use cli::{Exit, run};

@@ -6,6 +6,8 @@ use crate::data::DataDirectory;
 use crate::keys::{self, KeysProblem};
 use crate::schema::{Change, Obstacle};
 use crate::serve::{self, Shutdown, signals};
+use crate::stores;
+use futures_util::{Stream, StreamExt};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,8 +20,10 @@ use undergird_engine::Engine;
 use undergird_model::Model;
 use undergird_model::definition::Override;
 use undergird_model::settings::Settings;
-use undergird_store::Store;
-use undergird_store_sqlite::{Options, SqliteStore};
+use undergird_store::{Notice, Store};
+
+/// How often a node looks whether the schema is still its definition's, where nobody tells it.
+const SCHEMA_POLL: Duration = Duration::from_secs(5);
 
 /// Why an application cannot be opened.
 #[derive(Debug)]
@@ -141,10 +145,20 @@ impl Builder {
     ///
     /// # Errors
     /// The directory is in use, or the store cannot be opened.
-    pub fn open_store(&self, model: &Model) -> Result<(Arc<dyn Store>, DataDirectory), StartError> {
+    pub async fn open_store(&self, model: &Model) -> Result<(Arc<dyn Store>, DataDirectory), StartError> {
+        let data = self.data_directory(model)?;
+        Ok((stores::open(&model.settings, &self.directory, data.path()).await?, data))
+    }
+
+    /// Takes the data directory: alone where the database is in it, beside others where it is not.
+    fn data_directory(&self, model: &Model) -> Result<DataDirectory, StartError> {
         let data = data_directory(&self.directory, &self.environment, self.data.as_deref());
-        let data = DataDirectory::open(&data).map_err(StartError::Failed)?;
-        Ok((open_store(&model.settings, &self.directory, data.path())?, data))
+        let data = match (stores::is_elsewhere(&model.settings), self.beside) {
+            (true, _) => Ok(DataDirectory::shared(&data)),
+            (false, true) => DataDirectory::beside(&data),
+            (false, false) => DataDirectory::open(&data),
+        };
+        data.map_err(StartError::Failed)
     }
 
     /// Opens the application.
@@ -154,14 +168,17 @@ impl Builder {
     pub async fn build(self) -> Result<Server, StartError> {
         let definition = self.definition()?;
         let Some(model) = definition.model.clone() else { return Err(StartError::Definition(Box::new(definition))) };
-        let data = data_directory(&self.directory, &self.environment, self.data.as_deref());
-        let data = if self.beside { DataDirectory::beside(&data) } else { DataDirectory::open(&data) };
-        let data = data.map_err(StartError::Failed)?;
+        let data = self.data_directory(&model)?;
         let keys = keys::load(data.path(), &self.environment, self.make_keys).map_err(|problem| match problem {
             KeysProblem::Wrong(why) => StartError::Wrong(why),
             KeysProblem::Failed(why) => StartError::Failed(why),
         })?;
-        let store = open_store(&model.settings, &self.directory, data.path())?;
+        let store = stores::open(&model.settings, &self.directory, data.path()).await?;
+        if store.is_shared() && model.settings.server.public_url.is_none() {
+            tracing::warn!(
+                "public_url is not set: tokens name the address of this node as their issuer, and other nodes refuse them"
+            );
+        }
         if self.schema != SchemaPolicy::Leave {
             fit(&store, &model, self.schema).await?;
         }
@@ -306,12 +323,73 @@ impl Server {
             drained = serve::run(self.http.clone(), listener, limits, ended, shutdown) => drained,
             () = self.auth.keep_up() => false,
             () = self.engine.clone().keep_up() => false,
+            () = self.keep_fitting() => false,
         }
+    }
+
+    /// Follows what other nodes do to the schema. When it is no longer this definition's, the definition is read again: it may have come
+    /// to this node too. If it does not fit either, this node says that it is not ready, and goes on with what still works.
+    async fn keep_fitting(&self) {
+        let store = self.engine.store();
+        if !store.is_shared() {
+            return std::future::pending().await;
+        }
+        let mut notices = store.notices();
+        let mut fitted = true;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(SCHEMA_POLL) => {}
+                () = schema_changed(&mut notices) => {}
+            }
+            let fits = match fits(store, self.engine.app().model()).await {
+                Ok(true) => true,
+                Ok(false) => self.take_again().await,
+                // Readiness asks the store itself.
+                Err(_) => continue,
+            };
+            if fits != fitted {
+                match fits {
+                    true => tracing::info!("the database is at the definition again"),
+                    false => tracing::error!(
+                        "another node changed the schema, and the definition here does not fit it: not ready"
+                    ),
+                }
+                self.http.fit(fits);
+                fitted = fits;
+            }
+        }
+    }
+
+    /// Reads the definition again and takes it if the database is at it.
+    async fn take_again(&self) -> bool {
+        let Ok(Definition { model: Some(model), .. }) = self.reread() else { return false };
+        if !matches!(fits(self.engine.store(), &model).await, Ok(true)) {
+            return false;
+        }
+        tracing::info!("another node changed the schema; the definition was read again and fits");
+        self.engine.replace(model);
+        self.http.refresh();
+        true
     }
 
     /// Finishes what is under way in the store, and closes it.
     pub async fn close(self) {
         self.engine.store().close().await;
+    }
+}
+
+async fn fits(store: &Arc<dyn Store>, model: &Model) -> Result<bool, undergird_store::StoreError> {
+    Ok(Change::plan(store, model).await?.is_nothing())
+}
+
+/// Waits until the schema changed, or may have.
+async fn schema_changed(notices: &mut (impl Stream<Item = Notice> + Unpin)) {
+    loop {
+        match notices.next().await {
+            Some(Notice::Schema | Notice::Missed) => return,
+            Some(Notice::Announced(_)) => {}
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -342,29 +420,4 @@ async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Res
     }
     change.apply(store).await.map_err(StartError::Failed)?;
     Ok(change.describe())
-}
-
-/// The store of a URL. Paths are relative to the application, except `data/…`, which is in the data directory wherever that is.
-fn open_store(settings: &Settings, application: &Path, data: &Path) -> Result<Arc<dyn Store>, StartError> {
-    let url = settings.store.url.as_str();
-    let Some(path) = url.strip_prefix("sqlite:") else {
-        let scheme = url.split(':').next().unwrap_or_default();
-        return Err(StartError::Wrong(format!(
-            "[stores.main] url: this build has no store for \"{scheme}:\"; it has \"sqlite:\""
-        )));
-    };
-    let url = match path {
-        ":memory:" => url.to_owned(),
-        path => {
-            let path = match path.strip_prefix("data/") {
-                Some(inside) => data.join(inside),
-                None => application.join(path),
-            };
-            format!("sqlite:{}", path.display())
-        }
-    };
-    let options = Options { writes_waiting: settings.limits.writes_waiting as usize, ..Options::default() };
-    let store = SqliteStore::open(&url, &options)
-        .map_err(|error| StartError::Failed(format!("cannot open the database {url}: {error}")))?;
-    Ok(store)
 }

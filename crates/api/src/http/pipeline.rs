@@ -50,6 +50,7 @@ pub struct Http {
     log: Arc<AccessLog>,
     ids: RequestIds,
     draining: AtomicBool,
+    unfit: AtomicBool,
 }
 
 /// What a connection knows about its requests.
@@ -116,7 +117,17 @@ impl Http {
         let policy = Policy::new(engine.app(), &metrics);
         let ids = RequestIds::new(engine.moment().entropy);
         let policy = ArcSwap::from_pointee(policy);
-        Arc::new(Http { engine, accounts, cursors, policy, metrics, log, ids, draining: AtomicBool::new(false) })
+        Arc::new(Http {
+            engine,
+            accounts,
+            cursors,
+            policy,
+            metrics,
+            log,
+            ids,
+            draining: AtomicBool::new(false),
+            unfit: AtomicBool::new(false),
+        })
     }
 
     /// Takes the engine's new application, after [`Engine::replace`].
@@ -132,6 +143,16 @@ impl Http {
     /// Whether [`Http::drain`] was called.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether the database's schema is this definition's; when it is not, not ready.
+    pub fn fit(&self, fits: bool) {
+        self.unfit.store(!fits, Ordering::Relaxed);
+    }
+
+    /// Whether [`Http::fit`] said no.
+    pub fn is_unfit(&self) -> bool {
+        self.unfit.load(Ordering::Relaxed)
     }
 
     /// The engine.

@@ -68,6 +68,9 @@ async fn ready(http: &Http) -> Result<Answer, Fault> {
     if http.is_draining() {
         return Err(Fault::Draining);
     }
+    if http.is_unfit() {
+        return Err(Fault::NotReady);
+    }
     match tokio::time::timeout(HEALTH_TIME_MAX, http.engine().store().health()).await {
         Ok(Ok(())) => Ok(well()),
         Ok(Err(why)) => {

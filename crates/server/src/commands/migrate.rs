@@ -25,7 +25,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
     let Some(model) = definition.model.clone() else { return Err(mistakes(&definition)) };
     block_on(async {
         let builder = arguments.application.builder(Vec::new()).schema(SchemaPolicy::Leave);
-        let (store, _data) = builder.open_store(&model).map_err(exit)?;
+        let (store, _data) = builder.open_store(&model).await.map_err(exit)?;
         let change = Change::plan(&store, &model).await.map_err(Exit::failed)?;
         if change.is_nothing() {
             println!("The database is at the definition.");

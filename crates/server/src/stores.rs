@@ -1,0 +1,98 @@
+//! Opens the store that a URL names: the one place that knows which stores there are.
+
+use crate::server::StartError;
+use std::path::Path;
+use std::sync::Arc;
+use undergird_model::settings::Settings;
+use undergird_store::Store;
+
+/// What a URL's scheme stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Sqlite,
+    Postgres,
+    Mysql,
+}
+
+impl Kind {
+    fn of(url: &str) -> Option<Kind> {
+        match url.split_once(':')?.0 {
+            "sqlite" => Some(Kind::Sqlite),
+            "postgres" | "postgresql" => Some(Kind::Postgres),
+            "mysql" | "mariadb" => Some(Kind::Mysql),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the main store is a server's, so that nothing is kept in the data directory but keys that nobody gave.
+pub(crate) fn is_elsewhere(settings: &Settings) -> bool {
+    Kind::of(&settings.store.url).is_some_and(|kind| kind != Kind::Sqlite)
+}
+
+/// Opens the main store. Paths are relative to the application, except `data/…`, which is in the data directory wherever that is.
+///
+/// # Errors
+/// No such store in this build, or it cannot be reached.
+pub(crate) async fn open(settings: &Settings, application: &Path, data: &Path) -> Result<Arc<dyn Store>, StartError> {
+    let url = settings.store.url.as_str();
+    match Kind::of(url) {
+        Some(Kind::Sqlite) => sqlite(settings, application, data),
+        Some(Kind::Postgres) => postgres(settings, url).await,
+        Some(Kind::Mysql) => mysql(settings, url).await,
+        // The rest of the URL may hold a password.
+        None => Err(unknown(url.split(':').next().unwrap_or_default())),
+    }
+}
+
+fn unknown(scheme: &str) -> StartError {
+    let mut known = vec!["\"sqlite:\""];
+    if cfg!(feature = "postgres") {
+        known.push("\"postgres:\"");
+    }
+    if cfg!(feature = "mysql") {
+        known.push("\"mysql:\"");
+    }
+    let known = known.join(", ");
+    StartError::Wrong(format!("[stores.main] url: this build has no store for \"{scheme}:\"; it has {known}"))
+}
+
+fn sqlite(settings: &Settings, application: &Path, data: &Path) -> Result<Arc<dyn Store>, StartError> {
+    use undergird_store_sqlite::{Options, SqliteStore};
+    let url = match settings.store.url.strip_prefix("sqlite:").unwrap_or_default() {
+        ":memory:" => "sqlite::memory:".to_owned(),
+        path => {
+            let path = match path.strip_prefix("data/") {
+                Some(inside) => data.join(inside),
+                None => application.join(path),
+            };
+            format!("sqlite:{}", path.display())
+        }
+    };
+    let options = Options { writes_waiting: settings.limits.writes_waiting as usize, ..Options::default() };
+    let store = SqliteStore::open(&url, &options)
+        .map_err(|error| StartError::Failed(format!("cannot open the database {url}: {error}")))?;
+    Ok(store)
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(settings: &Settings, url: &str) -> Result<Arc<dyn Store>, StartError> {
+    let _ = (settings, url);
+    Err(unknown("postgres"))
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres(_: &Settings, _: &str) -> Result<Arc<dyn Store>, StartError> {
+    Err(unknown("postgres"))
+}
+
+#[cfg(feature = "mysql")]
+async fn mysql(settings: &Settings, url: &str) -> Result<Arc<dyn Store>, StartError> {
+    let _ = (settings, url);
+    Err(unknown("mysql"))
+}
+
+#[cfg(not(feature = "mysql"))]
+async fn mysql(_: &Settings, _: &str) -> Result<Arc<dyn Store>, StartError> {
+    Err(unknown("mysql"))
+}
