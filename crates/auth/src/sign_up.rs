@@ -16,6 +16,7 @@ use undergird_engine::failure::Kind;
 use undergird_engine::{Failure, Isolation, Outcome};
 use undergird_model::Value;
 use undergird_model::field_type::FieldType;
+use undergird_model::field_type::json::canonical;
 use undergird_plan::request::{ColumnPath, SelectColumn, SelectItem};
 use undergird_plan::{Caller, FieldError};
 
@@ -30,28 +31,25 @@ pub(crate) fn check_email(email: &str) -> Result<String, AccountError> {
 }
 
 pub(crate) fn check_metadata(data: &Map<String, Json>) -> Result<(), AccountError> {
-    if !serde_json::to_vec(data).is_ok_and(|text| text.len() <= USER_METADATA_BYTES_MAX) {
-        return Err(AccountError::DataTooLarge { max: USER_METADATA_BYTES_MAX });
+    let mut errors = Vec::new();
+    // The braces; then a colon and a comma each.
+    let mut bytes = 1;
+    for (name, value) in data {
+        // As the store will have it: a name is text as much as what it names.
+        match canonical(&Json::from(name.as_str())).and_then(|name| Ok(name.len() + canonical(value)?.len())) {
+            Ok(more) => bytes += more + 2,
+            Err(message) => errors.push(FieldError {
+                pointer: format!("/{}", profile::pointer_step(name)),
+                code: "type",
+                message,
+                nearest: None,
+            }),
+        }
     }
-    let faulty = data.iter().filter(|(name, value)| name.contains('\0') || has_nul(value));
-    let errors: Vec<_> = faulty
-        .map(|(name, _)| FieldError {
-            pointer: format!("/{}", profile::pointer_step(name)),
-            code: "type",
-            message: "holds U+0000, which no text may".into(),
-            nearest: None,
-        })
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(AccountError::InvalidData(errors)) }
-}
-
-/// Whether U+0000 is anywhere in it: not every store can keep that in JSON.
-fn has_nul(json: &Json) -> bool {
-    match json {
-        Json::String(text) => text.contains('\0'),
-        Json::Array(items) => items.iter().any(has_nul),
-        Json::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
-        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+    match errors.is_empty() {
+        _ if bytes > USER_METADATA_BYTES_MAX => Err(AccountError::DataTooLarge { max: USER_METADATA_BYTES_MAX }),
+        true => Ok(()),
+        false => Err(AccountError::InvalidData(errors)),
     }
 }
 

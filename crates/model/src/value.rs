@@ -34,7 +34,7 @@ pub enum Kind {
     Date,
     /// Microseconds since midnight.
     Time,
-    /// Any JSON value, as compact text.
+    /// Any JSON value, as text in canonical form ([`crate::field_type::json`]).
     Json,
     /// Octets.
     Bytes,
@@ -183,7 +183,9 @@ pub enum Value {
     Time(i64),
     /// Microseconds; only in expressions.
     Duration(i64),
-    /// Compact JSON text, known to be well formed. The JSON value `null` is this variant with `"null"`, not [`Value::Null`].
+    /// JSON text in canonical form ([`crate::field_type::json::canonical`]), so that equal requests give equal bytes on every store;
+    /// only what an adopted database held before may be written otherwise. The JSON value `null` is this variant with `"null"`, not
+    /// [`Value::Null`].
     Json(String),
     /// See [`Kind::Bytes`].
     Bytes(Vec<u8>),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use undergird_model::Value;
 use undergird_model::expr::AuthFact;
+use undergird_model::field_type::json::canonical;
 use uuid::Uuid;
 
 /// Who asks, and when.
@@ -176,7 +177,8 @@ impl Caller {
                         None => return Value::Null,
                     }
                 }
-                Value::Json(at.to_string())
+                // What has no canonical form no store could hold or compare.
+                canonical(at).map_or(Value::Null, Value::Json)
             }
         }
     }

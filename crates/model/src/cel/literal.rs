@@ -4,6 +4,7 @@
 
 use crate::expr::Arithmetic;
 use crate::field_type::FieldType;
+use crate::field_type::json::canonical_text;
 use crate::value::{Decimal, Float, Kind, Type, Value};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -134,7 +135,7 @@ pub fn json(value: &Value) -> Option<Value> {
     Some(Value::Json(match value {
         Value::Bool(value) => value.to_string(),
         Value::Int(number) => number.to_string(),
-        Value::Float(number) => ryu::Buffer::new().format_finite(number.get()).to_owned(),
+        Value::Float(number) => canonical_text(ryu::Buffer::new().format_finite(number.get()))?,
         Value::Text(text) => serde_json::to_string(text).ok()?,
         Value::Decimal(number) => number.to_string(),
         _ => return None,

@@ -13,7 +13,7 @@ mod email;
 mod enumeration;
 mod float;
 mod int;
-mod json;
+pub mod json;
 mod list;
 mod number;
 mod reference;

@@ -303,6 +303,8 @@ fn accept(field: &Field, input: &Input) -> Result<Value, String> {
     match input {
         Input::Json(json) => field.declared.accept_json(json),
         Input::Text(text) => field.declared.accept_text(text),
+        // Undergird's own writes make their JSON with serde_json.
+        Input::Value(Value::Json(text)) => field.declared.accept_text(text),
         Input::Value(value) => Ok(value.clone()),
     }
 }

@@ -4,6 +4,7 @@ use super::{json, number::Digits, number::Number};
 use serde_json::Value as Json;
 use undergird_model::cel;
 use undergird_model::field_type::calendar::{DAY_MICROS, TIMESTAMP_MAX, TIMESTAMP_MIN};
+use undergird_model::field_type::json::canonical_text;
 use undergird_model::field_type::{FieldType, wire};
 use undergird_model::{Kind, Type, Value};
 
@@ -151,7 +152,7 @@ fn read_text(kind: Kind, text: &str) -> Option<Value> {
             FieldType::Float.accept_text(text).ok()?;
             return Digits::read(text.strip_prefix('+').unwrap_or(text)).rounded(precision, scale).map(Value::Decimal);
         }
-        Kind::Json => return Some(Value::Json(json::read(text)?.to_string())),
+        Kind::Json => return canonical_text(text).map(Value::Json),
         Kind::Text => return Some(Value::text(text)),
     };
     field_type.accept_text(text).ok()
@@ -185,7 +186,7 @@ fn cast_scalar(kind: Kind, value: &Value) -> Option<Value> {
         (Kind::Text, value) => Some(Value::Text(wire::to_text(value))),
         (Kind::Json, Value::Json(text)) => Some(Value::Json(text.clone())),
         (kind, Value::Text(text)) => read_text(kind, text),
-        (Kind::Json, value) => Some(Value::Json(wire::to_json(value))),
+        (Kind::Json, value) => canonical_text(&wire::to_json(value)).map(Value::Json),
         (kind, Value::Json(text)) => match (kind, json::read(text)?) {
             (Kind::Bool, Json::Bool(value)) => Some(Value::Bool(value)),
             (Kind::Float, Json::Number(number)) => float(number.as_str().parse().ok()?),
