@@ -81,6 +81,10 @@ impl Failure {
                 Failure::Unavailable
             }
             StoreError::TooLarge => Failure::AnswerTooLarge,
+            StoreError::Unsupported(what) => Failure::Refused(Refusal::Unsupported {
+                what: format!("This database cannot compute {what} exactly as expressions mean it."),
+                hint: Some("Ask in another way, or keep the data on a store that can.".into()),
+            }),
             StoreError::SchemaMismatch(why) | StoreError::Internal(why) => Failure::Internal(why),
         }
     }

@@ -47,8 +47,8 @@ impl Dialect for Sqlite {
         if value { "1" } else { "0" }
     }
 
-    fn same_operators(&self) -> [&'static str; 2] {
-        ["IS", "IS NOT"]
+    fn same_operators(&self) -> (&'static str, Option<&'static str>) {
+        ("IS", Some("IS NOT"))
     }
 
     fn compares(&self, left: Type, right: Type) -> bool {
@@ -71,11 +71,11 @@ impl Dialect for Sqlite {
         call("ug_same", &pair(left, right), &[left, right])
     }
 
-    fn in_parameter(&self, item: &str, parameter: &str) -> String {
+    fn in_parameter(&self, item: &str, parameter: &str, _: Type) -> String {
         format!("{item} IN rarray({parameter})")
     }
 
-    fn in_rows(&self, columns: &[String], parameters: &[String]) -> String {
+    fn in_rows(&self, columns: &[String], parameters: &[String], _: &[Type]) -> String {
         // The rows are put together by position. The limit keeps SQLite from folding the inner selects into the join, so that it
         // builds an index over each instead of running through it for every row.
         let mut from = String::new();
@@ -158,11 +158,11 @@ impl Dialect for Sqlite {
         }
     }
 
-    fn order_key(&self, by: &Operand) -> String {
-        match by.ty {
+    fn order_keys(&self, by: &Operand) -> Vec<String> {
+        vec![match by.ty {
             Type::Scalar(Kind::Json) => format!("ug_order({})", by.text),
             _ => by.text.clone(),
-        }
+        }]
     }
 
     fn nulls_are_smallest(&self) -> bool {

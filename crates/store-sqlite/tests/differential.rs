@@ -239,7 +239,8 @@ impl Work for Fill {
 }
 
 async fn run(connection: &mut dyn Connection, text: String, values: Vec<Bound<'_>>) -> Result<(), StoreError> {
-    let statement = Statement { text, binds: Vec::new(), columns: Vec::new(), writes: true };
+    let statement =
+        Statement { text, binds: Vec::new(), columns: Vec::new(), writes: true, identity: false, lacks: None };
     connection.query(&statement, values, &mut |_| Flow::Continue).await.map(|_| ())
 }
 

@@ -32,6 +32,8 @@ pub enum StoreError {
     TooLarge,
     /// The database's schema is not the definition's.
     SchemaMismatch(String),
+    /// The store cannot compute this as expressions mean it: the name of the capability that it lacks.
+    Unsupported(&'static str),
     /// Anything else: a bug or a broken database. The text is for the log only.
     Internal(String),
 }
@@ -61,6 +63,7 @@ impl fmt::Display for StoreError {
             StoreError::Unavailable(why) => write!(f, "unavailable: {why}"),
             StoreError::TooLarge => f.write_str("answer too large"),
             StoreError::SchemaMismatch(why) => write!(f, "schema mismatch: {why}"),
+            StoreError::Unsupported(what) => write!(f, "unsupported: {what}"),
             StoreError::Internal(why) => write!(f, "internal: {why}"),
         }
     }

@@ -147,7 +147,10 @@ pub enum Decision {
 ///
 /// Stores whose driver is synchronous give ready futures: nothing waits, and whoever polls does the work.
 pub trait Connection: Send {
-    /// Runs a statement and lends each row to `each`, which may stop it. Gives the number of rows changed (for a write).
+    /// Runs a statement and lends each row to `each`, which may stop it. Gives the number of rows that a write changed, those among
+    /// them that were already as they should be (`CLIENT_FOUND_ROWS`).
+    ///
+    /// Of a statement whose key is an [identity](Statement::identity) the one row that is lent is what the database made it.
     fn query<'a>(
         &'a mut self,
         statement: &'a Statement,

@@ -223,6 +223,39 @@ async fn keys_of(
     Ok(keys)
 }
 
+/// Changes the rows with these locked keys, of which the first `width` columns tell which row and the rest, where there is a rest,
+/// what its key becomes: which is then what stands in `keys`.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when a row is no longer one of those to be changed: what its rule leads to has changed meanwhile.
+async fn change_locked(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    statement: &Statement,
+    keys: &mut [Vec<Value>],
+    width: usize,
+) -> Result<(), StoreError> {
+    let mut old = Keys::default();
+    for key in keys.iter_mut() {
+        let after = key.split_off(width.min(key.len()));
+        let before = if after.is_empty() { key.clone() } else { std::mem::replace(key, after) };
+        old.add(before);
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let mut found = 0;
+    let values = bind(plan, statement, input_row(plan, 0), Some(&old))?;
+    let changed = connection
+        .query(statement, values, &mut |_| {
+            found += 1;
+            Flow::Continue
+        })
+        .await?;
+    let changed = if statement.writes { changed } else { found };
+    if changed == keys.len() as u64 { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
 /// The guard that the first offending row fails, if there is one.
 async fn refusal(
     connection: &mut dyn Connection,
@@ -260,7 +293,15 @@ async fn update(
     if let Some(refused) = refusal(connection, plan, statements.guard.as_ref(), guards).await? {
         return Ok(refused);
     }
-    let keys = keys_of(connection, plan, &statements.main, input_row(plan, 0)).await?;
+    let keys = match &statements.keys {
+        None => keys_of(connection, plan, &statements.main, input_row(plan, 0)).await?,
+        Some(locked) => {
+            let mut keys = keys_of(connection, plan, locked, input_row(plan, 0)).await?;
+            let width = plan.model().collection(shape.collection).key.len();
+            change_locked(connection, plan, &statements.main, &mut keys, width).await?;
+            keys
+        }
+    };
     if let Some(statement) = &statements.after {
         let changed: Vec<(Vec<Value>, usize)> = keys.iter().map(|key| (key.clone(), 0)).collect();
         let key = &plan.model().collection(shape.collection).key;
@@ -289,10 +330,16 @@ async fn delete(
         represent(connection, plan, shape, statements, &keys, sink).await?;
         return Ok(WriteAnswer::Done(Written { affected: keys.len() as u64, updated: 0, keys }));
     };
-    let keys = keys_of(connection, plan, statement, &[]).await?;
+    let mut keys = keys_of(connection, plan, statement, &[]).await?;
     represent(connection, plan, shape, statements, &keys, sink).await?;
-    let gone = keys_of(connection, plan, &statements.main, &[]).await?;
-    Ok(WriteAnswer::Done(Written { affected: gone.len() as u64, updated: 0, keys }))
+    let affected = if statements.main.columns.is_empty() {
+        let width = plan.model().collection(shape.collection).key.len();
+        change_locked(connection, plan, &statements.main, &mut keys, width).await?;
+        keys.len()
+    } else {
+        keys_of(connection, plan, &statements.main, &[]).await?.len()
+    };
+    Ok(WriteAnswer::Done(Written { affected: affected as u64, updated: 0, keys }))
 }
 
 /// How one input row ended.
@@ -385,6 +432,12 @@ async fn insert_row(
     input: &[Value],
 ) -> Result<Vec<Value>, StoreError> {
     let returned = keys_of(connection, plan, statement, input).await?;
+    if statement.identity {
+        // What the row brought along is its key, and what it left to the database is what the database tells.
+        let made = returned.into_iter().next().and_then(|row| row.into_iter().next()).unwrap_or(Value::Null);
+        let given = key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).filter(|value| !value.is_null()));
+        return Ok(given.map(|value| value.unwrap_or(&made).clone()).collect());
+    }
     Ok(match returned.into_iter().next() {
         Some(key) => key,
         None => key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).cloned().unwrap_or(Value::Null)).collect(),
@@ -495,6 +548,9 @@ fn bind<'a>(
     input: &'a [Value],
     keys: Option<&'a Keys>,
 ) -> Result<Vec<Bound<'a>>, StoreError> {
+    if let Some(capability) = statement.lacks {
+        return Err(StoreError::Unsupported(capability));
+    }
     let mut bound = Vec::with_capacity(statement.binds.len());
     for (ty, bind) in &statement.binds {
         bound.push(match bind {

@@ -151,7 +151,7 @@ pub async fn write(
 /// A statement that no plan made, for what only the driver is asked.
 pub fn statement(text: &str, columns: &[Type]) -> Statement {
     let writes = !text.starts_with("SELECT") && !text.starts_with("WITH");
-    Statement { text: text.into(), binds: Vec::new(), columns: columns.to_vec(), writes }
+    Statement { text: text.into(), binds: Vec::new(), columns: columns.to_vec(), writes, identity: false, lacks: None }
 }
 
 /// Runs a statement and gives the first cell of each row.

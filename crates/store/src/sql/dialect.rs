@@ -1,7 +1,7 @@
 //! How a store's SQL differs: facts and small pieces of text. The writer has the control flow; a dialect has none.
 
 use undergird_model::expr::{Arithmetic, Comparison, Function};
-use undergird_model::{Kind, Type};
+use undergird_model::{Expr, Kind, Type};
 
 /// A written operand and what it gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,14 +20,33 @@ pub trait Dialect: Send + Sync {
     /// A name from the model as an identifier, quoted whatever it is.
     fn identifier(&self, name: &str) -> String;
 
-    /// The parameter with a number, counted from 1.
+    /// The parameter with a number, counted from 1. Where parameters are [positional](Dialect::is_positional) it is written with
+    /// [`marker`](super::marker).
     fn parameter(&self, number: usize, ty: Type) -> String;
+
+    /// Whether parameters are `?` and bound in the order of the text, one value for each occurrence.
+    fn is_positional(&self) -> bool {
+        false
+    }
+
+    /// Whether a write gives the keys of what it wrote (`RETURNING`). Where it does not, keys are found first and locked, rows are
+    /// changed by them in the words of MySQL's multi-table statements, and the driver tells the identity that it made.
+    fn has_returning(&self) -> bool {
+        true
+    }
+
+    /// Which capability the store lacks to compute this node as expressions mean it; `None`: it lacks none. A statement that needs
+    /// it is refused by that name, never run. Asked of each node that is not bound as a constant.
+    fn lacks(&self, expr: &Expr) -> Option<&'static str> {
+        let _ = expr;
+        None
+    }
 
     /// `true` and `false`.
     fn bool_literal(&self, value: bool) -> &'static str;
 
-    /// Null-safe equality and its contrary, as operators.
-    fn same_operators(&self) -> [&'static str; 2];
+    /// Null-safe equality and its contrary, as operators. Without the latter, `NOT (… = …)` is written.
+    fn same_operators(&self) -> (&'static str, Option<&'static str>);
 
     /// Whether the store's own operators compare values of these two types as expressions do, null apart.
     fn compares(&self, left: Type, right: Type) -> bool;
@@ -38,11 +57,11 @@ pub trait Dialect: Send + Sync {
     /// Null-safe equality that the store's operators cannot do. Never null.
     fn same(&self, left: &Operand, right: &Operand) -> String;
 
-    /// Whether `item` is in the list that a parameter holds as one. Served by an index.
-    fn in_parameter(&self, item: &str, parameter: &str) -> String;
+    /// Whether `item` is in the list that a parameter holds as one, of elements of a type. Served by an index.
+    fn in_parameter(&self, item: &str, parameter: &str, element: Type) -> String;
 
-    /// Whether the columns are, together, one of the rows whose columns are in these parameters, by position.
-    fn in_rows(&self, columns: &[String], parameters: &[String]) -> String;
+    /// Whether the columns, of these types, are, together, one of the rows whose columns are in these parameters, by position.
+    fn in_rows(&self, columns: &[String], parameters: &[String], types: &[Type]) -> String;
 
     /// Whether `item` is in a list, or in JSON, that is an expression. Never null.
     fn in_list(&self, item: &Operand, list: &Operand) -> String;
@@ -68,11 +87,16 @@ pub trait Dialect: Send + Sync {
     /// A mean as a float.
     fn average(&self, of: &Operand) -> String;
 
-    /// An expression by which the store orders as expressions compare.
-    fn order_key(&self, by: &Operand) -> String;
+    /// Expressions by which the store orders, one after the other, as expressions compare. Nulls are placed by the first.
+    fn order_keys(&self, by: &Operand) -> Vec<String>;
 
     /// Whether nulls count as smaller than all else when nothing is said.
     fn nulls_are_smallest(&self) -> bool;
+
+    /// Whether `NULLS FIRST` and `NULLS LAST` can be said; else it is ordered by `… IS NULL` before.
+    fn says_where_nulls_go(&self) -> bool {
+        true
+    }
 
     /// What stands for "no limit" where an offset needs a limit before it. `None`: an offset may stand alone.
     fn no_limit(&self) -> Option<&'static str>;

@@ -27,6 +27,7 @@ pub(super) struct Writer<'a> {
     pub(super) ordered: bool,
     /// Whether rules about the row's state are said to be likely here.
     expects: bool,
+    lacks: Option<&'static str>,
 }
 
 impl<'a> Writer<'a> {
@@ -40,12 +41,22 @@ impl<'a> Writer<'a> {
             aliases: 0,
             ordered: false,
             expects: true,
+            lacks: None,
         }
     }
 
     /// The statement, once its text is complete.
     pub(super) fn finish(self, text: String, columns: Vec<Type>, writes: bool) -> Statement {
-        Statement { text, binds: self.binds, columns, writes }
+        let (text, binds) =
+            if self.dialect.is_positional() { in_order_of_text(&text, &self.binds) } else { (text, self.binds) };
+        Statement { text, binds, columns, writes, identity: false, lacks: self.lacks }
+    }
+
+    /// Remembers what the store lacks to compute a node.
+    fn note_lack(&mut self, expr: &Expr) {
+        if self.lacks.is_none() {
+            self.lacks = self.dialect.lacks(expr);
+        }
     }
 
     /// An alias that no other row of the statement has.
@@ -138,6 +149,7 @@ impl<'a> Writer<'a> {
         if let Some(text) = self.constant(expr) {
             return text;
         }
+        self.note_lack(expr);
         match &expr.node {
             Node::Field(row, field) => self.field(*row, *field),
             Node::Element(var) => match self.elements.iter().rev().find(|(bound, _)| bound == var) {
@@ -296,6 +308,9 @@ impl<'a> Writer<'a> {
 
     /// A bool in a place where null counts as false.
     pub(super) fn condition(&mut self, expr: &Expr) -> String {
+        if !is_constant(expr) {
+            self.note_lack(expr);
+        }
         match &expr.node {
             Node::Literal(value) => self.dialect.bool_literal(*value == Value::Bool(true)).into(),
             // Before the rest: what is bound as a whole is two-valued as a whole.
@@ -373,6 +388,7 @@ impl<'a> Writer<'a> {
         if let Node::Same(left, right) = &expr.node
             && !is_constant(expr)
         {
+            self.note_lack(expr);
             return self.same(left, right, true, false);
         }
         let text = self.condition(expr);
@@ -394,6 +410,9 @@ impl<'a> Writer<'a> {
     }
 
     fn not(&mut self, inner: &Expr) -> String {
+        if !is_constant(inner) {
+            self.note_lack(inner);
+        }
         match &inner.node {
             Node::Same(left, right) => self.same(left, right, false, false),
             Node::Not(twice) => match &twice.node {
@@ -422,7 +441,7 @@ impl<'a> Writer<'a> {
 
     /// Null-safe equality. In a condition, `=` says the same where one side is never null, and says it to more indexes.
     fn same(&mut self, left: &Expr, right: &Expr, positive: bool, in_condition: bool) -> String {
-        let [is, is_not] = self.dialect.same_operators();
+        let (is, is_not) = self.dialect.same_operators();
         let null = |e: &Expr| e.ty == Type::Null || matches!(e.node, Node::Literal(Value::Null));
         match (null(left), null(right)) {
             (true, true) => return self.dialect.bool_literal(positive).into(),
@@ -439,8 +458,10 @@ impl<'a> Writer<'a> {
             "="
         } else if positive {
             is
-        } else {
+        } else if let Some(is_not) = is_not {
             is_not
+        } else {
+            return format!("NOT ({} {is} {})", self.tight(left), self.tight(right));
         };
         format!("{} {operator} {}", self.tight(left), self.tight(right))
     }
@@ -472,7 +493,7 @@ impl<'a> Writer<'a> {
         {
             let item = self.tight(item);
             let parameter = self.bind(list.ty, Bind::SlotList(*slot));
-            return self.dialect.in_parameter(&item, &parameter);
+            return self.dialect.in_parameter(&item, &parameter, element);
         }
         let literals: Vec<Expr>;
         let items = match &list.node {
@@ -556,8 +577,25 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// A text in which each [`marker`](super::marker) is a `?`, and what these are bound to, in their order.
+fn in_order_of_text(text: &str, binds: &[(Type, Bind)]) -> (String, Vec<(Type, Bind)>) {
+    let mut out = String::with_capacity(text.len());
+    let mut order = Vec::with_capacity(binds.len());
+    for (at, part) in text.split('\0').enumerate() {
+        // Every other part is a number.
+        match part.parse::<usize>().ok().and_then(|number| binds.get(number.checked_sub(1)?)) {
+            Some(bind) if at % 2 == 1 => {
+                out.push('?');
+                order.push(bind.clone());
+            }
+            _ => out.push_str(part),
+        }
+    }
+    (out, order)
+}
+
 /// What the elements of a list are; nothing, when it is none.
-fn element_type(list: Type) -> Type {
+pub(super) fn element_type(list: Type) -> Type {
     match list {
         Type::List(kind) => Type::Scalar(kind),
         Type::Null | Type::Scalar(_) | Type::Duration => Type::Null,
@@ -565,7 +603,7 @@ fn element_type(list: Type) -> Type {
 }
 
 /// Whether no row decides it, so that it can be computed in memory when it is bound.
-fn is_constant(expr: &Expr) -> bool {
+pub(super) fn is_constant(expr: &Expr) -> bool {
     !expr.any_node(&mut |node| {
         matches!(
             node,

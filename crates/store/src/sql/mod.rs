@@ -22,6 +22,16 @@ pub struct Statement {
     pub columns: Vec<Type>,
     /// Whether it changes anything.
     pub writes: bool,
+    /// Whether its one row is not of a result: it is the identity that the database made, which the driver tells.
+    pub identity: bool,
+    /// What the store would need to compute it as expressions mean it, and has not. Such a statement is never run.
+    pub lacks: Option<&'static str>,
+}
+
+/// The place of a parameter in a text whose parameters are positional, until the text is complete: `?`, the number between two
+/// characters that no identifier and no literal has.
+pub fn marker(number: usize) -> String {
+    format!("\0{number}\0")
 }
 
 /// Where a parameter's value comes from.
@@ -72,12 +82,14 @@ pub struct WriteStatements {
     pub guard: Option<Statement>,
     /// Upsert: the key of the row that is there already, and one bool per guard.
     pub lookup: Option<Statement>,
-    /// Delete with a representation: the keys that will go.
+    /// Delete with a representation: the keys that will go. Where a change gives no keys: those of the rows that it will change,
+    /// which are locked, and after them the keys that they will have, where it changes keys. The change then goes by
+    /// [`Bind::Keys`].
     pub keys: Option<Statement>,
     /// Insert: one bool per guard, of the input row as it would become. Runs when the row cannot be made after all, so that whoever
     /// may not make it does not learn why it could not be made; and before a duplicate is ignored. Gives no row when all hold.
     pub before: Option<Statement>,
-    /// The change. Gives the written keys (`RETURNING`) where they cannot be known before.
+    /// The change. Gives the written keys (`RETURNING`, or [`Statement::identity`]) where they cannot be known before.
     pub main: Statement,
     /// Upsert: the change of the row that is there already.
     pub update: Option<Statement>,

@@ -45,20 +45,23 @@ fn write_source(writer: &mut Writer<'_>, node: &ReadNode, link: bool) -> String 
 
 /// That the node's link columns are one of the parent's keys.
 fn write_link(writer: &mut Writer<'_>, node: &ReadNode, columns: usize) -> String {
-    let mut texts = Vec::with_capacity(columns);
-    let mut parameters = Vec::with_capacity(columns);
-    for (position, column) in node.columns.iter().take(columns).enumerate() {
-        texts.push(write_column(writer, column));
-        parameters.push(bind_keys(writer, column.ty(), position));
-    }
-    match (texts.as_slice(), parameters.as_slice()) {
-        ([text], [parameter]) => writer.dialect.in_parameter(text, parameter),
-        _ => writer.dialect.in_rows(&texts, &parameters),
+    let texts: Vec<String> = node.columns.iter().take(columns).map(|column| write_column(writer, column)).collect();
+    let types: Vec<Type> = node.columns.iter().take(columns).map(Column::ty).collect();
+    is_one_of_keys(writer, &texts, &types)
+}
+
+/// That columns are, together, one of the bound keys.
+pub(super) fn is_one_of_keys(writer: &mut Writer<'_>, columns: &[String], types: &[Type]) -> String {
+    let parameters: Vec<String> =
+        types.iter().enumerate().map(|(position, ty)| bind_keys(writer, *ty, position)).collect();
+    match (columns, parameters.as_slice(), types) {
+        ([column], [parameter], [ty]) => writer.dialect.in_parameter(column, parameter, *ty),
+        _ => writer.dialect.in_rows(columns, &parameters, types),
     }
 }
 
 /// The parameter that holds a column of the keys as a list.
-pub(super) fn bind_keys(writer: &mut Writer<'_>, ty: Type, position: usize) -> String {
+fn bind_keys(writer: &mut Writer<'_>, ty: Type, position: usize) -> String {
     let ty = match ty {
         Type::Scalar(kind) => Type::List(kind),
         other => other,
@@ -158,6 +161,8 @@ fn write_count(model: &Model, root: &ReadNode, dialect: &dyn Dialect) -> Stateme
         Some(_) => {
             let columns: Vec<String> = root.columns.iter().map(|column| write_column(&mut writer, column)).collect();
             let rows = writer.alias();
+            // Named, since two columns of a selected selection must not be called the same.
+            let columns: Vec<String> = columns.iter().enumerate().map(|(i, text)| format!("{text} AS c{i}")).collect();
             format!("SELECT count(*) FROM (SELECT {}{source}{}) AS {rows}", select_list(&columns), write_group(root))
         }
     };
@@ -214,18 +219,29 @@ fn write_order(writer: &mut Writer<'_>, term: &Order, columns: &[Column], texts:
             text: texts.get(*position).cloned().unwrap_or_else(|| "NULL".into()),
         },
     };
-    let mut text = writer.dialect.order_key(&by);
-    if text.parse::<i64>().is_ok() {
-        // A bare number would name a column by its position.
-        text.insert(0, '+');
-    }
-    if term.descending {
-        text.push_str(" DESC");
+    let mut keys = writer.dialect.order_keys(&by);
+    for key in &mut keys {
+        if key.parse::<i64>().is_ok() {
+            // A bare number would name a column by its position.
+            key.insert(0, '+');
+        }
     }
     // Said only where it is not what the store does by itself: saying it may cost the index.
     let by_itself = writer.dialect.nulls_are_smallest() != term.descending;
-    if term.nullable && term.nulls_first != by_itself {
-        text.push_str(if term.nulls_first { " NULLS FIRST" } else { " NULLS LAST" });
+    let said = term.nullable && term.nulls_first != by_itself;
+    let mut terms = Vec::with_capacity(keys.len() + 1);
+    for (position, key) in keys.iter().enumerate() {
+        let direction = if term.descending { " DESC" } else { "" };
+        let nulls = match (said && position == 0, writer.dialect.says_where_nulls_go()) {
+            (false, _) => "",
+            (true, true) if term.nulls_first => " NULLS FIRST",
+            (true, true) => " NULLS LAST",
+            (true, false) => {
+                terms.push(format!("({key}) IS {}NULL", if term.nulls_first { "NOT " } else { "" }));
+                ""
+            }
+        };
+        terms.push(format!("{key}{direction}{nulls}"));
     }
-    text
+    terms.join(", ")
 }

@@ -1,8 +1,8 @@
 //! Writes: the statements around a change, in the order in which they run.
 
 use super::dialect::Dialect;
-use super::expr::Writer;
-use super::read::{bind_keys, write_read};
+use super::expr::{Writer, is_constant};
+use super::read::{is_one_of_keys, write_read};
 use super::{Bind, Statement, WriteStatements};
 use undergird_model::expr::RowVar;
 use undergird_model::{CollectionId, Expr, FieldId, Model, Type};
@@ -16,7 +16,14 @@ pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -
         lookup: None,
         keys: None,
         before: None,
-        main: Statement { text: String::new(), binds: Vec::new(), columns: Vec::new(), writes: true },
+        main: Statement {
+            text: String::new(),
+            binds: Vec::new(),
+            columns: Vec::new(),
+            writes: true,
+            identity: false,
+            lacks: None,
+        },
         update: None,
         after: None,
         returning: write.returning.as_ref().map(|read| write_read(model, read, dialect)),
@@ -36,12 +43,19 @@ pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -
         Action::Update { filter, assign, guards, after } => {
             statements.guard = change.guard(filter, guards);
             statements.after = change.after(after);
-            statements.main = change.update(filter, assign, guards);
+            (statements.keys, statements.main) = if dialect.has_returning() {
+                (None, change.update(filter, assign, guards))
+            } else {
+                (Some(change.locked_keys(filter, assign, guards)), change.update_by_keys(filter, assign, guards))
+            };
         }
         Action::Delete { filter, guards } => {
             statements.guard = change.guard(filter, guards);
-            statements.keys = write.returning.as_ref().map(|_| change.keys(filter, guards));
-            statements.main = change.delete(filter, guards);
+            (statements.keys, statements.main) = if dialect.has_returning() {
+                (write.returning.as_ref().map(|_| change.keys(filter, guards)), change.delete(filter, guards))
+            } else {
+                (Some(change.locked_keys(filter, &[], guards)), change.delete_by_keys(filter, guards))
+            };
         }
     }
     statements
@@ -103,6 +117,10 @@ impl Change<'_> {
         if given {
             return writer.finish(text, Vec::new(), true);
         }
+        if !self.dialect.has_returning() {
+            let statement = writer.finish(text, self.key_types(), true);
+            return Statement { identity: true, ..statement };
+        }
         text.push_str(&self.returning(&writer));
         writer.finish(text, self.key_types(), true)
     }
@@ -163,16 +181,7 @@ impl Change<'_> {
         let (mut writer, alias) = self.writer();
         let truths: Vec<String> = guards.iter().map(|guard| writer.truth(&guard.predicate)).collect();
         let key = self.key_columns(&writer);
-        let parameters: Vec<String> = self
-            .key_types()
-            .into_iter()
-            .enumerate()
-            .map(|(position, ty)| bind_keys(&mut writer, ty, position))
-            .collect();
-        let written = match (key.as_slice(), parameters.as_slice()) {
-            ([column], [parameter]) => self.dialect.in_parameter(column, parameter),
-            _ => self.dialect.in_rows(&key, &parameters),
-        };
+        let written = is_one_of_keys(&mut writer, &key, &self.key_types());
         let table = writer.table(self.collection, &alias);
         let text = format!(
             "SELECT {}, {} FROM {table} WHERE {written} AND NOT ({})",
@@ -239,6 +248,123 @@ impl Change<'_> {
         writer.finish(text, self.key_types(), false)
     }
 
+    /// The keys of the rows within the filter, which nobody else changes from then on; and the keys that these will have, where keys
+    /// are assigned.
+    fn locked_keys(&self, filter: &Expr, assign: &[(FieldId, Expr)], guards: &[Guard]) -> Statement {
+        let (mut writer, alias) = self.writer();
+        let mut columns = self.key_columns(&writer);
+        let order = columns.join(", ");
+        let mut types = self.key_types();
+        if assign.iter().any(|(field, _)| self.key().contains(field)) {
+            columns.extend(self.key_after(&mut writer, assign));
+            types.extend(self.key_types());
+        }
+        let conditions = self.conditions(&mut writer, filter, guards);
+        let table = writer.table(self.collection, &alias);
+        let text = format!("SELECT {} FROM {table}{conditions} ORDER BY {order} FOR UPDATE", columns.join(", "));
+        // A lock is a write: no snapshot gives it.
+        writer.finish(text, types, true)
+    }
+
+    /// The key of the row in scope as it will be.
+    fn key_after(&self, writer: &mut Writer<'_>, assign: &[(FieldId, Expr)]) -> Vec<String> {
+        self.key()
+            .iter()
+            .map(|key| match assign.iter().find(|(field, _)| field == key) {
+                Some((_, expr)) => writer.value(expr),
+                None => writer.field(RowVar::THIS, *key),
+            })
+            .collect()
+    }
+
+    /// The change of the locked rows. They are selected once more by filter and guards, because nothing else decides, and apart from
+    /// the change: so all new values are computed of the old row, and what is asked about other rows of the table may be asked.
+    fn update_by_keys(&self, filter: &Expr, assign: &[(FieldId, Expr)], guards: &[Guard]) -> Statement {
+        let (mut writer, alias) = self.writer();
+        if assign.is_empty() {
+            // The keys were found, which is all that there is to do.
+            let key = self.key_columns(&writer);
+            let found = is_one_of_keys(&mut writer, &key, &self.key_types());
+            let table = writer.table(self.collection, &alias);
+            let text = format!("SELECT {} FROM {table} WHERE {found}", key.join(", "));
+            return writer.finish(text, self.key_types(), false);
+        }
+        let key = self.key_columns(&writer);
+        let mut condition = is_one_of_keys(&mut writer, &key, &self.key_types());
+        writer.and_condition(&mut condition, filter);
+        self.update_apart(writer, &alias, condition, assign, guards)
+    }
+
+    /// `UPDATE` of the rows of a condition and of the guards, the row itself in scope.
+    fn update_apart(
+        &self,
+        mut writer: Writer<'_>,
+        alias: &str,
+        mut condition: String,
+        assign: &[(FieldId, Expr)],
+        guards: &[Guard],
+    ) -> Statement {
+        for guard in guards {
+            writer.and_condition(&mut condition, &guard.predicate);
+        }
+        let (changed, found) = (writer.alias(), writer.alias());
+        let mut columns = self.key_columns(&writer);
+        let set: Vec<String> = assign
+            .iter()
+            .map(|(field, expr)| {
+                let mut value = writer.value(expr);
+                if !is_constant(expr) {
+                    columns.push(value);
+                    value = format!("{found}.c{}", columns.len() - 1);
+                }
+                format!("{changed}.{} = {value}", writer.column(*field))
+            })
+            .collect();
+        let joined = self.joined_by_key(&writer, alias, (&changed, &found), &columns, &condition);
+        writer.finish(format!("UPDATE {joined} SET {}", set.join(", ")), Vec::new(), true)
+    }
+
+    fn delete_by_keys(&self, filter: &Expr, guards: &[Guard]) -> Statement {
+        let (mut writer, alias) = self.writer();
+        let key = self.key_columns(&writer);
+        let mut condition = is_one_of_keys(&mut writer, &key, &self.key_types());
+        writer.and_condition(&mut condition, filter);
+        for guard in guards {
+            writer.and_condition(&mut condition, &guard.predicate);
+        }
+        let (changed, found) = (writer.alias(), writer.alias());
+        let joined = self.joined_by_key(&writer, &alias, (&changed, &found), &key, &condition);
+        writer.finish(format!("DELETE {changed} FROM {joined}"), Vec::new(), true)
+    }
+
+    /// The table under an alias, joined by its key with some of its own rows under another. The latter's columns, the key first, are
+    /// called `c0`, `c1`, ….
+    fn joined_by_key(
+        &self,
+        writer: &Writer<'_>,
+        alias: &str,
+        (changed, found): (&str, &str),
+        columns: &[String],
+        condition: &str,
+    ) -> String {
+        let named: Vec<String> = columns.iter().enumerate().map(|(i, text)| format!("{text} AS c{i}")).collect();
+        let on: Vec<String> = self
+            .key()
+            .iter()
+            .enumerate()
+            .map(|(i, field)| format!("{changed}.{} = {found}.c{i}", writer.column(*field)))
+            .collect();
+        // The limit keeps the store from folding the selection into the change, which may not read what it changes.
+        let limit = self.dialect.no_limit().map_or_else(String::new, |all| format!(" LIMIT {all}"));
+        format!(
+            "{} JOIN (SELECT {} FROM {} WHERE {condition}{limit}) AS {found} ON {}",
+            writer.table(self.collection, changed),
+            named.join(", "),
+            writer.table(self.collection, alias),
+            on.join(" AND ")
+        )
+    }
+
     /// That the row has the input row's values in the upsert's target.
     fn target(&self, writer: &mut Writer<'_>, upsert: &Upsert, inputs: &[FieldId]) -> String {
         let terms: Vec<String> = upsert
@@ -263,7 +389,12 @@ impl Change<'_> {
     /// The key of the row that is there already, and one bool per guard.
     fn lookup(&self, upsert: &Upsert, inputs: &[FieldId]) -> Statement {
         let (mut writer, alias) = self.writer();
-        let mut columns = self.key_columns(&writer);
+        // Where the change will not tell its key, this must.
+        let mut columns = if self.dialect.has_returning() || upsert.ignore {
+            self.key_columns(&writer)
+        } else {
+            self.key_after(&mut writer, &upsert.assign)
+        };
         columns.extend(upsert.guards.iter().map(|guard| writer.truth(&guard.predicate)).collect::<Vec<_>>());
         let target = self.target(&mut writer, upsert, inputs);
         let table = writer.table(self.collection, &alias);
@@ -281,6 +412,10 @@ impl Change<'_> {
             let target = self.target(&mut writer, upsert, inputs);
             let text = format!("SELECT {} FROM {table} WHERE {target}", self.key_columns(&writer).join(", "));
             return writer.finish(text, self.key_types(), false);
+        }
+        if !self.dialect.has_returning() {
+            let condition = self.target(&mut writer, upsert, inputs);
+            return self.update_apart(writer, &alias, condition, &upsert.assign, &upsert.guards);
         }
         let set = self.assignments(&mut writer, &upsert.assign);
         let mut condition = self.target(&mut writer, upsert, inputs);
