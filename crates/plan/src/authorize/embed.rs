@@ -8,8 +8,9 @@ use super::{Builder, names, plain};
 use crate::refusal::Refusal;
 use crate::request::{EmbedModifier, OrderItem, SelectEmbed, SelectItem, Verb};
 use crate::shape::{Column, Join, Object, Output, Parent};
+use undergird_model::expr::RowVar;
 use undergird_model::schema::Cardinality;
-use undergird_model::{Expr, Node, Relation, Type};
+use undergird_model::{CollectionId, Expr, Node, Relation, Type};
 
 impl<'a> Builder<'a> {
     /// An embedded collection: joined when it is to one row, a child node otherwise.
@@ -134,6 +135,32 @@ impl<'a> Builder<'a> {
             None => return Err(Refusal::Malformed { message: "a collection without a key".into(), hint: None }),
         };
         add(object, name, Output::One { present, object: within })
+    }
+
+    /// Joins a to-one embed of which nothing is selected, for the ordering to go by; `None` when it is another.
+    pub(super) fn join_unshown(
+        &mut self,
+        draft: &mut Draft,
+        scope: &Scope<'a, '_>,
+        embed: &SelectEmbed,
+    ) -> Result<Option<(RowVar, CollectionId)>, Refusal> {
+        let relation = names::relation(self.model, scope.collection, &embed.relation, embed.hint.as_deref())?;
+        if relation.cardinality != Cardinality::One || !embed.items.is_empty() {
+            return Ok(None);
+        }
+        let target = self.model.collection(relation.target);
+        let row = self.fresh_row();
+        let there = Scope { collection: target, row, items: &[], modifiers: &[] };
+        let mut filters = vec![self.visible(target, row)?];
+        filters.extend(self.followable(relation.on.iter().map(|(ours, _)| *ours), scope.row));
+        filters.extend(self.followable(relation.on.iter().map(|(_, theirs)| *theirs), row));
+        for modifier in own_modifiers(scope, embed) {
+            filters.push(self.conditions(&there, &modifier.filter)?);
+        }
+        let filter = Expr::all(filters);
+        draft.joins.push(Join { from: scope.row, relation: relation.id, row, filter, inner: false });
+        draft.joined.push((shown_as(embed).to_owned(), row, target.id));
+        Ok(Some((row, target.id)))
     }
 
     /// A child node for an embed, linked to the rows of the draft.

@@ -33,12 +33,17 @@ impl<'a> Builder<'a> {
                         return Err(Refusal::NotEmbedded { name: name.clone() });
                     };
                     let joined = draft.joined.iter().find(|(known, row, _)| known == shown_as(embed) && ours(*row));
-                    let Some((_, row, target)) = joined else {
+                    let joined = match joined {
+                        Some((_, row, target)) => Some((*row, *target)),
+                        // `relation()`: nothing of it is shown, so it was not joined.
+                        None => self.join_unshown(draft, scope, embed)?,
+                    };
+                    let Some((row, target)) = joined else {
                         let (collection, name) = (scope.collection.name.clone(), name.clone());
                         return Err(Refusal::NotToOne { collection, name });
                     };
-                    let target = self.model.collection(*target);
-                    let there = Scope { collection: target, row: *row, items: &[], modifiers: &[] };
+                    let target = self.model.collection(target);
+                    let there = Scope { collection: target, row, items: &[], modifiers: &[] };
                     (self.subject(&there, &item.column)?.0, true)
                 }
             };

@@ -1,33 +1,33 @@
 //! The suite that every store passes: cases as data, run against the real database.
 //!
-//! A case is a definition and a list of steps. A step is a request, written much like on the wire (see [`request`]), and what comes
-//! of it, as text. The suite plans as the engine does and runs through [`Store::read`] and [`Store::transaction`]; what it does not
-//! see is how HTTP is decoded and answered, which has its own tests.
+//! A [`Case`] is a definition and a list of steps. A [`Step`] is a request, written much like on the wire (see [`request`]), and what
+//! comes of it, as text. Written cases are in `cases/*.txt`; those that are a table of operators and types are made, answers
+//! included, from what the operators mean, by plain Rust that never asks a store (`generated/`). Transactions that run at the same
+//! time are in `races`.
+//!
+//! The suite plans as the engine does and runs through [`Store::read`] and [`Store::transaction`]. What it does not see is what stands
+//! above the stores: how HTTP is decoded and answered, and the demands on an outcome (`max-affected`, a single object, `tx=rollback`), which the
+//! engine keeps; they have tests of their own.
+//!
+//! What is counted: a *check* is one step whose answer is compared, or one race. Steps that only fill a case's tables at its beginning
+//! (creates that answer `affected n`) are compared too, but not counted.
 
 mod cases;
-mod operators;
+mod generated;
+mod races;
+mod report;
 mod request;
+mod runner;
 mod sink;
+mod transaction;
 
 pub use cases::cases;
+pub use report::{Exception, Report};
 pub use request::parse as parse_request;
+pub use runner::run_all;
 
-use crate::run::{self, WriteAnswer};
-use crate::{
-    Connection, ConstraintKind, Decision, Isolation, Prepared, Store, StoreError, Work, WorkAnswer, schema, sql,
-};
-use futures_util::future::BoxFuture;
-use sink::Tree;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use undergird_model::{Model, Source, definition};
-use undergird_plan::caller::{Moment, User};
-use undergird_plan::request::Verb;
-use undergird_plan::{Caller, authorize};
-use uuid::Uuid;
-
-/// When everything in the suite happens: 2023-11-14T22:13:20Z.
-const NOW: i64 = 1_700_000_000_000_000;
+#[cfg(doc)]
+use crate::Store;
 
 /// A definition and what is done with it.
 #[derive(Clone, Debug)]
@@ -36,140 +36,67 @@ pub struct Case {
     pub name: String,
     /// Sources by name.
     pub definition: Vec<(String, String)>,
-    /// In order, on an empty database.
+    /// Whether the tables of the case before may be emptied rather than made anew, when it has the same definition. Keys that the
+    /// store makes do not begin at 1 then.
+    pub shares: bool,
+    /// In order, on empty tables.
     pub steps: Vec<Step>,
 }
 
 /// A request and its answer.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Who asks: empty for a secret key, `visitor`, or the id of a user.
+    /// Who asks: empty for a secret key, `visitor`, or a user: an id or its last digit (`a`), and roles (`a/admin,editor`).
     pub caller: String,
-    /// `GET posts?select=title&status=eq.draft`, `POST posts?prefer=representation {"title": "x"}`.
+    /// `GET posts?select=title&status=eq.draft`, `POST posts?prefer=representation {"title": "x"}`; or a word about a transaction
+    /// (`begin serializable`, `savepoint`, `back`, `keep`, `commit`, `rollback`).
     pub request: String,
-    /// A read's rows as JSON; a write's `affected 1` or `refused …`; `error …`.
+    /// A read's rows as JSON; a write's `affected 1` or `refused …`; `error …`; nothing for what has no answer.
     pub answer: String,
 }
 
-/// Runs a case on a store, which it leaves with the case's tables and rows. Gives what was different.
-///
-/// # Errors
-/// One text per step that answered otherwise, or why the case could not be run.
-pub async fn run(store: &dyn Store, case: &Case) -> Result<(), Vec<String>> {
-    let model = prepare(store, case).await.map_err(|why| vec![format!("{}: {why}", case.name)])?;
-    let mut different = Vec::new();
-    for (number, step) in case.steps.iter().enumerate() {
-        let answer = take(store, &model, step, number).await;
-        if answer != step.answer {
-            different
-                .push(format!("{}: {}\n    expected {}\n    but got  {answer}", case.name, step.request, step.answer));
+impl Step {
+    /// A step of a secret key.
+    fn new(request: impl Into<String>, answer: impl Into<String>) -> Step {
+        Step { caller: String::new(), request: request.into(), answer: answer.into() }
+    }
+
+    /// Whether it fills a table and no more.
+    fn fills(&self) -> bool {
+        self.request.starts_with("POST ")
+            && self.answer.strip_prefix("affected ").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+}
+
+impl Case {
+    /// How many checks it is: its steps with an answer, without those at its beginning that fill tables.
+    pub fn checks(&self) -> usize {
+        self.steps.iter().skip_while(|step| step.fills()).filter(|step| !step.answer.is_empty()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most cases that the definition of done asks for, and how they are counted: see the head of this file.
+    #[test]
+    fn there_are_enough_checks() {
+        let cases = cases();
+        let checks: usize = cases.iter().map(Case::checks).sum::<usize>() + races::RACES.len();
+        assert!(checks >= 1_500, "{checks} checks in {} cases", cases.len());
+    }
+
+    #[test]
+    fn every_step_is_named_once_and_is_a_request() {
+        let mut names = std::collections::HashSet::new();
+        for case in cases() {
+            assert!(names.insert(case.name.clone()), "two cases are called {}", case.name);
+            for step in &case.steps {
+                let word = transaction::is_word(&step.request);
+                assert!(word || parse_request(&step.request).is_ok(), "{}: {}", case.name, step.request);
+                assert!(!step.answer.is_empty() || word, "{}: {} has no answer", case.name, step.request);
+            }
         }
-    }
-    if different.is_empty() { Ok(()) } else { Err(different) }
-}
-
-/// The case's model, and its tables, empty.
-async fn prepare(store: &dyn Store, case: &Case) -> Result<Arc<Model>, String> {
-    let sources: Vec<Source> = case
-        .definition
-        .iter()
-        .map(|(name, text)| Source { name: name.as_str().into(), text: text.as_str().into() })
-        .collect();
-    let (model, diagnostics) = definition::check(&sources, &[]);
-    let model = Arc::new(model.ok_or_else(|| format!("{diagnostics:#?}"))?);
-    for wanted in [schema::Applied::empty(), schema::wanted(&model)] {
-        let applied = store.schema().await.map_err(|error| error.to_string())?;
-        let steps = schema::steps(applied.as_ref(), &wanted);
-        store.migrate(&steps, &wanted).await.map_err(|error| error.to_string())?;
-    }
-    Ok(model)
-}
-
-/// Takes one step and gives its answer.
-async fn take(store: &dyn Store, model: &Arc<Model>, step: &Step, number: usize) -> String {
-    let request = match request::parse(&step.request) {
-        Ok(request) => request,
-        Err(why) => return format!("not a request: {why}"),
-    };
-    let plan = match authorize(model, &caller(&step.caller, number), &request) {
-        Ok(plan) => plan,
-        Err(refusal) => return format!("not planned: {refusal:?}"),
-    };
-    let statements = Arc::new(sql::write(model, plan.shape(), store.dialect()));
-    let query = Prepared { plan, statements };
-    let deadline = Instant::now() + Duration::from_secs(10);
-    if request.shape.verb == Verb::Read {
-        let answer = store.read(query, Box::<Tree>::default(), deadline).await;
-        return match (answer.result, answer.sink) {
-            (Ok(()), Some(sink)) => match sink.into_any().downcast::<Tree>() {
-                Ok(tree) => tree.text(),
-                Err(_) => "the sink came back as another".into(),
-            },
-            (Ok(()), None) => "the sink was lost".into(),
-            (Err(error), _) => describe(&error),
-        };
-    }
-    match store.transaction(Box::new(Change { query }), Isolation::Committed, deadline).await {
-        Ok(answer) => match answer.value.downcast::<String>() {
-            Ok(text) => *text,
-            Err(_) => "the answer came back as another".into(),
-        },
-        Err(error) => describe(&error),
-    }
-}
-
-/// An error in the words that all stores have for it: not every one knows the name of what was broken.
-fn describe(error: &StoreError) -> String {
-    match error {
-        StoreError::Constraint { kind: ConstraintKind::Unique, table, columns, .. } => {
-            format!("error Unique {table}({})", columns.join(", "))
-        }
-        StoreError::Constraint { kind, .. } => format!("error {kind:?}"),
-        other => format!("error {other}"),
-    }
-}
-
-fn caller(name: &str, number: usize) -> Caller {
-    // Ids grow from step to step, so that their order is that of the steps.
-    let entropy = (number as u128 + 1) << 80;
-    let moment = Moment { now: NOW + i64::try_from(number).unwrap_or(0) * 1_000, entropy };
-    match name {
-        "" => Caller::secret(moment),
-        "visitor" => Caller::visitor(moment),
-        id => {
-            let id = Uuid::parse_str(id).unwrap_or_default();
-            Caller::user(Arc::new(User::new(id, None, Vec::new(), serde_json::json!({}))), moment)
-        }
-    }
-}
-
-/// One write, told as text.
-struct Change {
-    query: Prepared,
-}
-
-impl Work for Change {
-    fn run<'a>(&'a mut self, connection: &'a mut dyn Connection) -> BoxFuture<'a, Result<WorkAnswer, StoreError>> {
-        Box::pin(async move {
-            let mut tree = Tree::default();
-            let answer = run::write(connection, &self.query, Some(&mut tree)).await?;
-            let (decision, text) = match answer {
-                WriteAnswer::Done(written) => {
-                    let mut text = format!("affected {}", written.affected);
-                    if written.updated > 0 {
-                        text.push_str(&format!(", updated {}", written.updated));
-                    }
-                    let shape = self.query.plan.shape();
-                    if shape.read().is_some() {
-                        text = format!("{text} {}", tree.text());
-                    }
-                    (Decision::Commit, text)
-                }
-                WriteAnswer::Refused { otherwise, row } => {
-                    (Decision::Rollback, format!("refused {otherwise:?} row {row:?}"))
-                }
-            };
-            Ok(WorkAnswer { decision, value: Box::new(text) })
-        })
     }
 }

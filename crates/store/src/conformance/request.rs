@@ -1,9 +1,11 @@
 //! Requests of the suite as text, much like on the wire but without its escapes: `VERB collection?parameters body`.
 //!
 //! Not the wire's decoder, which lives above the stores: just enough of its grammar to write cases in one line. Besides the wire's
-//! parameters there are `prefer=representation,merge,ignore,count,missing`, `key=` (the key in the path) and `after=[…]` (a cursor).
+//! parameters there are `prefer=representation,merge,ignore,count,missing`, `key=` (the key in the path) and `after=[…]` (a cursor; a value
+//! that is no text and no int stands with its type: `{"date": "2024-02-29"}`).
 
 use undergird_model::Value;
+use undergird_model::field_type::FieldType;
 use undergird_plan::Request;
 use undergird_plan::request::*;
 
@@ -69,12 +71,8 @@ fn apply(request: &mut Request, name: &str, value: &str) -> Result<(), String> {
         }
         "after" => {
             let values: Vec<serde_json::Value> = serde_json::from_str(value).map_err(|error| error.to_string())?;
-            let values = values.into_iter().map(|value| match value {
-                serde_json::Value::String(text) => Value::Text(text),
-                serde_json::Value::Number(number) => number.as_i64().map_or(Value::Null, Value::Int),
-                _ => Value::Null,
-            });
-            request.shape.after = Some(request.slot(Operand::Cursor(values.collect())));
+            let values = values.iter().map(cursor_value).collect::<Result<_, _>>()?;
+            request.shape.after = Some(request.slot(Operand::Cursor(values)));
         }
         "prefer" => {
             for preference in value.split(',') {
@@ -115,16 +113,58 @@ fn apply(request: &mut Request, name: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A value of a cursor: text, an int or null as they stand, any other type by its name, `{"decimal(9,2)": 1.50}`.
+fn cursor_value(json: &serde_json::Value) -> Result<Value, String> {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Ok(Value::Null),
+        Json::String(_) => FieldType::Text { pattern: None }.accept_json(json),
+        Json::Number(_) => FieldType::Int.accept_json(json),
+        Json::Object(members) => {
+            let (name, value) = members.iter().next().ok_or("a typed value has a type")?;
+            let decimal = name.strip_prefix("decimal(").and_then(|rest| rest.strip_suffix(')'));
+            let ty = match name.as_str() {
+                "bool" => FieldType::Bool,
+                "int" => FieldType::Int,
+                "float" => FieldType::Float,
+                "text" => FieldType::Text { pattern: None },
+                "uuid" => FieldType::Uuid,
+                "timestamp" => FieldType::Timestamp,
+                "date" => FieldType::Date,
+                "time" => FieldType::Time,
+                "bytes" => FieldType::Bytes,
+                _ => match decimal.and_then(|digits| digits.split_once(',')) {
+                    Some((precision, scale)) => FieldType::Decimal {
+                        precision: precision.parse().map_err(|_| "no precision")?,
+                        scale: scale.parse().map_err(|_| "no scale")?,
+                    },
+                    None => return Err(format!("no type {name}")),
+                },
+            };
+            ty.accept_json(value)
+        }
+        other => Err(format!("no value of a cursor: {other}")),
+    }
+}
+
 fn read_rows(request: &mut Request, value: &str) -> Result<undergird_model::expr::Slot, String> {
     let number = value.parse().map_err(|_| format!("no number: {value}"))?;
     Ok(request.slot(Operand::Value(Value::Int(number))))
 }
 
-/// Parts between commas that are not within parentheses or braces.
+/// Parts between commas that are not within parentheses, braces or quotes.
 fn parts(text: &str) -> Vec<&str> {
     let (mut depth, mut from, mut parts) = (0, 0, Vec::new());
+    let (mut quoted, mut escaped) = (false, false);
     for (at, character) in text.char_indices() {
+        if escaped {
+            escaped = false;
+            continue;
+        }
         match character {
+            '"' => quoted = !quoted,
+            '\\' if quoted => escaped = true,
+            _ if quoted => {}
             '(' | '{' => depth += 1,
             ')' | '}' => depth -= 1,
             ',' if depth == 0 => {
@@ -138,6 +178,17 @@ fn parts(text: &str) -> Vec<&str> {
         parts.push(&text[from..]);
     }
     parts
+}
+
+/// A part without its quotes, when it has any.
+fn unquoted(part: &str) -> String {
+    let Some(inner) = part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return part.to_owned() };
+    let mut text = String::new();
+    let mut rest = inner.chars();
+    while let Some(c) = rest.next() {
+        text.push(if c == '\\' { rest.next().unwrap_or(c) } else { c });
+    }
+    text
 }
 
 fn read_path(text: &str) -> ColumnPath {
@@ -207,7 +258,7 @@ fn read_item(text: &str) -> Result<SelectItem, String> {
         (".min()", Aggregate::Minimum),
         (".max()", Aggregate::Maximum),
     ] {
-        if let Some((column, after)) = rest.split_once(name) {
+        if let Some((column, after)) = rest.split_once(name).filter(|(column, _)| !column.contains('(')) {
             let (path, cast) = column.split_once("::").map_or((column, None), |(path, cast)| (path, Some(cast)));
             return Ok(SelectItem::Column(SelectColumn {
                 alias,
@@ -251,7 +302,13 @@ fn read_condition(request: &mut Request, name: &str, value: &str) -> Result<Cond
                     }
                 }
                 let (column, value) = part.split_once('.').ok_or_else(|| format!("no operator in {part}"))?;
-                read_condition(request, column, value)
+                // `c.eq."a, b"`: the operand of a group may stand in quotes.
+                match value.find(".\"").filter(|_| value.ends_with('"')) {
+                    Some(at) => {
+                        read_condition(request, column, &format!("{}{}", &value[..=at], unquoted(&value[at + 1..])))
+                    }
+                    None => read_condition(request, column, value),
+                }
             })
             .collect()
     };
@@ -301,12 +358,12 @@ fn read_condition(request: &mut Request, name: &str, value: &str) -> Result<Cond
         Operator::Is(_) => None,
         Operator::In => {
             let list = group(operand).ok_or("a list is in parentheses")?;
-            Some(Operand::List(parts(&list).into_iter().map(str::to_owned).collect()))
+            Some(Operand::List(parts(&list).into_iter().map(unquoted).collect()))
         }
         _ if quantifier.is_some() => {
             let list =
                 operand.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or("a list is in braces")?;
-            Some(Operand::List(parts(list).into_iter().map(|part| wildcards(&operator, part)).collect()))
+            Some(Operand::List(parts(list).into_iter().map(|part| wildcards(&operator, &unquoted(part))).collect()))
         }
         _ => Some(Operand::Text(wildcards(&operator, operand))),
     };

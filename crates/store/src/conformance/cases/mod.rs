@@ -1,9 +1,10 @@
 //! The cases, each file of one subject.
 //!
 //! `== name` begins a case, `-- file` a source of its definition, `-- steps` its steps: a line `> request` (or `visitor> request`,
-//! or `id> request`) and below it the answer.
+//! or `a/admin> request`) and below it the answer. `-- as above` instead of both means the definition of the case before, on emptied
+//! tables: such a case gives its own keys, as those that the store makes go on where they were.
 
-use super::operators;
+use super::generated;
 use super::{Case, Step};
 
 /// Every file of cases.
@@ -20,7 +21,7 @@ const FILES: &[(&str, &str)] = &[
 /// All cases: the written ones, then those that are made of every operator and every type.
 pub fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = FILES.iter().flat_map(|(file, text)| parse(file, text)).collect();
-    cases.extend(operators::cases());
+    cases.extend(generated::cases());
     cases
 }
 
@@ -29,8 +30,22 @@ fn parse(file: &str, text: &str) -> Vec<Case> {
     let mut in_steps = false;
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("== ") {
-            cases.push(Case { name: format!("{file}: {name}"), definition: Vec::new(), steps: Vec::new() });
+            cases.push(Case {
+                name: format!("{file}: {name}"),
+                definition: Vec::new(),
+                shares: false,
+                steps: Vec::new(),
+            });
             in_steps = false;
+            continue;
+        }
+        if line == "-- as above" {
+            let above = cases.len().checked_sub(2).map(|at| cases[at].definition.clone()).unwrap_or_default();
+            if let Some(case) = cases.last_mut() {
+                case.definition = above;
+                case.shares = true;
+            }
+            in_steps = true;
             continue;
         }
         let Some(case) = cases.last_mut() else { continue };
