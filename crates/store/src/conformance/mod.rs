@@ -29,13 +29,16 @@ pub use runner::run_all;
 #[cfg(doc)]
 use crate::Store;
 
+/// Sources of a definition: name and text.
+pub type Definition = Vec<(String, String)>;
+
 /// A definition and what is done with it.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// What it is about.
     pub name: String,
     /// Sources by name.
-    pub definition: Vec<(String, String)>,
+    pub definition: Definition,
     /// Whether the tables of the case before may be emptied rather than made anew, when it has the same definition. Keys that the
     /// store makes do not begin at 1 then.
     pub shares: bool,

@@ -2,7 +2,7 @@
 
 use super::report::{Exception, Report};
 use super::sink::Tree;
-use super::{Case, Step, cases, races, request, transaction};
+use super::{Case, Definition, Step, cases, races, request, transaction};
 use crate::run::WriteAnswer;
 use crate::{
     Connection, ConstraintKind, Decision, Isolation, Prepared, Store, StoreError, Work, WorkAnswer, schema, sql,
@@ -30,7 +30,7 @@ const SLOWEST: usize = 5;
 /// whose driver is asynchronous needs its own, with timers).
 pub async fn run_all(store: &dyn Store, exceptions: &[Exception]) -> Report {
     let mut run = Run { report: Report::default(), exceptions, used: vec![false; exceptions.len()] };
-    let mut before: Option<(Vec<(String, String)>, Arc<Model>)> = None;
+    let mut before: Option<(Definition, Arc<Model>)> = None;
     for case in cases() {
         let begun = Instant::now();
         let emptied = match before.take().filter(|(definition, _)| case.shares && *definition == case.definition) {
