@@ -23,8 +23,6 @@ use undergird_model::settings::Limits;
 
 /// Longest head of a request. Above `limits.url_bytes`, so that a long URL gets its own answer.
 const HEAD_BYTES_MAX: usize = 128 * 1024;
-/// Most headers of a request.
-const HEADERS_MAX: usize = 100;
 /// Most bytes of headers over HTTP/2.
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 /// Most requests at once on one HTTP/2 connection.
@@ -133,7 +131,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .http1()
         // Times are `Patient`'s.
         .header_read_timeout(None)
-        .max_headers(HEADERS_MAX)
+        // Most headers of a request stay at hyper's own 100: said in words, they would be parsed into memory taken for each request.
         .max_buf_size(HEAD_BYTES_MAX)
         .timer(TokioTimer::new());
     builder
