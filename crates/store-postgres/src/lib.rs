@@ -2,3 +2,8 @@
 //!
 //! Deliberately absent: any decision about access, and any SQL text beyond transactions, settings and the schema: statements arrive
 //! written.
+
+mod checks;
+pub mod ddl;
+pub mod introspect;
+mod types;

@@ -6,11 +6,13 @@
 
 mod condition;
 mod literal;
+mod state;
 mod steps;
 mod wanted;
 
 pub use condition::{Condition, Operand, SizeOf, TextTest, checkable};
 pub use literal::Literal;
+pub use state::{before, take};
 pub use steps::{Conversion, Step, conversion, steps};
 pub use wanted::wanted;
 

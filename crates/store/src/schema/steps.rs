@@ -560,7 +560,7 @@ fn ordered_renames(names: &BTreeMap<String, String>) -> Vec<(String, String)> {
     ordered
 }
 
-fn rename_table(schema: &mut Applied, from: &str, to: &str) {
+pub(super) fn rename_table(schema: &mut Applied, from: &str, to: &str) {
     for table in &mut schema.tables {
         if table.name == from {
             to.clone_into(&mut table.name);
@@ -571,7 +571,7 @@ fn rename_table(schema: &mut Applied, from: &str, to: &str) {
     }
 }
 
-fn rename_column(schema: &mut Applied, table: &str, from: &str, to: &str) {
+pub(super) fn rename_column(schema: &mut Applied, table: &str, from: &str, to: &str) {
     let rename = &mut |name: &mut String| {
         if name == from {
             to.clone_into(name);

@@ -1,0 +1,334 @@
+//! Steps taken: all of them in one transaction, once for however many nodes start at the same moment.
+//!
+//! A migration waits for no lock longer than [`LOCK_PATIENCE_MILLIS`], because every statement of others that comes later would wait
+//! behind it; it gives way and tries again. Absent: statements about rows of the application beyond what a step says.
+
+use super::{HELPERS, Line, RECORD, script};
+use crate::introspect;
+use crate::types::{NAME_OCTETS_MAX, identifier, name, text};
+use std::time::{Duration, Instant};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, IsolationLevel, Transaction};
+use undergird_store::StoreError;
+use undergird_store::schema::{self, Applied, Step, Table};
+
+/// How long to wait for others who are migrating, or who hold a lock.
+const MIGRATING_MAX: Duration = Duration::from_secs(60);
+
+/// How long to wait for one lock before giving way to those who wait behind.
+const LOCK_PATIENCE_MILLIS: u32 = 2_000;
+
+/// The longest pause between two attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// The lock that whoever changes a schema of this database holds: the octets of `undrgird`. Not one per schema, for the helpers are
+/// shared.
+const LOCK: i64 = 0x756e_6472_6769_7264;
+
+/// Where the helpers' trigger function is: see [`super::identity_trigger`]. Nothing here trusts the caller's `search_path`.
+const IDENTITY_FOLLOWS: &str = r"CREATE OR REPLACE FUNCTION undergird.identity_follows() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+DECLARE
+  key name := (SELECT attname FROM pg_attribute WHERE attrelid = TG_RELID AND attidentity <> '' AND NOT attisdropped);
+  wanted bigint := (to_jsonb(NEW) ->> key)::bigint;
+  sequence regclass := pg_get_serial_sequence(TG_RELID::regclass::text, key);
+  last bigint;
+BEGIN
+  -- One at a time, until the end of the transaction: two who set it at once could set it back.
+  PERFORM pg_advisory_xact_lock(1970170992, sequence::oid::integer);
+  last := coalesce(pg_sequence_last_value(sequence), 0);
+  IF wanted - last > 1000 THEN
+    PERFORM setval(sequence, wanted);
+  ELSE
+    -- Others are given numbers meanwhile, which setval could give once more; over a short way it is walked instead.
+    WHILE last < wanted LOOP
+      last := nextval(sequence);
+    END LOOP;
+  END IF;
+  RETURN NEW;
+END
+$body$";
+
+/// Takes the steps and records `wanted`, in one transaction; a failure or a crash leaves everything as it was. When another node has
+/// come to `wanted` meanwhile, there is nothing to do. `functions` are the statements that make what the dialect needs in the schema
+/// `undergird`; see [`install_functions`].
+///
+/// # Errors
+/// [`StoreError::SchemaMismatch`] when the steps do not lead from what the database has to `wanted`, when a table was changed by
+/// hand, when rows that are there do not allow a step, or when the role lacks a right; the text says which and how to mend it.
+/// [`StoreError::Unavailable`] when others held locks for too long, or the connection broke.
+pub async fn migrate(client: &mut Client, steps: &[Step], wanted: &Applied, functions: &str) -> Result<(), StoreError> {
+    if let Some(reason) = steps.iter().find_map(Step::blocked).or_else(|| unspeakable(wanted)) {
+        return Err(StoreError::SchemaMismatch(reason));
+    }
+    patiently(client, Errand::Migrate { steps, wanted, functions }).await
+}
+
+/// Makes the functions that statements use, unless the database has these very ones already. They are shared by all applications in
+/// the database; a later version of Undergird replaces them, so they must go on serving earlier statements.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn install_functions(client: &mut Client, functions: &str) -> Result<(), StoreError> {
+    let version = version(functions);
+    let row = client.query_opt(INSTALLED, &[]).await.map_err(|error| broken("reading the schema undergird", &error))?;
+    if row.is_some_and(|row| row.get::<_, Option<&str>>(0) == Some(version.as_str()) && row.get::<_, bool>(1)) {
+        return Ok(());
+    }
+    patiently(client, Errand::Install { functions }).await
+}
+
+/// The comment on the schema of the helpers, which names their version, and whether whoever made it may be trusted: code of a
+/// stranger's would run with our rights.
+const INSTALLED: &str = "SELECT obj_description(n.oid, 'pg_namespace'), r.rolsuper OR pg_has_role(n.nspowner, 'USAGE') \
+     FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner WHERE n.nspname = 'undergird'";
+
+fn version(functions: &str) -> String {
+    // FNV-1a of 64 bits: it tells versions apart and guards against nothing.
+    let hash = [IDENTITY_FOLLOWS, functions]
+        .iter()
+        .flat_map(|text| text.bytes())
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("Functions of Undergird, made by it: {hash:016x}")
+}
+
+/// An attempt that failed.
+enum Attempt {
+    /// Somebody else was in the way: it may go better soon.
+    Busy(String),
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Attempt {
+    fn from(error: StoreError) -> Attempt {
+        Attempt::Failed(error)
+    }
+}
+
+/// What is done under the lock.
+#[derive(Clone, Copy)]
+enum Errand<'a> {
+    Migrate { steps: &'a [Step], wanted: &'a Applied, functions: &'a str },
+    Install { functions: &'a str },
+}
+
+async fn patiently(client: &mut Client, errand: Errand<'_>) -> Result<(), StoreError> {
+    let until = Instant::now() + MIGRATING_MAX;
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match locked(client, errand).await {
+            Ok(()) => return Ok(()),
+            Err(Attempt::Failed(error)) => return Err(error),
+            Err(Attempt::Busy(_)) if Instant::now() + pause < until => tokio::time::sleep(pause).await,
+            Err(Attempt::Busy(why)) => {
+                return Err(StoreError::Unavailable(format!(
+                    "the schema could not be changed within {} seconds, because others were using it: {why}",
+                    MIGRATING_MAX.as_secs()
+                )));
+            }
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// One transaction, under the lock.
+async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<(), Attempt> {
+    // Each statement must see what the one who had the lock before has done.
+    let transaction = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::ReadCommitted)
+        .read_only(false)
+        .start()
+        .await
+        .map_err(|error| failed("beginning a transaction", &error))?;
+    transaction
+        .batch_execute(&format!(
+            "SET LOCAL lock_timeout = {LOCK_PATIENCE_MILLIS}; SET LOCAL statement_timeout = 0; \
+             SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL client_min_messages = warning; SELECT pg_advisory_xact_lock({LOCK})"
+        ))
+        .await
+        .map_err(|error| failed("waiting for the database", &error))?;
+    match errand {
+        Errand::Migrate { steps, wanted, functions } => attempt(&transaction, steps, wanted, functions).await?,
+        Errand::Install { functions } => install(&transaction, functions).await?,
+    }
+    transaction.commit().await.map_err(|error| failed("committing the new schema", &error))
+}
+
+async fn attempt(
+    transaction: &Transaction<'_>,
+    steps: &[Step],
+    wanted: &Applied,
+    functions: &str,
+) -> Result<(), Attempt> {
+    let home = introspect::home(transaction).await?;
+    if !home.exists {
+        let made = transaction.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {}", name(&home.schema))).await;
+        made.map_err(|error| failed("making the schema", &error))?;
+    }
+    introspect::settle(transaction, &home).await?;
+    let current = introspect::recorded(transaction, &home).await?;
+    if current.as_ref().is_some_and(|current| current.fingerprint() == wanted.fingerprint()) {
+        return Ok(());
+    }
+    if schema::steps(current.as_ref(), wanted) != steps {
+        return Err(Attempt::Failed(StoreError::SchemaMismatch(
+            "the database was changed while the steps were planned: plan them again".into(),
+        )));
+    }
+    refuse_foreign_tables(transaction, steps, current.as_ref(), &home.schema).await?;
+    install(transaction, functions).await?;
+    for line in script(steps, wanted) {
+        transaction.batch_execute(&line.sql).await.map_err(|error| refused(&error, &line))?;
+    }
+    introspect::record(transaction, wanted, &home).await?;
+    transaction
+        .batch_execute(&format!("NOTIFY {HELPERS}, 'schema'"))
+        .await
+        .map_err(|error| failed("telling the other nodes", &error))
+}
+
+/// Tables that somebody else made stay his.
+async fn refuse_foreign_tables(
+    transaction: &Transaction<'_>,
+    steps: &[Step],
+    current: Option<&Applied>,
+    home: &str,
+) -> Result<(), Attempt> {
+    for step in steps {
+        let (Step::CreateTable(Table { name, .. }) | Step::RenameTable { to: name, .. }) = step else { continue };
+        let ours = current.is_some_and(|current| current.table(name).is_some())
+            || steps.iter().any(|step| matches!(step, Step::DropTable(table) if table.name == *name));
+        if !ours && introspect::exists(transaction, home, &identifier(name)).await? {
+            return Err(Attempt::Failed(StoreError::SchemaMismatch(format!(
+                "the database has a table {name} already that Undergird did not make: rename it, or give the collection another `table`"
+            ))));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the functions. The caller holds the lock.
+async fn install(transaction: &Transaction<'_>, functions: &str) -> Result<(), Attempt> {
+    let version = version(functions);
+    let found = transaction
+        .query_opt(INSTALLED, &[])
+        .await
+        .map_err(|error| failed("reading the schema undergird", &error))?
+        .map(|row| (row.get::<_, Option<String>>(0), row.get::<_, bool>(1)));
+    match found {
+        Some((_, false)) => {
+            return Err(Attempt::Failed(StoreError::SchemaMismatch(
+                "the database has a schema undergird that belongs to another role, whose functions would run with this one's \
+                 rights: let both applications use one role, or grant them a common owner of that schema"
+                    .into(),
+            )));
+        }
+        Some((Some(installed), true)) if installed == version => return Ok(()),
+        Some(_) | None => {}
+    }
+    let script = format!(
+        "CREATE SCHEMA IF NOT EXISTS {HELPERS}; GRANT USAGE ON SCHEMA {HELPERS} TO PUBLIC;\n{IDENTITY_FOLLOWS};\n{functions};\n\
+         COMMENT ON SCHEMA {HELPERS} IS {}",
+        text(&version)
+    );
+    transaction.batch_execute(&script).await.map_err(|error| failed("making the functions of Undergird", &error))
+}
+
+/// Names that PostgreSQL would cut off, or would take for its own. Of constraints and indexes it is enough to cut them ourselves.
+fn unspeakable(wanted: &Applied) -> Option<String> {
+    for table in &wanted.tables {
+        if table.name.len() > NAME_OCTETS_MAX {
+            return Some(format!(
+                "the table name {} is longer than the {NAME_OCTETS_MAX} octets that PostgreSQL keeps: give the collection a shorter `table`",
+                table.name
+            ));
+        }
+        if table.name.starts_with("pg_") || table.name == RECORD {
+            return Some(format!(
+                "the table name {} is one of the database's own: give the collection another `table`",
+                table.name
+            ));
+        }
+        for column in &table.columns {
+            if column.name.len() > NAME_OCTETS_MAX {
+                return Some(format!(
+                    "the column name {}.{} is longer than the {NAME_OCTETS_MAX} octets that PostgreSQL keeps: give the field a shorter \
+                     `column`",
+                    table.name, column.name
+                ));
+            }
+            if ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"].contains(&column.name.as_str()) {
+                return Some(format!(
+                    "{}.{} is the name of a system column of PostgreSQL's: give the field another `column`",
+                    table.name, column.name
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// A step that failed: rows that are there hinder it, people built on what it changes, or something is broken.
+fn refused(error: &tokio_postgres::Error, line: &Line<'_>) -> Attempt {
+    let Some(said) = error.as_db_error() else { return failed(&line.step.describe(), error) };
+    let (code, message) = (said.code().code(), said.message());
+    let refusal = match code.get(..2) {
+        // Integrity, and values that a type does not take.
+        Some("22" | "23") => match line.step.mending() {
+            Some(mending) => format!("{mending} ({message})"),
+            None => format!("rows that are there do not fit the new schema: {message}"),
+        },
+        Some("2B") | Some("0A") => {
+            let what = said.detail().unwrap_or(message);
+            format!("something made by hand hinders \"{}\" ({what}): drop it first", line.step.describe())
+        }
+        _ => return failed(&line.step.describe(), error),
+    };
+    Attempt::Failed(StoreError::SchemaMismatch(refusal))
+}
+
+fn failed(during: &str, error: &tokio_postgres::Error) -> Attempt {
+    match error.code() {
+        Some(code)
+            if [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE]
+                .contains(code) =>
+        {
+            Attempt::Busy(format!("{during}: {}", said(error)))
+        }
+        _ => Attempt::Failed(broken(during, error)),
+    }
+}
+
+/// PostgreSQL's own sentence.
+pub(crate) fn said(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => said.message().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// An error that no row is to blame for.
+pub(crate) fn broken(during: &str, error: &tokio_postgres::Error) -> StoreError {
+    let said = said(error);
+    let Some(code) = error.code() else {
+        return if error.is_closed() || std::error::Error::source(error).is_some() {
+            StoreError::Unavailable(format!("{during}: {said}"))
+        } else {
+            StoreError::Internal(format!("{during}: {said}"))
+        };
+    };
+    match code.code() {
+        "53100" => StoreError::Full,
+        "42501" => StoreError::SchemaMismatch(format!(
+            "{during}: {said}: let the role own the schema, or GRANT it CREATE on the schema and the database"
+        )),
+        "25006" => {
+            StoreError::Unavailable(format!("{during}: this is a standby, or the database takes no writes: {said}"))
+        }
+        other if other.starts_with("08") || other.starts_with("53") || other.starts_with("57") => {
+            StoreError::Unavailable(format!("{during}: {said}"))
+        }
+        _ => StoreError::Internal(format!("{during}: {said}")),
+    }
+}
