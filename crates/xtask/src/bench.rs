@@ -5,9 +5,12 @@
 //! asserted. The client is one thread with raw sockets: it takes part of the two cores, equally from both sides, so CPU per request
 //! (of the server's process) is the firmer figure.
 //!
+//! `--postgres URL` does the same on a PostgreSQL server whose address is given, against a hand-written axum + tokio-postgres server and
+//! beside pgbench with that server's own statements; it makes two databases there and drops them.
+//!
 //! Absent: a verdict. `docs/performance.md` says what was seen and where the time goes.
 
-use crate::process::{Running, capture, run};
+use crate::process::{Running, capture, run, run_with};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
@@ -26,6 +29,7 @@ const SECONDS: u64 = 4;
 pub(crate) fn bench(root: &Path, arguments: &[String]) -> Result<(), String> {
     let mut seconds = SECONDS;
     let mut built = false;
+    let mut postgres: Option<String> = None;
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match (argument.as_str(), arguments.as_slice().first().map(|number| number.parse())) {
@@ -34,10 +38,11 @@ pub(crate) fn bench(root: &Path, arguments: &[String]) -> Result<(), String> {
                 seconds = number;
                 arguments.next();
             }
+            ("--postgres", _) if arguments.len() > 0 => postgres = arguments.next().cloned(),
             _ => {
-                return Err(
-                    "usage: cargo xtask bench [--seconds N] [--built (use the release binaries as they are)]".into()
-                );
+                return Err("usage: cargo xtask bench [--seconds N] [--built (use the release binaries as they are)] \
+                    [--postgres URL (of a server where databases may be made)]"
+                    .into());
             }
         }
     }
@@ -48,6 +53,9 @@ pub(crate) fn bench(root: &Path, arguments: &[String]) -> Result<(), String> {
     let place = root.join("target/bench");
     let app = place.join("blog");
     let undergird = release.join("undergird");
+    if let Some(server) = postgres {
+        return on_postgres(root, &server, seconds);
+    }
     if !app.join("data/main.db").exists() {
         let _ = fs::remove_dir_all(&place);
         copy_directory(&root.join("examples/blog"), &app)?;
@@ -61,10 +69,90 @@ pub(crate) fn bench(root: &Path, arguments: &[String]) -> Result<(), String> {
 
     let ours = Running::start(&undergird, &["serve", text(&app)?, "--listen", "127.0.0.1:0"])?;
     let limit = Running::start(&release.join("undergird-bench-limit"), &[text(&limit_database)?, "0"])?;
-    let keys: Value = serde_json::from_str(&capture(text(&undergird)?, &["keys", text(&app)?, "--json"])?)
+    compare(&undergird, &app, &ours, &limit, seconds)
+}
+
+/// The same on PostgreSQL. CPU is the two servers' own; what the database takes is not in it, and is the same work for both.
+fn on_postgres(root: &Path, server: &str, seconds: u64) -> Result<(), String> {
+    let release = root.join("target/release");
+    let undergird = release.join("undergird");
+    let app = root.join("target/bench/blog-postgres");
+    let _ = fs::remove_dir_all(&app);
+    copy_directory(&root.join("examples/blog"), &app)?;
+    let name = format!("undergird_bench_{}", std::process::id());
+    let [ours_url, limit_url] = [name.clone(), format!("{name}_limit")].map(|name| database_url(server, &name));
+    let sql = |text: &str| capture("psql", &["-qAt", "-v", "ON_ERROR_STOP=1", "-d", server, "-c", text]).map(|_| ());
+    sql(&format!("CREATE DATABASE {name}"))?;
+    let bench = || {
+        let store = [("UNDERGIRD_STORE_MAIN_URL", ours_url.as_str())];
+        let command = |arguments: &[&str]| run_with(&undergird, arguments, &store);
+        command(&["keys", text(&app)?])?;
+        command(&["migrate", text(&app)?])?;
+        command(&["seed", text(&app)?, "--rows", "users=1000,posts=100000"])?;
+        capture("psql", &["-qAt", "-d", &ours_url, "-c", "VACUUM ANALYZE"])?;
+        sql(&format!("CREATE DATABASE {name}_limit TEMPLATE {name}"))?;
+        let ours = Running::start_with(&undergird, &["serve", text(&app)?, "--listen", "127.0.0.1:0"], &store)?;
+        let limit = Running::start(&release.join("undergird-bench-limit-postgres"), &[&limit_url, "0"])?;
+        compare(&undergird, &app, &ours, &limit, seconds)?;
+        drop((ours, limit));
+        pgbench(&root.join("target/bench"), &limit_url, seconds)
+    };
+    let result = bench();
+    for name in [name.clone(), format!("{name}_limit")] {
+        let dropped = sql(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        if let Err(why) = dropped {
+            eprintln!("{name} is left behind: {why}");
+        }
+    }
+    result
+}
+
+/// The URL of another database of a server.
+fn database_url(server: &str, name: &str) -> String {
+    let (base, options) = server.split_once('?').map_or((server, None), |(base, options)| (base, Some(options)));
+    let authority = base.find("://").map_or(0, |at| at + 3);
+    let end = base[authority..].find('/').map_or(base.len(), |at| authority + at);
+    let options = options.map(|options| format!("?{options}")).unwrap_or_default();
+    format!("{}/{name}{options}", &base[..end])
+}
+
+/// The database alone: pgbench with the hand-written server's statements, as many clients.
+fn pgbench(place: &Path, url: &str, seconds: u64) -> Result<(), String> {
+    const COLUMNS: &str = "p.id, p.title, p.slug, p.body, p.status, p.author_id, p.published_at, p.created_at";
+    let id = capture("psql", &["-qAt", "-d", url, "-c", "SELECT id FROM posts WHERE status = 'published' LIMIT 1"])?;
+    let author = capture("psql", &["-qAt", "-d", url, "-c", "SELECT id FROM users LIMIT 1"])?;
+    let newest = "WHERE p.status = 'published' ORDER BY p.created_at DESC LIMIT 20";
+    let scripts = [
+        format!("SELECT {COLUMNS} FROM posts p WHERE p.id = '{}' AND p.status = 'published';", id.trim()),
+        format!("SELECT {COLUMNS} FROM posts p {newest};"),
+        format!("SELECT {COLUMNS}, u.id, u.name FROM posts p JOIN users u ON u.id = p.author_id {newest};"),
+        format!(
+            "INSERT INTO posts (id, title, slug, body, status, author_id, published_at, created_at) VALUES \
+             (gen_random_uuid(), 'A new post', gen_random_uuid()::text, 'It has a body of its own.', 'draft', '{}', NULL, now());",
+            author.trim()
+        ),
+    ];
+    println!("| work | pgbench, transactions/s |\n|---|---|");
+    for (name, script) in WORKS.iter().zip(scripts) {
+        let file = place.join("pgbench.sql");
+        fs::write(&file, script + "\n").map_err(|error| format!("{}: {error}", file.display()))?;
+        let (clients, time) = (CONNECTIONS.to_string(), seconds.to_string());
+        let told = capture(
+            "pgbench",
+            &["-n", "-M", "prepared", "-c", &clients, "-j", "2", "-T", &time, "-f", text(&file)?, url],
+        )?;
+        let tps = told.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next());
+        let tps: f64 = tps.and_then(|tps| tps.parse().ok()).ok_or("pgbench told no tps")?;
+        println!("| {name} | {tps:.0} |");
+    }
+    Ok(())
+}
+
+/// Measures both sides and prints the table.
+fn compare(undergird: &Path, app: &Path, ours: &Running, limit: &Running, seconds: u64) -> Result<(), String> {
+    let keys: Value = serde_json::from_str(&capture(text(undergird)?, &["keys", text(app)?, "--json"])?)
         .map_err(|error| format!("undergird keys: {error}"))?;
     let publishable = keys["publishable_key"].as_str().unwrap_or_default().to_owned();
-
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -75,7 +163,7 @@ pub(crate) fn bench(root: &Path, arguments: &[String]) -> Result<(), String> {
         let mut results: Vec<[Vec<Figures>; 2]> = (0..WORKS.len()).map(|_| [Vec::new(), Vec::new()]).collect();
         for round in 0..ROUNDS {
             for (work, results) in results.iter_mut().enumerate() {
-                for (side, running) in [&ours, &limit].into_iter().enumerate() {
+                for (side, running) in [ours, limit].into_iter().enumerate() {
                     let figures = works.measure(work, side, round, running, Duration::from_secs(seconds)).await?;
                     eprintln!("round {} {} {}: {figures}", round + 1, WORKS[work], SIDES[side]);
                     results[side].push(figures);

@@ -13,6 +13,14 @@ pub(crate) fn run(root: &Path, program: &str, arguments: &[&str]) -> Result<(), 
     if status.success() { Ok(()) } else { Err(format!("{program} {} failed: {status}", arguments.join(" "))) }
 }
 
+/// Runs a program to its end with more in its environment. The values are not shown.
+pub(crate) fn run_with(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+    let shown = program.display();
+    let status = Command::new(program).args(arguments).envs(environment.iter().copied()).status();
+    let status = status.map_err(|error| format!("{shown} cannot be started: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{shown} {} failed: {status}", arguments.join(" "))) }
+}
+
 /// What a program prints.
 pub(crate) fn capture(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).stderr(Stdio::inherit()).output();
@@ -33,9 +41,19 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a program that prints `ready http://…:PORT` on a line of its own.
     pub(crate) fn start(program: &Path, arguments: &[&str]) -> Result<Running, String> {
+        Running::start_with(program, arguments, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_with(
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Running, String> {
         let shown = program.display();
         let mut child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
