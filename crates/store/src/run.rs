@@ -2,7 +2,7 @@
 //!
 //! Absent: transactions (whoever lends the connection has begun one) and the demands on the outcome (the engine's).
 
-use crate::sql::{ReadStatements, WriteStatements};
+use crate::sql::{ReadStatements, WriteStatements, pattern};
 use crate::{Bind, Bound, Connection, Flow, Prepared, Statement, Statements, StoreError};
 use rustc_hash::FxHashSet;
 use std::borrow::Cow;
@@ -587,6 +587,14 @@ fn bound_value<'a>(plan: &'a Plan, bind: &'a Bind, input: &'a [Value]) -> Result
         Bind::Computed(expr) => {
             let bindings = Bindings { caller: plan.caller(), params: plan.params(), input };
             Cow::Owned(evaluate(expr, bindings, &RowWorld::default(), &[]).map_err(|_| StoreError::TooLarge)?)
+        }
+        Bind::Pattern(function, words, expr) => {
+            let bindings = Bindings { caller: plan.caller(), params: plan.params(), input };
+            let pattern = evaluate(expr, bindings, &RowWorld::default(), &[]).map_err(|_| StoreError::TooLarge)?;
+            Cow::Owned(match pattern {
+                Value::Text(text) => pattern::translated(*words, *function, &text).map_or(NULL, Value::Text),
+                _ => NULL,
+            })
         }
         Bind::Keys(_) => Cow::Owned(NULL),
     })

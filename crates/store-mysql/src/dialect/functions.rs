@@ -500,6 +500,16 @@ const FUNCTIONS: &[Function] = &[
         "RETURN IF(CHAR_LENGTH(p) > 4000 OR CHAR_LENGTH(REGEXP_REPLACE(p, '\\\\(?s:.)', 'x')) > 2000 \
         OR p REGEXP '\\A(?s:[^\\\\]|\\\\.)*\\\\\\z', NULL, p)",
     ),
+    // A translated regular expression. The engine goes back and forth, within a limit; what it gives up on is refused.
+    (
+        "ug_matches",
+        "t TEXT_, p TEXT_",
+        "BOOLEAN",
+        "BEGIN DECLARE r BOOLEAN; \
+      DECLARE EXIT HANDLER FOR SQLWARNING, SQLEXCEPTION \
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'ug: beyond regular expressions this heavy'; \
+      SET r = t REGEXP p; RETURN r; END",
+    ),
     // --- JSON, in its canonical form ---
     // A member of an object. A hyphen at the beginning of a name in a path is an error in MariaDB, in quotes too.
     (

@@ -9,7 +9,8 @@
 //! `NO_AUTO_VALUE_ON_ZERO`, and count found rows: with other settings the same text means something else.
 //! Run on MariaDB 10.11 alone; what differs on MySQL 8 stands in [`Flavor`] and is untested.
 //!
-//! Absent: regular expressions and `ILIKE`, until a pattern is translated when it is bound.
+//! Absent: regular expressions, and `ILIKE`, whose pattern is only known row by row; patterns that are known are translated when they
+//! are bound.
 
 mod compare;
 mod convert;
@@ -23,7 +24,8 @@ pub use functions::{BEYOND, functions};
 use undergird_model::expr::{Arithmetic, Comparison, Function, Node};
 use undergird_model::{Expr, Kind, Type};
 use undergird_store::Dialect;
-use undergird_store::sql::{Operand, marker};
+use undergird_store::sql::pattern::takes_pattern;
+use undergird_store::sql::{Operand, PatternWords, is_constant, marker};
 
 /// MariaDB's dialect.
 pub static DIALECT: Mysql = Mysql { flavor: Flavor::MariaDb };
@@ -76,8 +78,9 @@ impl Mysql {
             (F::StartsWith, [text, part]) => format!("LOCATE({}, {}) = 1", part.text, text.text),
             (F::EndsWith, [text, part]) => format!("LOCATE(REVERSE({}), REVERSE({})) = 1", part.text, text.text),
             (F::Like, [text, pattern]) => format!("({}) LIKE ug_pattern({}) ESCAPE '\\'", text.text, pattern.text),
-            (F::Matches | F::MatchesInsensitive, _) => return Err("a regular expression"),
-            (F::LikeInsensitive, _) => return Err("LIKE without regard to case"),
+            // Known patterns go through `matches`.
+            (F::Matches | F::MatchesInsensitive, _) => return Err("a regular expression that a row holds"),
+            (F::LikeInsensitive, _) => return Err("a pattern without regard to case that a row holds"),
             (F::TextSize, [of]) => format!("CHAR_LENGTH({})", of.text),
             (F::BytesSize, [of]) => format!("LENGTH({})", of.text),
             (F::ListSize, [of]) => format!("JSON_LENGTH({})", of.text),
@@ -205,6 +208,11 @@ impl Dialect for Mysql {
 
     fn lacks(&self, expr: &Expr) -> Option<&'static str> {
         match &expr.node {
+            Node::Call(function, arguments)
+                if takes_pattern(*function) && arguments.get(1).is_some_and(is_constant) =>
+            {
+                None
+            }
             Node::Call(function, arguments) => {
                 let arguments: Vec<Operand> = arguments.iter().map(|argument| typed(argument.ty)).collect();
                 self.call(*function, &arguments, expr.ty).err()
@@ -315,6 +323,18 @@ impl Dialect for Mysql {
         match operand.ty {
             Type::INT | Type::Duration => format!("ug_int(-CAST({} AS DECIMAL(20,0)))", operand.text),
             _ => format!("-({})", operand.text),
+        }
+    }
+
+    fn pattern_words(&self) -> Option<PatternWords> {
+        Some(PatternWords::Perl)
+    }
+
+    fn matches(&self, function: Function, text: &Operand, parameter: &str) -> String {
+        match function {
+            // Said plainly, so that an index serves a known beginning.
+            Function::Like => format!("{} LIKE {parameter} ESCAPE '\\'", tight(text)),
+            _ => format!("ug_matches({}, {parameter})", text.text),
         }
     }
 

@@ -1,5 +1,6 @@
 //! How a store's SQL differs: facts and small pieces of text. The writer has the control flow; a dialect has none.
 
+use super::PatternWords;
 use undergird_model::expr::{Arithmetic, Comparison, Function};
 use undergird_model::{Expr, Kind, Type};
 
@@ -77,6 +78,17 @@ pub trait Dialect: Send + Sync {
 
     /// Minus.
     fn negate(&self, operand: &Operand) -> String;
+
+    /// In whose words patterns are bound that are known by then; `None`: as they are, and [`Dialect::function`] writes what takes them.
+    fn pattern_words(&self) -> Option<PatternWords> {
+        None
+    }
+
+    /// A function of text and of a parameter that holds its pattern in the [words of the store](Dialect::pattern_words).
+    fn matches(&self, function: Function, text: &Operand, parameter: &str) -> String {
+        let pattern = Operand { ty: Type::TEXT, text: parameter.to_owned() };
+        self.function(function, &[text.clone(), pattern], Type::BOOL)
+    }
 
     /// A function on scalars.
     fn function(&self, function: Function, arguments: &[Operand], result: Type) -> String;

@@ -2,6 +2,7 @@
 //! *condition* (null counts as false, so that plain comparisons stay plain and indexes serve them).
 
 use super::dialect::{Dialect, Operand};
+use super::pattern::takes_pattern;
 use super::{Bind, Statement};
 use undergird_model::expr::{Ask, AuthFact, Comparison, ElementVar, Function, Node, RowVar};
 use undergird_model::field_type::FieldType;
@@ -195,6 +196,20 @@ impl<'a> Writer<'a> {
             Node::Negate(operand) => {
                 let operand = self.operand(operand);
                 self.dialect.negate(&operand)
+            }
+            Node::Call(function, arguments) if takes_pattern(*function) && self.dialect.pattern_words().is_some() => {
+                match (arguments.as_slice(), self.dialect.pattern_words()) {
+                    ([text, pattern], Some(words)) if is_constant(pattern) => {
+                        let text = self.operand(text);
+                        let bind = Bind::Pattern(*function, words, Box::new(pattern.clone()));
+                        let pattern = self.bind(Type::TEXT, bind);
+                        self.dialect.matches(*function, &text, &pattern)
+                    }
+                    _ => {
+                        let arguments: Vec<Operand> = arguments.iter().map(|argument| self.operand(argument)).collect();
+                        self.dialect.function(*function, &arguments, expr.ty)
+                    }
+                }
             }
             Node::Call(function, arguments) => {
                 let arguments: Vec<Operand> = arguments.iter().map(|argument| self.operand(argument)).collect();
@@ -603,7 +618,7 @@ pub(super) fn element_type(list: Type) -> Type {
 }
 
 /// Whether no row decides it, so that it can be computed in memory when it is bound.
-pub(super) fn is_constant(expr: &Expr) -> bool {
+pub fn is_constant(expr: &Expr) -> bool {
     !expr.any_node(&mut |node| {
         matches!(
             node,

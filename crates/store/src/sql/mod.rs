@@ -2,12 +2,15 @@
 
 mod dialect;
 mod expr;
+pub mod pattern;
 mod read;
 mod write;
 
 pub use dialect::{Dialect, Operand};
+pub use expr::is_constant;
+pub use pattern::PatternWords;
 
-use undergird_model::expr::{AuthFact, Slot};
+use undergird_model::expr::{AuthFact, Function, Slot};
 use undergird_model::{Expr, Model, Type, Value};
 use undergird_plan::Shape;
 
@@ -51,6 +54,8 @@ pub enum Bind {
     Now,
     /// An expression of constants, evaluated in memory when bound (`now - duration('1h')`).
     Computed(Expr),
+    /// A pattern of a function, an expression of constants, in the store's words: [`pattern::translated`]. Null where that gives none.
+    Pattern(Function, PatternWords, Box<Expr>),
     /// The n-th column of the parent's keys, as a list, bound as one parameter (one parameter per link column; several columns
     /// are matched by position).
     Keys(usize),
