@@ -1,9 +1,144 @@
 //! PostgreSQL: one driver, one dialect, its DDL and introspection.
 //!
-//! Deliberately absent: any decision about access, and any SQL text beyond transactions, settings and the schema: statements arrive
-//! written.
+//! A pool of connections, each polled by whoever uses it. A read of one statement is one round trip; a transaction is one per
+//! statement and one for its commit. Deliberately absent: any decision about access, and any SQL text beyond transactions, settings
+//! and the schema: statements arrive written.
 
 mod checks;
 pub mod ddl;
+mod error;
+mod explain;
 pub mod introspect;
+mod line;
+mod notices;
+mod pool;
+mod session;
+mod settings;
+#[cfg(test)]
+mod tests;
 mod types;
+mod values;
+mod work;
+
+pub use settings::Options;
+
+use futures_util::stream::{self, BoxStream};
+use notices::Notices;
+use pool::Pool;
+use settings::{Dedicated, Target};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use undergird_plan::RowSink;
+use undergird_store::{Isolation, Notice, Prepared, ReadAnswer, StoreError, Work, WorkAnswer};
+
+/// How long the database may take to say that it is well.
+const HEALTH_MAX: Duration = Duration::from_millis(1_900);
+/// How long the server may take to plan what is to be explained.
+const EXPLAIN_MAX: Duration = Duration::from_secs(10);
+
+/// A PostgreSQL database.
+pub struct PostgresStore {
+    pool: Arc<Pool>,
+    notices: Notices,
+}
+
+impl PostgresStore {
+    /// Opens a database: `postgres://user:password@host:port/database?…`. Beside the options of libpq, the URL takes
+    /// `pool` (most connections), `pooler=transaction` (behind PgBouncer in transaction mode), `direct=host:port` (the server behind
+    /// the pooler), `sslmode` (`disable`, `prefer`, `require`, `verify-full`) and `sslrootcert` (a file, or `system`).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the URL cannot be read or the database not be reached. The password is in no message.
+    pub async fn open(url: &str, options: Options) -> Result<Arc<PostgresStore>, StoreError> {
+        let mut options = options;
+        let target = Target::parse(url, &mut options)?;
+        let notices = Notices::new(target.clone());
+        let pool = Pool::new(target, options);
+        // So that what is wrong is told now, and the first request finds a connection.
+        drop(pool.checkout(Instant::now() + HEALTH_MAX).await?);
+        Ok(Arc::new(PostgresStore { pool, notices }))
+    }
+
+    /// A connection for what takes long or needs the same server connection throughout: migrations, introspection.
+    #[allow(dead_code, reason = "migrations and introspection are on their way")]
+    pub(crate) async fn dedicated(&self) -> Result<Dedicated, StoreError> {
+        self.pool.target.dedicated().await
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.pool.shut();
+    }
+}
+
+impl PostgresStore {
+    /// See [`undergird_store::Store::read`].
+    pub async fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> ReadAnswer {
+        work::read(&self.pool, query, sink, deadline).await
+    }
+
+    /// See [`undergird_store::Store::transaction`].
+    pub async fn transaction(
+        &self,
+        work: Box<dyn Work>,
+        isolation: Isolation,
+        deadline: Instant,
+    ) -> Result<WorkAnswer, StoreError> {
+        work::transaction(&self.pool, work, isolation, deadline).await
+    }
+
+    /// See [`undergird_store::Store::notices`].
+    pub fn notices(&self) -> BoxStream<'static, Notice> {
+        if self.pool.is_pooled() && !self.pool.target.has_direct() {
+            tracing::warn!("behind a transaction pooler nobody can listen; add direct=host:port to the database's URL");
+            return Box::pin(stream::pending());
+        }
+        self.notices.listen()
+    }
+
+    /// See [`undergird_store::Store::explain`].
+    pub async fn explain(&self, query: Prepared) -> Result<Vec<String>, StoreError> {
+        let deadline = Instant::now() + EXPLAIN_MAX;
+        let mut checkout = self.pool.checkout(deadline).await?;
+        let line = checkout.line();
+        line.busy = true;
+        let told = tokio::time::timeout_at(deadline.into(), explain::explain(line, &query.statements)).await;
+        let told = told.map_err(|_| StoreError::Deadline)?;
+        line.busy = false;
+        Ok(told?)
+    }
+
+    /// See [`undergird_store::Store::health`].
+    pub async fn health(&self) -> Result<(), StoreError> {
+        let deadline = Instant::now() + HEALTH_MAX;
+        let mut checkout = self.pool.checkout(deadline).await?;
+        let line = checkout.line();
+        line.busy = true;
+        let told = tokio::time::timeout_at(deadline.into(), line.texts("SELECT pg_is_in_recovery()")).await;
+        let slow = || StoreError::Unavailable(format!("{} does not answer", self.pool.target.shown()));
+        let told = told.map_err(|_| slow())?;
+        line.busy = false;
+        if matches!(&told, Err(error::Fault::Lost(_))) {
+            line.broken = true;
+        }
+        if told?.first().is_some_and(|standby| standby == "t") {
+            return Err(StoreError::Unavailable(format!(
+                "{} is a standby and takes no writes",
+                self.pool.target.shown()
+            )));
+        }
+        Ok(())
+    }
+
+    /// See [`undergird_store::Store::gauges`].
+    pub fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
+        self.pool.gauges()
+    }
+
+    /// See [`undergird_store::Store::close`].
+    pub async fn close(&self) {
+        self.notices.close();
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,305 @@
+//! One connection: what is prepared on it, what is under way on it, and how requests go over it.
+//!
+//! The bytes move in the task that asks ([`Wired::drive`]), not in one of the connection's own: no hand-over and no second wake-up per
+//! statement. Nobody polls an idle connection, so it is looked at when it is taken from the pool.
+//!
+//! Deliberately absent: transactions, deadlines and pools; whoever holds a line knows about them.
+
+use crate::error::Fault;
+use crate::settings::{Target, Wire};
+use crate::values::{Param, Scratch, parameter_type};
+use futures_util::future::join;
+use futures_util::{FutureExt, StreamExt};
+use rustc_hash::FxHashMap;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio_postgres::{CancelToken, Client, RowStream, SimpleQueryStream, Statement as Kept};
+use undergird_plan::RowRef;
+use undergird_store::{Bound, Flow, Statement, StoreError};
+
+/// Most statements kept prepared on one connection; a server keeps each in its own memory.
+const STATEMENTS_MAX: usize = 512;
+/// Rows that are read to their end after nobody wants more; past these, the statement is left to be cancelled.
+const DRAINED_MAX: usize = 1_000;
+
+/// Each connection begins with this. Whoever writes must say so: a statement whose `BEGIN` was lost on the way cannot write by itself.
+/// The session's time zone decides what a timestamp is as a text, and plans of a millisecond are not worth compiling.
+const SETTINGS: &str = "SET TimeZone = 'UTC'; SET default_transaction_read_only = on; SET jit = off; \
+     SET idle_in_transaction_session_timeout = '60s'; SET client_connection_check_interval = '10s'; SET statement_timeout = ";
+/// Behind a transaction pooler, only what it carries from one server connection to another.
+const SETTINGS_OF_POOLED: &str = "SET TimeZone = 'UTC'";
+
+/// The answer to the end of a snapshot.
+type Ending = Pin<Box<SimpleQueryStream>>;
+
+/// See the module.
+pub(crate) struct Line {
+    client: Client,
+    wired: Wired,
+    statements: FxHashMap<Box<str>, Kept>,
+    /// Whether statements go unnamed, because the next one may meet another server connection.
+    unnamed: bool,
+    /// The end of a snapshot, of which nobody has heard yet.
+    ending: Option<Ending>,
+    /// Whether an answer is still to come.
+    pub(crate) busy: bool,
+    /// Whether a transaction is open.
+    pub(crate) open: bool,
+    /// Whether that transaction is being committed, so that it must not be cancelled.
+    pub(crate) committing: bool,
+    /// Whether it is of no further use.
+    pub(crate) broken: bool,
+    /// Since when there is this connection.
+    pub(crate) born: Instant,
+}
+
+/// The driver's side of a connection. `None` when it has ended.
+struct Wired(Option<Box<Wire>>);
+
+impl Wired {
+    /// Moves bytes until there are none to move.
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        while let Some(wire) = &mut self.0 {
+            match wire.poll_message(cx) {
+                Poll::Pending => return,
+                // A notice; ours are all of no consequence.
+                Poll::Ready(Some(Ok(_))) => {}
+                // Whoever waits for an answer hears it from the channel that closes here.
+                Poll::Ready(Some(Err(_)) | None) => self.0 = None,
+            }
+        }
+    }
+
+    /// Moves bytes until the work is done, which may wait for nothing but this connection.
+    async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        std::future::poll_fn(|cx| {
+            // Only the connection wakes the work, and that is polled right here.
+            let mut quiet = Context::from_waker(Waker::noop());
+            if let Poll::Ready(done) = work.as_mut().poll(&mut quiet) {
+                return Poll::Ready(done);
+            }
+            self.poll(cx);
+            work.as_mut().poll(&mut quiet)
+        })
+        .await
+    }
+}
+
+/// What a statement came to.
+pub(crate) struct Answer {
+    /// Rows that it changed or gave.
+    pub(crate) rows: u64,
+    /// Whether it is over; if not, more rows come, of which nobody will hear.
+    pub(crate) over: bool,
+}
+
+impl Line {
+    /// Makes a connection and sets it up.
+    pub(crate) async fn open(target: &Target, unnamed: bool, longest: Duration) -> Result<Line, StoreError> {
+        let (client, wire) = target.connect().await?;
+        let mut line = Line {
+            client,
+            wired: Wired(Some(Box::new(wire))),
+            statements: FxHashMap::default(),
+            unnamed,
+            ending: None,
+            busy: false,
+            open: false,
+            committing: false,
+            broken: false,
+            born: Instant::now(),
+        };
+        let settings =
+            if unnamed { SETTINGS_OF_POOLED.to_owned() } else { format!("{SETTINGS}{}", longest.as_millis()) };
+        line.execute(&settings).await?;
+        Ok(line)
+    }
+
+    /// Whether it is still there, and at rest. Costs no round trip: what the server has said meanwhile is read.
+    pub(crate) fn is_sound(&mut self) -> bool {
+        let mut quiet = Context::from_waker(Waker::noop());
+        self.wired.poll(&mut quiet);
+        // While it is still under way, the next statement goes behind it.
+        if let Some(Err(_)) = finish(&mut self.ending).now_or_never() {
+            self.broken = true;
+        }
+        self.wired.0.is_some() && !self.broken && !self.busy && !self.open
+    }
+
+    /// Whether its statements go unnamed.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        self.unnamed
+    }
+
+    /// What cancels the statement that is under way.
+    pub(crate) fn cancel_token(&self) -> CancelToken {
+        self.client.cancel_token()
+    }
+
+    /// Forgets what is prepared.
+    pub(crate) fn forget(&mut self) {
+        self.statements.clear();
+    }
+
+    /// Runs statements without parameters or rows.
+    pub(crate) async fn execute(&mut self, text: &str) -> Result<(), Fault> {
+        let Line { client, wired, ending, .. } = self;
+        let done = wired.drive(async {
+            finish(ending).await?;
+            client.batch_execute(text).await.map_err(Fault::from)
+        });
+        done.await
+    }
+
+    /// Waits until all that is under way is over.
+    pub(crate) async fn settle(&mut self) -> Result<(), Fault> {
+        let Line { client, wired, ending, .. } = self;
+        wired
+            .drive(async {
+                finish(ending).await?;
+                client.check_connection().await.map_err(Fault::from)
+            })
+            .await
+    }
+
+    /// Ends a snapshot without waiting: it has nothing to keep, and the next statement goes behind it.
+    pub(crate) fn end_snapshot(&mut self) {
+        match self.client.simple_query_raw("COMMIT").now_or_never() {
+            Some(Ok(ending)) => {
+                self.ending = Some(Box::pin(ending));
+                self.open = false;
+                let mut quiet = Context::from_waker(Waker::noop());
+                self.wired.poll(&mut quiet);
+            }
+            _ => self.broken = true,
+        }
+    }
+
+    /// The rows of a statement without parameters, as texts.
+    pub(crate) async fn texts(&mut self, text: &str) -> Result<Vec<String>, Fault> {
+        let Line { client, wired, ending, .. } = self;
+        let messages = wired
+            .drive(async {
+                finish(ending).await?;
+                client.simple_query(text).await.map_err(Fault::from)
+            })
+            .await?;
+        let row = |message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        };
+        Ok(messages.into_iter().filter_map(row).collect())
+    }
+
+    /// Runs a statement and lends its rows. What stands `before` it goes in the same packet; unless `wait`, nobody waits for its answer
+    /// before the statement is sent.
+    pub(crate) async fn query(
+        &mut self,
+        before: (&str, bool),
+        statement: &Statement,
+        values: &[Bound<'_>],
+        each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
+    ) -> Result<Answer, Fault> {
+        let kept = self.statements.get(statement.text.as_str()).cloned();
+        let unknown = kept.is_none();
+        let Line { client, wired, ending, unnamed, .. } = self;
+        let (client, unnamed) = (&*client, *unnamed);
+        let (before, wait) = before;
+        let first = async { if before.is_empty() { Ok(()) } else { client.batch_execute(before).await } };
+        let main = run(client, unnamed, kept, statement, values, each);
+        let (ended, (first, main)) = wired
+            .drive(join(finish(ending), async {
+                if wait && !before.is_empty() {
+                    match first.await {
+                        Ok(()) => (Ok(()), main.await),
+                        Err(error) => (Err(error), Err(Fault::Conflict)),
+                    }
+                } else {
+                    join(first, main).await
+                }
+            }))
+            .await;
+        ended?;
+        first?;
+        let (kept, answer) = main?;
+        if let Some(kept) = kept.filter(|_| unknown) {
+            if self.statements.len() >= STATEMENTS_MAX
+                && let Some(any) = self.statements.keys().next().cloned()
+            {
+                self.statements.remove(&any);
+            }
+            self.statements.insert(statement.text.as_str().into(), kept);
+        }
+        Ok(answer)
+    }
+
+    /// Says good-bye, so that the server need not wonder.
+    pub(crate) async fn close(self) {
+        let Line { client, wired, statements, ending, .. } = self;
+        drop((client, statements, ending));
+        if let Some(wire) = wired.0 {
+            // It ends by itself when the client is gone; a server that does not listen is not waited for.
+            let _ = tokio::time::timeout(Duration::from_secs(1), wire).await;
+        }
+    }
+}
+
+/// The end of a snapshot, if one is under way.
+async fn finish(ending: &mut Option<Ending>) -> Result<(), Fault> {
+    if let Some(stream) = ending {
+        while let Some(message) = stream.next().await {
+            message.map_err(|error| Fault::Lost(crate::error::explain(&error)))?;
+        }
+    }
+    *ending = None;
+    Ok(())
+}
+
+async fn run(
+    client: &Client,
+    unnamed: bool,
+    kept: Option<Kept>,
+    statement: &Statement,
+    values: &[Bound<'_>],
+    each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
+) -> Result<(Option<Kept>, Answer), Fault> {
+    if unnamed {
+        let typed: Vec<_> = values.iter().map(|value| (Param(value), parameter_type(value))).collect();
+        let rows = client.query_typed_raw(&statement.text, typed).await?;
+        return Ok((None, lend(rows, statement, each).await?));
+    }
+    let kept = match kept {
+        Some(kept) => kept,
+        None => {
+            let types: Vec<_> = values.iter().map(parameter_type).collect();
+            client.prepare_typed(&statement.text, &types).await?
+        }
+    };
+    let rows = client.query_raw(&kept, values.iter().map(Param)).await?;
+    Ok((Some(kept), lend(rows, statement, each).await?))
+}
+
+async fn lend(
+    rows: RowStream,
+    statement: &Statement,
+    each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
+) -> Result<Answer, Fault> {
+    let mut rows = pin!(rows);
+    let mut scratch = Scratch::default();
+    let mut flow = Flow::Continue;
+    let mut unwanted = 0;
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        if flow == Flow::Continue {
+            flow = each(&scratch.lend(&row, &statement.columns));
+        } else {
+            unwanted += 1;
+            if unwanted > DRAINED_MAX {
+                return Ok(Answer { rows: 0, over: false });
+            }
+        }
+    }
+    Ok(Answer { rows: rows.rows_affected().unwrap_or(0), over: true })
+}

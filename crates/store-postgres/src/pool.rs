@@ -1,0 +1,244 @@
+//! The connections, and who waits for one.
+//!
+//! A pool of our own rather than deadpool's: what is hard here is not keeping a list but giving a connection back whose statement was
+//! left half-way (cancel it, wait for that, roll back, all while the caller is gone), and looking at an idle one without a round
+//! trip, which only whoever polls the connection can do.
+//!
+//! Deliberately absent: what is done on a connection.
+
+use crate::line::Line;
+use crate::settings::{Options, Target};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use undergird_store::StoreError;
+
+/// How long a connection that nobody used is kept.
+const IDLE_MAX: Duration = Duration::from_secs(300);
+/// How long a connection is used at all, so that nodes move to a new server when names point elsewhere.
+const AGE_MAX: Duration = Duration::from_secs(1_800);
+/// How long a connection whose statement was left may take to be clean again.
+const CLEANING_MAX: Duration = Duration::from_secs(5);
+/// How long [`Pool::close`] waits for what is under way.
+const CLOSING_MAX: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub(crate) struct Pool {
+    pub(crate) target: Target,
+    options: Options,
+    /// One permit per connection; whoever waits first gets one first.
+    permits: Arc<Semaphore>,
+    idle: Mutex<VecDeque<(Line, Instant)>>,
+    waiting: AtomicUsize,
+    made: AtomicU64,
+    again: AtomicU64,
+    closed: AtomicBool,
+    /// Why the last connection could not be made, so that those who waited in vain can be told.
+    refused: Mutex<Option<StoreError>>,
+    runtime: Handle,
+}
+
+/// A connection in use.
+pub(crate) struct Checkout {
+    /// `None` only while this is dropped.
+    line: Option<Line>,
+    permit: Option<OwnedSemaphorePermit>,
+    pool: Arc<Pool>,
+}
+
+impl Pool {
+    pub(crate) fn new(target: Target, options: Options) -> Arc<Pool> {
+        Arc::new(Pool {
+            target,
+            permits: Arc::new(Semaphore::new(options.connections.max(1))),
+            options,
+            idle: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            made: AtomicU64::new(0),
+            again: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            refused: Mutex::new(None),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// Whether statements must go unnamed.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.options.transaction_pooler
+    }
+
+    /// A connection at rest, waited for no longer than the deadline or the pool's own limit.
+    pub(crate) async fn checkout(self: &Arc<Pool>, deadline: Instant) -> Result<Checkout, StoreError> {
+        let until = deadline.min(Instant::now() + self.options.wait);
+        let permit = self.permit(until).await?;
+        loop {
+            let Some((mut line, _)) = self.idle.lock().pop_back() else { break };
+            if line.is_sound() && line.born.elapsed() < AGE_MAX {
+                return Ok(Checkout { line: Some(line), permit: Some(permit), pool: self.clone() });
+            }
+        }
+        let line = self.fresh(until).await?;
+        Ok(Checkout { line: Some(line), permit: Some(permit), pool: self.clone() })
+    }
+
+    async fn permit(&self, until: Instant) -> Result<OwnedSemaphorePermit, StoreError> {
+        match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => return Ok(permit),
+            Err(TryAcquireError::Closed) => return Err(closing()),
+            Err(TryAcquireError::NoPermits) => {}
+        }
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.options.waiting {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(StoreError::Overloaded);
+        }
+        let _leaving = Leaving(&self.waiting);
+        match tokio::time::timeout_at(until.into(), self.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(closing()),
+            Err(_) => Err(self.refused.lock().clone().unwrap_or(StoreError::Overloaded)),
+        }
+    }
+
+    async fn fresh(&self, until: Instant) -> Result<Line, StoreError> {
+        let opening = Line::open(&self.target, self.options.transaction_pooler, self.options.statement);
+        let opened = match tokio::time::timeout_at(until.into(), opening).await {
+            Ok(opened) => opened,
+            Err(_) => Err(StoreError::Unavailable(format!("no connection to {} in time", self.target.shown()))),
+        };
+        *self.refused.lock() = opened.as_ref().err().cloned();
+        self.made.fetch_add(u64::from(opened.is_ok()), Ordering::Relaxed);
+        opened
+    }
+
+    /// Counts a piece of work that was run again.
+    pub(crate) fn count_again(&self) {
+        self.again.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// After one idle connection turned out to be dead, the others of its time most likely are too.
+    pub(crate) fn drop_idle(&self) {
+        self.idle.lock().clear();
+    }
+
+    fn put_back(&self, line: Line) {
+        let mut late = Vec::new();
+        let mut idle = self.idle.lock();
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        idle.push_back((line, Instant::now()));
+        while idle.front().is_some_and(|(_, since)| since.elapsed() > IDLE_MAX) {
+            late.extend(idle.pop_front());
+        }
+        drop(idle);
+        for (line, _) in late {
+            self.runtime.spawn(line.close());
+        }
+    }
+
+    /// Figures worth watching.
+    pub(crate) fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
+        let used = self.options.connections.saturating_sub(self.permits.available_permits());
+        vec![
+            ("postgres_connections_used", "Connections in use.", used as f64),
+            ("postgres_connections_idle", "Connections at rest.", self.idle.lock().len() as f64),
+            (
+                "postgres_requests_waiting",
+                "Requests that wait for a connection.",
+                self.waiting.load(Ordering::Relaxed) as f64,
+            ),
+            (
+                "postgres_connections_made",
+                "Connections made since the start.",
+                self.made.load(Ordering::Relaxed) as f64,
+            ),
+            ("postgres_runs_again", "Pieces of work that were run again.", self.again.load(Ordering::Relaxed) as f64),
+        ]
+    }
+
+    /// Lets what is under way end, and closes.
+    pub(crate) async fn close(&self) {
+        let all = u32::try_from(self.options.connections.max(1)).unwrap_or(u32::MAX);
+        if !self.closed.load(Ordering::Relaxed) {
+            // Those who wait already are still served: they came before us.
+            let _ = tokio::time::timeout(CLOSING_MAX, self.permits.acquire_many(all)).await;
+        }
+        self.shut();
+        let lines = std::mem::take(&mut *self.idle.lock());
+        for (line, _) in lines {
+            line.close().await;
+        }
+    }
+
+    /// Gives no more connections.
+    pub(crate) fn shut(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.permits.close();
+    }
+}
+
+/// Counts one less when it goes.
+struct Leaving<'a>(&'a AtomicUsize);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Checkout {
+    /// The connection.
+    pub(crate) fn line(&mut self) -> &mut Line {
+        #[allow(clippy::expect_used, reason = "only dropping takes it")]
+        self.line.as_mut().expect("a checkout has its line until it is dropped")
+    }
+}
+
+impl Drop for Checkout {
+    /// Gives the connection back: at once when it is at rest, and else when it has been cleaned.
+    fn drop(&mut self) {
+        let (Some(mut line), Some(permit)) = (self.line.take(), self.permit.take()) else { return };
+        if line.broken {
+            return;
+        }
+        if !line.busy && !line.open {
+            self.pool.put_back(line);
+            return;
+        }
+        let pool = self.pool.clone();
+        self.pool.runtime.spawn(async move {
+            // The permit stays here meanwhile: what is being cleaned is a connection too.
+            let _permit = permit;
+            if tokio::time::timeout(CLEANING_MAX, clean(&pool, &mut line)).await.is_ok_and(|clean| clean) {
+                pool.put_back(line);
+            }
+        });
+    }
+}
+
+/// Stops what is under way and rolls back. Whether the connection may be used again.
+async fn clean(pool: &Pool, line: &mut Line) -> bool {
+    if line.busy && !line.committing {
+        // The server answers this connection's end only when the signal is sent, so nothing later is hit by it once the line is settled.
+        if line.cancel_token().cancel_query(pool.target.tls()).await.is_err() {
+            return false;
+        }
+    }
+    if line.settle().await.is_err() {
+        return false;
+    }
+    // Also where none is open: after a COMMIT of which nobody heard, and a BEGIN that may not have arrived. That is a warning at most.
+    if line.execute("ROLLBACK").await.is_err() {
+        return false;
+    }
+    (line.busy, line.open, line.committing) = (false, false, false);
+    true
+}
+
+pub(crate) fn closing() -> StoreError {
+    StoreError::Unavailable("the store is closing".into())
+}

@@ -1,0 +1,348 @@
+//! A line as the store's [`Connection`]: one read, or one transaction with its savepoints.
+//!
+//! `BEGIN`, `SAVEPOINT` and the like go together with the statement that follows, so they cost no round trip. In *careful* mode each
+//! writing statement has a savepoint of its own before it, because PostgreSQL aborts the whole transaction when one fails.
+
+use crate::error::Fault;
+use crate::line::Line;
+use futures_util::future::BoxFuture;
+use std::time::{Duration, Instant};
+use undergird_model::{Type, Value};
+use undergird_plan::RowRef;
+use undergird_store::{Bound, Connection, Decision, Flow, Isolation, Statement, StoreError, WorkAnswer};
+
+/// The channel on which transactions announce things; see [`crate::notices`].
+pub(crate) const CHANNEL: &str = "undergird_topics";
+/// What a notice holds at most; PostgreSQL takes less than 8,000 octets.
+const TOPIC_OCTETS_MAX: usize = 7_900;
+/// How long a commit is waited for past its deadline: it is nearly over, and without its answer nobody knows what is true.
+const COMMIT_GRACE: Duration = Duration::from_secs(5);
+/// The mark before a statement of a careful transaction.
+const CAREFUL: &str = "ug_careful";
+
+/// Why the work is to be run again from the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It goes on after a failure, which an aborted transaction cannot.
+    Carefully,
+    /// Another transaction came first.
+    Conflict,
+    /// The connection was lost, and what it had not committed with it.
+    Fresh(String),
+    /// What was prepared is of no use any more.
+    Unprepared,
+}
+
+/// How a session ended.
+pub(crate) enum End {
+    /// With an answer.
+    Done(Result<WorkAnswer, StoreError>),
+    /// Not yet.
+    Again(Again),
+}
+
+/// One use of a line.
+pub(crate) struct Session<'l> {
+    line: &'l mut Line,
+    deadline: Instant,
+    /// What goes before the next statement.
+    before: String,
+    /// Whether nothing may be sent until that is answered.
+    wait: bool,
+    mode: Mode,
+    careful: bool,
+    /// Whether a careful transaction's mark stands.
+    marked: bool,
+    marks: usize,
+    /// Whether the server has heard of the transaction.
+    begun: bool,
+    /// The failure that aborted the transaction.
+    aborted: Option<StoreError>,
+    /// A failure after which nothing more goes over this line.
+    over: Option<StoreError>,
+    again: Option<Again>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// One statement, its own transaction.
+    Alone,
+    /// Reads of one moment.
+    Snapshot,
+    /// Writes.
+    Write,
+}
+
+impl<'l> Session<'l> {
+    /// One statement without a transaction.
+    pub(crate) fn alone(line: &'l mut Line, deadline: Instant) -> Session<'l> {
+        Session::new(line, deadline, Mode::Alone, "")
+    }
+
+    /// A transaction, which begins with its first statement.
+    pub(crate) fn begin(line: &'l mut Line, isolation: Isolation, careful: bool, deadline: Instant) -> Session<'l> {
+        let (mode, text) = match isolation {
+            Isolation::Snapshot => (Mode::Snapshot, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            Isolation::Committed => (Mode::Write, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
+            Isolation::Serializable => (Mode::Write, "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"),
+        };
+        let mut session = Session::new(line, deadline, mode, text);
+        session.careful = careful;
+        // Behind a pooler a statement whose BEGIN failed could write by itself; see the settings of lines.
+        session.wait = mode == Mode::Write && session.line.is_unnamed();
+        session
+    }
+
+    fn new(line: &'l mut Line, deadline: Instant, mode: Mode, before: &str) -> Session<'l> {
+        Session {
+            line,
+            deadline,
+            before: before.to_owned(),
+            wait: false,
+            mode,
+            careful: false,
+            marked: false,
+            marks: 0,
+            begun: false,
+            aborted: None,
+            over: None,
+            again: None,
+        }
+    }
+
+    /// Whether the work must be run again, whatever it answered.
+    pub(crate) fn again(&self) -> Option<&Again> {
+        self.again.as_ref()
+    }
+
+    /// Ends a read. Its transaction has nothing to keep.
+    pub(crate) fn end_read(self) {
+        if self.line.open && !self.line.busy && self.aborted.is_none() {
+            self.line.end_snapshot();
+        }
+    }
+
+    /// Ends a transaction as the work has decided. What is not committed is rolled back by the pool, behind the caller's back.
+    pub(crate) async fn end(mut self, answer: Result<WorkAnswer, StoreError>) -> End {
+        if let Some(again) = self.again {
+            return End::Again(again);
+        }
+        let answer = match answer {
+            Err(StoreError::Conflict) => return End::Again(Again::Conflict),
+            Err(error) => return End::Done(Err(error)),
+            Ok(answer) => answer,
+        };
+        if self.mode == Mode::Snapshot {
+            self.end_read();
+            return End::Done(Ok(answer));
+        }
+        if answer.decision == Decision::Rollback || !self.begun {
+            return End::Done(Ok(answer));
+        }
+        match (self.over.take(), self.aborted.take()) {
+            (Some(error), _) => End::Done(Err(error)),
+            // The work took the failure in its stride, and wants the rest to stay.
+            (None, Some(_)) if !self.careful => End::Again(Again::Carefully),
+            (None, Some(error)) => End::Done(Err(error)),
+            (None, None) => self.commit(answer).await,
+        }
+    }
+
+    async fn commit(mut self, answer: WorkAnswer) -> End {
+        self.prepend("COMMIT");
+        (self.line.busy, self.line.committing) = (true, true);
+        let until = self.deadline.max(Instant::now()) + COMMIT_GRACE;
+        let unknown = |why: &str| {
+            StoreError::Unavailable(format!("the outcome of the commit is unknown, look before you try again: {why}"))
+        };
+        match tokio::time::timeout_at(until.into(), self.line.execute(&self.before)).await {
+            Ok(Ok(())) => {
+                (self.line.busy, self.line.open, self.line.committing) = (false, false, false);
+                End::Done(Ok(answer))
+            }
+            Ok(Err(Fault::Lost(why))) => {
+                self.line.broken = true;
+                End::Done(Err(unknown(&why)))
+            }
+            Ok(Err(fault)) => {
+                // The server refused it (a deferred constraint, a conflict), and has rolled back.
+                (self.line.busy, self.line.open, self.line.committing) = (false, false, false);
+                match fault {
+                    Fault::Store(error) => End::Done(Err(error)),
+                    Fault::Conflict => End::Again(Again::Conflict),
+                    Fault::Stale | Fault::Lost(_) => End::Again(Again::Unprepared),
+                }
+            }
+            Err(_) => {
+                self.line.broken = true;
+                End::Done(Err(unknown("no answer in time")))
+            }
+        }
+    }
+
+    /// Adds to what goes before the next statement.
+    fn prepend(&mut self, text: &str) {
+        if !self.before.is_empty() {
+            self.before.push_str("; ");
+        }
+        self.before.push_str(text);
+    }
+
+    async fn run(
+        &mut self,
+        statement: &Statement,
+        values: &[Bound<'_>],
+        each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
+    ) -> Result<u64, StoreError> {
+        self.check()?;
+        let careful = self.careful && statement.writes && self.mode == Mode::Write;
+        if careful {
+            if self.marked {
+                self.prepend(&format!("RELEASE {CAREFUL}"));
+            }
+            self.prepend(&format!("SAVEPOINT {CAREFUL}"));
+        }
+        if Instant::now() >= self.deadline {
+            return Err(self.finish(StoreError::Deadline));
+        }
+        self.line.busy = true;
+        if self.mode != Mode::Alone {
+            self.line.open = true;
+            self.begun = true;
+        }
+        let before = std::mem::take(&mut self.before);
+        let wait = std::mem::take(&mut self.wait);
+        let query = self.line.query((&before, wait), statement, values, each);
+        match tokio::time::timeout_at(self.deadline.into(), query).await {
+            // The line stays busy, so the pool cancels what is under way.
+            Err(_) => Err(self.finish(StoreError::Deadline)),
+            Ok(Ok(answer)) => {
+                self.line.busy = !answer.over;
+                self.marked |= careful;
+                Ok(if statement.writes { answer.rows } else { 0 })
+            }
+            Ok(Err(fault)) => {
+                self.line.busy = false;
+                Err(self.failed(fault, careful))
+            }
+        }
+    }
+
+    /// That a statement may be sent.
+    fn check(&mut self) -> Result<(), StoreError> {
+        if let Some(error) = &self.over {
+            return Err(error.clone());
+        }
+        let Some(error) = &self.aborted else { return Ok(()) };
+        if self.careful {
+            return Err(error.clone());
+        }
+        self.again = Some(Again::Carefully);
+        Err(self.finish(StoreError::Conflict))
+    }
+
+    /// Nothing more goes over this line.
+    fn finish(&mut self, error: StoreError) -> StoreError {
+        self.over = Some(error.clone());
+        error
+    }
+
+    fn failed(&mut self, fault: Fault, careful: bool) -> StoreError {
+        match fault {
+            Fault::Store(error) => {
+                let error = match error {
+                    StoreError::Unavailable(why) if self.mode != Mode::Write => StoreError::Internal(why),
+                    other => other,
+                };
+                if careful {
+                    self.prepend(&format!("ROLLBACK TO {CAREFUL}; RELEASE {CAREFUL}"));
+                    self.marked = false;
+                } else if self.mode != Mode::Alone {
+                    self.aborted = Some(error.clone());
+                }
+                error
+            }
+            Fault::Conflict => {
+                self.again = Some(Again::Conflict);
+                self.finish(StoreError::Conflict)
+            }
+            Fault::Stale => {
+                self.line.forget();
+                self.again = Some(Again::Unprepared);
+                self.finish(StoreError::Conflict)
+            }
+            Fault::Lost(why) => {
+                self.line.broken = true;
+                self.again = Some(Again::Fresh(why.clone()));
+                self.finish(StoreError::Unavailable(why))
+            }
+        }
+    }
+}
+
+impl Connection for Session<'_> {
+    fn query<'a>(
+        &'a mut self,
+        statement: &'a Statement,
+        values: Vec<Bound<'a>>,
+        each: &'a mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async move { self.run(statement, &values, each).await })
+    }
+
+    fn announce<'a>(&'a mut self, topic: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            if topic.len() > TOPIC_OCTETS_MAX {
+                return Err(StoreError::Internal("a topic is too long".into()));
+            }
+            let statement = Statement {
+                text: "SELECT pg_notify($1::text, $2::text)".into(),
+                binds: Vec::new(),
+                columns: vec![Type::Null],
+                writes: false,
+                identity: false,
+                lacks: None,
+            };
+            let text = |text: &str| Bound::Value(Type::TEXT, std::borrow::Cow::Owned(Value::text(text)));
+            self.run(&statement, &[text(CHANNEL), text(topic)], &mut |_| Flow::Continue).await?;
+            Ok(())
+        })
+    }
+
+    fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.check()?;
+            if self.marked {
+                self.prepend(&format!("RELEASE {CAREFUL}"));
+                self.marked = false;
+            }
+            self.marks += 1;
+            let mark = self.marks;
+            self.prepend(&format!("SAVEPOINT ug_{mark}"));
+            Ok(())
+        })
+    }
+
+    fn release(&mut self, keep: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            if let Some(error) = &self.over {
+                return Err(error.clone());
+            }
+            let mark = self.marks;
+            if mark == 0 {
+                return Err(StoreError::Internal("no savepoint to release".into()));
+            }
+            if keep {
+                self.check()?;
+            } else {
+                self.prepend(&format!("ROLLBACK TO ug_{mark}"));
+                self.aborted = None;
+            }
+            self.marks -= 1;
+            // The careful mark was made later, and goes with this one.
+            self.marked = false;
+            self.prepend(&format!("RELEASE ug_{mark}"));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! Behind PgBouncer in transaction mode, which gives each transaction another server connection.
+
+use super::{Database, change, commit, count, database, int, read, read_until, text, transact};
+use crate::{Options, PostgresStore};
+use futures_util::StreamExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use undergird_store::{Isolation, Notice, StoreError};
+
+const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
+
+/// A PgBouncer of a test's own.
+struct Pooler {
+    child: Child,
+    port: u16,
+    folder: std::path::PathBuf,
+}
+
+impl Pooler {
+    async fn start(database: &Database) -> Option<Pooler> {
+        if !std::path::Path::new(PGBOUNCER).exists() {
+            println!("skipped: there is no {PGBOUNCER}");
+            return None;
+        }
+        let config: tokio_postgres::Config = database.url.parse().unwrap();
+        let tokio_postgres::config::Host::Tcp(host) = &config.get_hosts()[0] else { panic!("a host by name") };
+        let (server, user) = (config.get_ports()[0], config.get_user().unwrap());
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = std::env::temp_dir().join(format!("ug_pooler_{}_{port}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let password = match config.get_password() {
+            Some(password) => format!(" password={}", String::from_utf8_lossy(password)),
+            None => String::new(),
+        };
+        let ini = format!(
+            "[databases]\n* = host={host} port={server} user={user}{password}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nunix_socket_dir =\n"
+        );
+        let path = folder.join("pgbouncer.ini");
+        std::fs::write(&path, ini).unwrap();
+        let mut command = Command::new(PGBOUNCER);
+        // It refuses to run as root.
+        let root = Command::new("id").arg("-u").output().is_ok_and(|told| told.stdout.starts_with(b"0\n"));
+        if root {
+            Command::new("chmod").args(["-R", "a+rX"]).arg(&folder).status().unwrap();
+            command.args(["-u", "postgres"]);
+        }
+        let child = command.arg(&path).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let pooler = Pooler { child, port, folder };
+        for _ in 0..500 {
+            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                return Some(pooler);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("PgBouncer did not start");
+    }
+
+    /// The URL of a database through the pooler.
+    fn url(&self, database: &Database) -> String {
+        let config: tokio_postgres::Config = database.url.parse().unwrap();
+        let server = config.get_ports()[0];
+        database.url.replace(&format!(":{server}/"), &format!(":{}/", self.port))
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_behind_a_transaction_pooler() {
+    let Some(database) = database().await else { return };
+    let Some(pooler) = Pooler::start(&database).await else { return };
+    database.execute(&["CREATE TABLE t (n bigint PRIMARY KEY, name text)"]).await;
+    let config: tokio_postgres::Config = database.url.parse().unwrap();
+    let direct = format!("127.0.0.1:{}", config.get_ports()[0]);
+    let url = format!("{}&pool=8&pooler=transaction&direct={direct}", pooler.url(&database));
+    let store = PostgresStore::open(&url, Options::default()).await.unwrap();
+    // Eight of us on two of the server's connections.
+    let write = |number: i64| {
+        let store = &store;
+        async move {
+            transact::<i64, _>(store, Isolation::Serializable, move |connection| {
+                Box::pin(async move {
+                    let found = count(connection, "SELECT count(*) FROM t WHERE n < 0").await?;
+                    change(connection, "INSERT INTO t VALUES ($1::bigint, $2::text)", vec![int(number), text("x")])
+                        .await?;
+                    commit(found)
+                })
+            })
+            .await
+        }
+    };
+    for round in 0..5 {
+        let all = futures_util::future::join_all((0..8).map(|number| write(round * 8 + number))).await;
+        assert!(all.iter().all(|told| *told == Ok(0)), "{all:?}");
+        let reads = ["SELECT count(*) FROM t", "SELECT 1::bigint"];
+        let all = futures_util::future::join_all((0..16).map(|_| read(&store, &reads))).await;
+        let expected = format!("0 {}", (round + 1) * 8);
+        assert!(all.iter().all(|told| told.as_ref().is_ok_and(|lines| *lines == [expected.clone()])), "{all:?}");
+    }
+    // A failure after which the work goes on.
+    let found = transact::<i64, _>(&store, Isolation::Committed, |connection| {
+        Box::pin(async move {
+            let failed = change(connection, "INSERT INTO t VALUES (1, 'x')", vec![]).await.unwrap_err();
+            assert!(matches!(failed, StoreError::Constraint { .. }));
+            commit(count(connection, "SELECT count(*) FROM t").await?)
+        })
+    });
+    assert_eq!(found.await.unwrap(), 40);
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let told = read_until(&store, &["SELECT 1::bigint FROM pg_sleep(60)"], deadline).await;
+    assert_eq!(told, Err(StoreError::Deadline));
+    database.until_running("pg_sleep(60)", 0).await;
+    assert_eq!(read(&store, &["SELECT 1::bigint"]).await.unwrap(), ["0 1"]);
+    // Who listens goes past the pooler.
+    let mut notices = store.notices();
+    let mut next = async || tokio::time::timeout(Duration::from_secs(20), notices.next()).await.unwrap().unwrap();
+    assert_eq!(next().await, Notice::Missed);
+    transact::<(), _>(&store, Isolation::Committed, |connection| {
+        Box::pin(async move {
+            connection.announce("topic").await?;
+            commit(())
+        })
+    })
+    .await
+    .unwrap();
+    assert_eq!(next().await, Notice::Announced("topic".into()));
+    store.health().await.unwrap();
+    store.close().await;
+}

@@ -1,0 +1,142 @@
+//! Reads and transactions over the pool: what is run again, how often, and when it is given up.
+//!
+//! Nothing is lost by running a transaction again whose connection broke before `COMMIT` was sent: the server forgets it. After that
+//! the outcome is unknown, and the caller is told so.
+
+use crate::pool::Pool;
+use crate::session::{Again, End, Session};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use undergird_plan::RowSink;
+use undergird_store::{Isolation, Prepared, ReadAnswer, Statements, StoreError, Work, WorkAnswer, run};
+
+/// How often work is run when others come first.
+const CONFLICTS_MAX: u32 = 8;
+/// The pause after the first conflict, about; it doubles.
+const PAUSE: Duration = Duration::from_millis(4);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// How often work is run again over a fresh connection.
+const FRESH_MAX: u32 = 1;
+/// How often work is run again because a statement was not prepared any more: once per table that a migration changes is plenty.
+const UNPREPARED_MAX: u32 = 3;
+
+/// What has been tried.
+#[derive(Default)]
+struct Tries {
+    careful: bool,
+    conflicts: u32,
+    fresh: u32,
+    unprepared: u32,
+}
+
+impl Tries {
+    /// Whether to try again, after a pause where that helps.
+    async fn next(&mut self, again: Again, pool: &Pool, deadline: Instant) -> Result<(), StoreError> {
+        pool.count_again();
+        match again {
+            Again::Carefully if self.careful => {
+                return Err(StoreError::Internal("a careful transaction was aborted".into()));
+            }
+            Again::Carefully => self.careful = true,
+            Again::Conflict => {
+                self.conflicts += 1;
+                let pause = jittered((PAUSE * 2u32.pow(self.conflicts.min(8) - 1)).min(PAUSE_MAX));
+                if self.conflicts >= CONFLICTS_MAX || Instant::now() + pause >= deadline {
+                    return Err(StoreError::Conflict);
+                }
+                tokio::time::sleep(pause).await;
+            }
+            Again::Fresh(why) => {
+                self.fresh += 1;
+                if self.fresh > FRESH_MAX {
+                    return Err(StoreError::Unavailable(why));
+                }
+                tracing::debug!(%why, "a connection was lost");
+                pool.drop_idle();
+            }
+            Again::Unprepared => {
+                self.unprepared += 1;
+                if self.unprepared > UNPREPARED_MAX {
+                    let hint = "prepared statements are lost again and again; behind a transaction pooler add pooler=transaction \
+                                to the database's URL";
+                    return Err(StoreError::Internal(hint.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Between half of a time and the whole of it.
+fn jittered(time: Duration) -> Duration {
+    // The standard library's hasher has random keys; that is dice enough.
+    let dice = std::hash::RandomState::new().hash_one(0u8);
+    time / 2 + (time / 2).mul_f64((dice % 1_024) as f64 / 1_024.0)
+}
+
+/// Runs a read; a sink that has rows of a lost connection begins anew.
+pub(crate) async fn read(
+    pool: &Arc<Pool>,
+    query: Prepared,
+    mut sink: Box<dyn RowSink>,
+    deadline: Instant,
+) -> ReadAnswer {
+    let result = read_into(pool, &query, &mut *sink, deadline).await;
+    ReadAnswer { sink: Some(sink), result }
+}
+
+async fn read_into(
+    pool: &Arc<Pool>,
+    query: &Prepared,
+    sink: &mut dyn RowSink,
+    deadline: Instant,
+) -> Result<(), StoreError> {
+    let many = match query.statements.as_ref() {
+        Statements::Read(read) => read.nodes.len() + usize::from(read.count.is_some()) > 1,
+        Statements::Write(_) => false,
+    };
+    let mut tries = Tries::default();
+    loop {
+        let mut checkout = pool.checkout(deadline).await?;
+        let mut session = if many {
+            Session::begin(checkout.line(), Isolation::Snapshot, false, deadline)
+        } else {
+            Session::alone(checkout.line(), deadline)
+        };
+        let result = run::read(&mut session, query, sink).await;
+        match session.again().cloned() {
+            None => {
+                session.end_read();
+                return result;
+            }
+            Some(again) => {
+                drop(checkout);
+                tries.next(again, pool, deadline).await?;
+            }
+        }
+    }
+}
+
+/// Runs work in a transaction.
+pub(crate) async fn transaction(
+    pool: &Arc<Pool>,
+    mut work: Box<dyn Work>,
+    isolation: Isolation,
+    deadline: Instant,
+) -> Result<WorkAnswer, StoreError> {
+    let mut tries = Tries::default();
+    loop {
+        let mut checkout = pool.checkout(deadline).await?;
+        let mut session = Session::begin(checkout.line(), isolation, tries.careful, deadline);
+        let answer = work.run(&mut session).await;
+        let end = session.end(answer).await;
+        // Before any pause: others need the connection and what it holds locked.
+        drop(checkout);
+        match end {
+            End::Done(answer) => return answer,
+            End::Again(again) => tries.next(again, pool, deadline).await?,
+        }
+    }
+}
