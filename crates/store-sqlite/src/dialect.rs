@@ -152,7 +152,7 @@ impl Dialect for Sqlite {
     fn average(&self, of: &Operand) -> String {
         match of.ty {
             Type::Scalar(Kind::Decimal { scale, .. }) if scale > 0 => {
-                format!("avg({}) / 1{}.0", of.text, "0".repeat(usize::from(scale)))
+                format!("total({0}) / (count({0}) * 1{1}.0)", of.text, "0".repeat(usize::from(scale)))
             }
             _ => format!("avg({})", of.text),
         }

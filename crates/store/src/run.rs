@@ -6,9 +6,10 @@ use crate::sql::{ReadStatements, WriteStatements, pattern};
 use crate::{Bind, Bound, Connection, Flow, Prepared, Statement, Statements, StoreError};
 use rustc_hash::FxHashSet;
 use std::borrow::Cow;
-use undergird_model::{FieldId, Type, Value};
+use undergird_model::{FieldId, Kind, Type, Value};
 use undergird_plan::evaluate::{Bindings, RowWorld, evaluate};
-use undergird_plan::shape::{Action, Guard, Otherwise, Read, Shape, Write};
+use undergird_plan::request::Aggregate;
+use undergird_plan::shape::{Action, Column, Guard, Otherwise, Read, ReadNode, Shape, Write};
 use undergird_plan::{Cell, Plan, RowRef, RowSink};
 
 /// Most rows of embedded collections in one answer, all nodes but the root together.
@@ -158,14 +159,20 @@ async fn read_nodes(
                     .map(|parent| (child, parent.columns.as_slice()))
             })
             .collect();
+        let own_width = node.parent.as_ref().map_or(0, |parent| parent.columns.len());
         // A parent comes before its children, so the keys of this node and those of its children are apart.
         let (own, later) = keys.split_at_mut(position + 1);
         let values = bind(plan, statement, &[], own.last())?;
         let mut too_large = false;
+        let whole = whole_groups(node);
+        let mut answered: FxHashSet<Vec<Value>> = FxHashSet::default();
         connection
             .query(statement, values, &mut |row| {
                 if position > 0 {
                     embedded += 1;
+                }
+                if whole.is_some() {
+                    answered.insert((0..own_width).map(|at| cell_value(row.cell(at))).collect());
                 }
                 for (child, columns) in &children {
                     let key = columns.iter().map(|at| cell_value(row.cell(*at))).collect();
@@ -180,11 +187,68 @@ async fn read_nodes(
                 Flow::Continue
             })
             .await?;
+        if let Some(nothing) = whole {
+            for key in own.last().into_iter().flat_map(|keys| &keys.seen).filter(|key| !answered.contains(*key)) {
+                embedded += 1;
+                too_large |=
+                    embedded > EMBEDDED_ROWS_MAX || sink.row(position, &Nothing { key, rest: &nothing }).is_err();
+            }
+        }
         if too_large {
             return Err(StoreError::TooLarge);
         }
     }
     Ok(())
+}
+
+/// When a node aggregates all rows of a parent into one: what that one is for a parent without rows, after the link. As in SQL without
+/// `GROUP BY`, the count of nothing is 0 and everything else of it is null.
+fn whole_groups(node: &ReadNode) -> Option<Vec<Value>> {
+    let parent = node.parent.as_ref().filter(|parent| parent.node.is_some())?;
+    let width = parent.columns.len();
+    let by_more = node.group_by.as_ref()?.iter().any(|position| *position >= width);
+    if by_more || node.limit.is_some() || node.offset.is_some() {
+        return None;
+    }
+    let nothing = |column: &Column| match column {
+        Column::Aggregate(Aggregate::Count, _, Type::Scalar(Kind::Int)) => Value::Int(0),
+        Column::Aggregate(Aggregate::Count, _, Type::Scalar(Kind::Float)) => Value::float(0.0),
+        Column::Aggregate(Aggregate::Count, _, Type::Scalar(Kind::Bool)) => Value::Bool(false),
+        Column::Aggregate(Aggregate::Count, _, Type::Scalar(Kind::Text)) => Value::text("0"),
+        Column::Aggregate(Aggregate::Count, _, Type::Scalar(Kind::Json)) => Value::Json("0".into()),
+        _ => Value::Null,
+    };
+    Some(node.columns.iter().skip(width).map(nothing).collect())
+}
+
+/// The row of a parent that has none: its key, and what an aggregate of nothing is.
+struct Nothing<'a> {
+    key: &'a [Value],
+    rest: &'a [Value],
+}
+
+impl RowRef for Nothing<'_> {
+    fn cell(&self, index: usize) -> Cell<'_> {
+        self.key.get(index).or_else(|| self.rest.get(index - self.key.len())).map_or(Cell::Null, value_cell)
+    }
+}
+
+/// A value as a cell. Keys and counts are scalars: a list is not one.
+fn value_cell(value: &Value) -> Cell<'_> {
+    match value {
+        Value::Null | Value::Duration(_) | Value::List(_) => Cell::Null,
+        Value::Bool(value) => Cell::Bool(*value),
+        Value::Int(value) => Cell::Int(*value),
+        Value::Float(value) => Cell::Float(value.get()),
+        Value::Decimal(value) => Cell::Decimal(*value),
+        Value::Text(value) => Cell::Text(value),
+        Value::Uuid(value) => Cell::Uuid(*value),
+        Value::Timestamp(value) => Cell::Timestamp(*value),
+        Value::Date(value) => Cell::Date(*value),
+        Value::Time(value) => Cell::Time(*value),
+        Value::Json(value) => Cell::Json(value),
+        Value::Bytes(value) => Cell::Bytes(value),
+    }
 }
 
 /// The representation of what was written, when somebody wants it.

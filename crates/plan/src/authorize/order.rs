@@ -76,9 +76,14 @@ impl<'a> Builder<'a> {
             (0..draft.columns.len()).filter(|position| matches!(draft.columns[*position], Column::Plain(_))).collect();
         let mut terms = Vec::new();
         for item in asked {
-            let (expr, _) = self.subject(scope, &item.column)?;
-            let position = draft.columns.iter().position(|column| *column == Column::Plain(expr.clone()));
-            let Some(position) = position.filter(|_| item.relation.is_none()) else {
+            let position = match &item.relation {
+                Some(_) => None,
+                None => {
+                    let (expr, _) = self.subject(scope, &item.column)?;
+                    draft.columns.iter().position(|column| *column == Column::Plain(expr.clone()))
+                }
+            };
+            let Some(position) = position else {
                 return Err(Refusal::Malformed {
                     message: format!("an aggregate can be ordered by its groups only, not by {}", item.column.name),
                     hint: Some("select the column beside the aggregate".into()),

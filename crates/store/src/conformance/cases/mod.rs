@@ -10,11 +10,22 @@ use super::{Case, Step};
 /// Every file of cases.
 const FILES: &[(&str, &str)] = &[
     ("aggregates", include_str!("aggregates.txt")),
+    ("constraints", include_str!("constraints.txt")),
+    ("decimals", include_str!("decimals.txt")),
     ("embedding", include_str!("embedding.txt")),
+    ("embeds", include_str!("embeds.txt")),
+    ("json", include_str!("json.txt")),
     ("json_and_lists", include_str!("json_and_lists.txt")),
+    ("making", include_str!("making.txt")),
+    ("names", include_str!("names.txt")),
     ("ordering", include_str!("ordering.txt")),
+    ("rights", include_str!("rights.txt")),
     ("rules", include_str!("rules.txt")),
+    ("time", include_str!("time.txt")),
+    ("transactions", include_str!("transactions.txt")),
     ("types", include_str!("types.txt")),
+    ("unicode", include_str!("unicode.txt")),
+    ("upserts", include_str!("upserts.txt")),
     ("writes", include_str!("writes.txt")),
 ];
 

@@ -2,7 +2,9 @@
 //! which the [`samples`] of a type stand, by plain Rust that knows what the operators mean ([`meaning`]) and nothing of any store.
 
 mod compare;
+mod expressions;
 mod groups;
+mod limits;
 mod lists;
 mod meaning;
 mod order;
@@ -25,6 +27,8 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(writes::cases());
     cases.extend(patterns::cases());
     cases.extend(lists::cases());
+    cases.extend(expressions::cases());
+    cases.extend(limits::cases());
     cases
 }
 
