@@ -9,7 +9,8 @@ pub struct Exception {
     pub case: &'static str,
     /// Why the store cannot answer as the others do.
     pub reason: &'static str,
-    /// What it answers instead. Any other answer is a difference, and the suite's own answer makes the exception a fault.
+    /// What it answers instead. Any other answer is a difference, and the suite's own answer makes the exception a fault. For a
+    /// definition that the store refuses as a whole (`case` is the case's name alone): words of the refusal.
     pub answer: &'static str,
 }
 
