@@ -23,6 +23,8 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 const AGE_MAX: Duration = Duration::from_secs(1_800);
 /// How long a connection whose statement was left may take to be clean again.
 const CLEANING_MAX: Duration = Duration::from_secs(5);
+/// How long a statement that nobody waits for may go on before it is cancelled.
+const SHORT: Duration = Duration::from_millis(20);
 /// How long [`Pool::close`] waits for what is under way.
 const CLOSING_MAX: Duration = Duration::from_secs(10);
 
@@ -222,13 +224,13 @@ impl Drop for Checkout {
 
 /// Stops what is under way and rolls back. Whether the connection may be used again.
 async fn clean(pool: &Pool, line: &mut Line) -> bool {
+    let mut settled = true;
     if line.busy && !line.committing {
-        // The server answers this connection's end only when the signal is sent, so nothing later is hit by it once the line is settled.
-        if line.cancel_token().cancel_query(pool.target.tls()).await.is_err() {
-            return false;
-        }
+        // Most statements are over sooner than they could be cancelled.
+        settled = matches!(tokio::time::timeout(SHORT, line.settle()).await, Ok(Ok(())));
     }
-    if line.settle().await.is_err() {
+    let signalled = settled || crate::cancel::cancel(&pool.target, &line.cancel_token()).await;
+    if line.settle().await.is_err() || !signalled {
         return false;
     }
     // Also where none is open: after a COMMIT of which nobody heard, and a BEGIN that may not have arrived. That is a warning at most.

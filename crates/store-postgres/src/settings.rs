@@ -14,6 +14,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_postgres::config::Host;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -124,7 +125,6 @@ impl Target {
 
     /// Where it is, for messages: without a password.
     pub(crate) fn shown(&self) -> String {
-        use tokio_postgres::config::Host;
         let mut text = String::new();
         for (position, host) in self.config.get_hosts().iter().enumerate() {
             if position > 0 {
@@ -150,6 +150,13 @@ impl Target {
     /// Whether there is a way past a pooler.
     pub(crate) fn has_direct(&self) -> bool {
         self.direct.is_some()
+    }
+
+    /// The server's host and port, unless there are several to choose from.
+    pub(crate) fn only_host(&self) -> Option<(&Host, u16)> {
+        let [host] = self.config.get_hosts() else { return None };
+        let port = self.config.get_ports().first().copied().unwrap_or(5_432);
+        self.config.get_hostaddrs().is_empty().then_some((host, port))
     }
 
     /// How cancel requests are encrypted.
