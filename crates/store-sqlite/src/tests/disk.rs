@@ -7,13 +7,13 @@ use std::process::Command;
 use undergird_store::{Decision, Store, StoreError};
 
 /// A folder that goes when it is dropped, unmounted first when something was mounted on it.
-struct Folder {
+pub(super) struct Folder {
     path: PathBuf,
     mounted: bool,
 }
 
 impl Folder {
-    fn new(name: &str) -> Folder {
+    pub(super) fn new(name: &str) -> Folder {
         let path = std::env::temp_dir().join(format!("undergird-test-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Folder { path, mounted: false }
@@ -40,7 +40,7 @@ impl Folder {
         }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("sqlite:{}", self.path.join("main.db").display())
     }
 }

@@ -1,5 +1,6 @@
 //! The writer: groups, and what one transaction's failure does to the others.
 
+use super::disk::Folder;
 use super::{number, plain, run, snapshot, soon, transact};
 use crate::{Options, SqliteStore};
 use futures_util::future::join_all;
@@ -230,7 +231,8 @@ async fn a_closed_store_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_neither_waits_for_the_writer_nor_sees_it_nor_writes() {
-    let store = plain("sqlite:target/tmp/snapshot.db", &Options::default()).await;
+    let folder = Folder::new("snapshot");
+    let store = plain(&folder.url(), &Options::default()).await;
     transact(&store, soon(), |connection| run(connection, "DELETE FROM t").map(|_| Decision::Commit)).await.unwrap();
     let busy = Busy::begin(&store).await;
     let (seen, again) = channel();
