@@ -654,10 +654,14 @@ fn bound_value<'a>(plan: &'a Plan, bind: &'a Bind, input: &'a [Value]) -> Result
         }
         Bind::Pattern(function, words, expr) => {
             let bindings = Bindings { caller: plan.caller(), params: plan.params(), input };
-            let pattern = evaluate(expr, bindings, &RowWorld::default(), &[]).map_err(|_| StoreError::TooLarge)?;
-            Cow::Owned(match pattern {
+            let translated = |value| match value {
                 Value::Text(text) => pattern::translated(*words, *function, &text).map_or(NULL, Value::Text),
                 _ => NULL,
+            };
+            let pattern = evaluate(expr, bindings, &RowWorld::default(), &[]).map_err(|_| StoreError::TooLarge)?;
+            Cow::Owned(match pattern {
+                Value::List(items) => Value::List(items.into_iter().map(translated).collect()),
+                other => translated(other),
             })
         }
         Bind::Keys(_) => Cow::Owned(NULL),

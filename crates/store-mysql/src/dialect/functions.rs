@@ -89,6 +89,14 @@ const FUNCTIONS: &[Function] = &[
         "BEGIN DECLARE r DECIMAL(65,30) DEFAULT ROUND(x, s); \
       RETURN IF(ABS(r) < CAST(CONCAT('1', REPEAT('0', p - s)) AS DECIMAL(65,0)), r, NULL); END",
     ),
+    // A sum of decimals of a scale, when its digits fit into an int.
+    (
+        "ug_sum",
+        "x DECIMAL(65,18), s INT",
+        "DECIMAL(65,18)",
+        "RETURN IF(x * CAST(CONCAT('1', REPEAT('0', s)) AS DECIMAL(20,0)) \
+        BETWEEN -9223372036854775808 AND 9223372036854775807, x, NULL)",
+    ),
     (
         "ug_div",
         "a BIGINT, b BIGINT",

@@ -7,8 +7,8 @@ use undergird_store::sql::Operand;
 
 /// A column of `JSON_TABLE` over a list that is bound as one parameter (`Bound::List`: numbers, 0 and 1 for bools, decimals and moments
 /// as SQL writes them, octets as hexadecimal digits), and its value as a column stores it.
-pub(super) fn stored_column(ty: Type, name: &str, path: &str, alias: &str) -> (String, String) {
-    let plain = format!("{alias}.{name}");
+pub(super) fn stored_column(collation: &str, ty: Type, alias: &str) -> (String, String) {
+    let plain = format!("{alias}.v");
     let (declared, value) = match ty {
         Type::Scalar(Kind::Bool | Kind::Int) | Type::Duration => ("BIGINT".to_owned(), plain),
         Type::Scalar(Kind::Float) => ("DOUBLE".to_owned(), plain),
@@ -18,9 +18,14 @@ pub(super) fn stored_column(ty: Type, name: &str, path: &str, alias: &str) -> (S
         Type::Scalar(Kind::Timestamp) => ("DATETIME(6)".to_owned(), plain),
         Type::Scalar(Kind::Date) => ("DATE".to_owned(), plain),
         Type::Scalar(Kind::Time) => ("TIME(6)".to_owned(), plain),
-        Type::Scalar(Kind::Text | Kind::Json) | Type::List(_) | Type::Null => ("LONGTEXT".to_owned(), plain),
+        Type::Scalar(Kind::Text | Kind::Json) | Type::List(_) | Type::Null => (text(collation), plain),
     };
-    (format!("{name} {declared} PATH '{path}'"), value)
+    (format!("v {declared} PATH '$'"), value)
+}
+
+/// The type of text, said in full: else a column of `JSON_TABLE` has the database's character set.
+fn text(collation: &str) -> String {
+    format!("LONGTEXT CHARACTER SET utf8mb4 COLLATE {collation}")
 }
 
 /// The text of an element, strings unquoted, as a value of the list's kind.
@@ -40,26 +45,27 @@ pub(super) fn element(kind: Kind, text: &str) -> String {
 }
 
 /// The elements of a list or a JSON array, one a row, and what an element is.
-pub(super) fn elements(list: &Operand, kind: Kind, alias: &str) -> (String, String) {
+pub(super) fn elements(collation: &str, list: &Operand, kind: Kind, alias: &str) -> (String, String) {
     match kind {
         Kind::Json => {
             let from = format!("JSON_TABLE(ug_j_array({}), '$[*]' COLUMNS(v JSON PATH '$')) AS {alias}", list.text);
             (from, format!("JSON_COMPACT({alias}.v)"))
         }
         _ => {
-            let from = format!("JSON_TABLE({}, '$[*]' COLUMNS(v LONGTEXT PATH '$')) AS {alias}", list.text);
+            let column = text(collation);
+            let from = format!("JSON_TABLE({}, '$[*]' COLUMNS(v {column} PATH '$')) AS {alias}", list.text);
             (from, element(kind, &format!("{alias}.v")))
         }
     }
 }
 
 /// Whether an item is in a list, or in JSON. Never null.
-pub(super) fn contains(item: &Operand, list: &Operand) -> String {
+pub(super) fn contains(collation: &str, item: &Operand, list: &Operand) -> String {
     let kind = match list.ty {
         Type::List(kind) => kind,
         _ => Kind::Json,
     };
-    let (from, text) = elements(list, kind, "l");
+    let (from, text) = elements(collation, list, kind, "l");
     let element = Operand { ty: Type::Scalar(kind), text };
     let equal = if compare::by_operators(item.ty, element.ty) {
         format!("{} = {}", tight(item), element.text)

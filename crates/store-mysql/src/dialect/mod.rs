@@ -24,8 +24,7 @@ pub use functions::{BEYOND, functions};
 use undergird_model::expr::{Arithmetic, Comparison, Function, Node};
 use undergird_model::{Expr, Kind, Type};
 use undergird_store::Dialect;
-use undergird_store::sql::pattern::takes_pattern;
-use undergird_store::sql::{Operand, PatternWords, is_constant, marker};
+use undergird_store::sql::{Operand, PatternWords, marker};
 
 /// MariaDB's dialect.
 pub static DIALECT: Mysql = Mysql { flavor: Flavor::MariaDb };
@@ -208,11 +207,6 @@ impl Dialect for Mysql {
 
     fn lacks(&self, expr: &Expr) -> Option<&'static str> {
         match &expr.node {
-            Node::Call(function, arguments)
-                if takes_pattern(*function) && arguments.get(1).is_some_and(is_constant) =>
-            {
-                None
-            }
             Node::Call(function, arguments) => {
                 let arguments: Vec<Operand> = arguments.iter().map(|argument| typed(argument.ty)).collect();
                 self.call(*function, &arguments, expr.ty).err()
@@ -255,7 +249,7 @@ impl Dialect for Mysql {
     }
 
     fn in_parameter(&self, item: &str, parameter: &str, element: Type) -> String {
-        let (column, value) = list::stored_column(element, "v", "$", "k");
+        let (column, value) = list::stored_column(self.collation(), element, "k");
         format!("{item} IN (SELECT {value} FROM JSON_TABLE({parameter}, '$[*]' COLUMNS({column})) AS k)")
     }
 
@@ -265,7 +259,7 @@ impl Dialect for Mysql {
         let mut values = Vec::new();
         for (at, (parameter, ty)) in parameters.iter().zip(types).enumerate() {
             let alias = format!("k{at}");
-            let (column, value) = list::stored_column(*ty, "v", "$", &alias);
+            let (column, value) = list::stored_column(self.collation(), *ty, &alias);
             values.push(value);
             if at > 0 {
                 from.push_str(" JOIN ");
@@ -279,11 +273,11 @@ impl Dialect for Mysql {
     }
 
     fn in_list(&self, item: &Operand, list: &Operand) -> String {
-        list::contains(item, list)
+        list::contains(self.collation(), item, list)
     }
 
     fn elements(&self, list: &Operand, kind: Kind, alias: &str) -> (String, String) {
-        list::elements(list, kind, alias)
+        list::elements(self.collation(), list, kind, alias)
     }
 
     fn list(&self, items: &[Operand], kind: Kind) -> String {
@@ -347,7 +341,7 @@ impl Dialect for Mysql {
         match of.ty {
             Type::INT => format!("ug_int(SUM({}))", of.text),
             Type::Scalar(Kind::Decimal { scale, .. }) => {
-                format!("CAST(ug_dec(SUM({}), 18, {scale}) AS DECIMAL(38,{scale}))", of.text)
+                format!("CAST(ug_sum(SUM({}), {scale}) AS DECIMAL(38,{scale}))", of.text)
             }
             _ => format!("SUM({})", of.text),
         }

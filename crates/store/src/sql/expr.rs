@@ -16,13 +16,21 @@ struct Row {
     absent: bool,
 }
 
+/// An element in scope.
+struct Element {
+    var: ElementVar,
+    text: String,
+    /// Whether it is a pattern in the store's words.
+    translated: bool,
+}
+
 /// Writes one statement.
 pub(super) struct Writer<'a> {
     pub(super) model: &'a Model,
     pub(super) dialect: &'a dyn Dialect,
     binds: Vec<(Type, Bind)>,
     rows: Vec<Row>,
-    elements: Vec<(ElementVar, String)>,
+    elements: Vec<Element>,
     aliases: usize,
     /// Whether an index gives the rows in the order of the answer.
     pub(super) ordered: bool,
@@ -55,7 +63,8 @@ impl<'a> Writer<'a> {
 
     /// Remembers what the store lacks to compute a node.
     fn note_lack(&mut self, expr: &Expr) {
-        if self.lacks.is_none() {
+        // A pattern that is known when it is bound, the store's own engine takes.
+        if self.lacks.is_none() && !self.knows_pattern(expr) {
             self.lacks = self.dialect.lacks(expr);
         }
     }
@@ -107,6 +116,26 @@ impl<'a> Writer<'a> {
         self.dialect.parameter(number, ty)
     }
 
+    fn element(&self, var: ElementVar) -> Option<&Element> {
+        self.elements.iter().rev().find(|element| element.var == var)
+    }
+
+    /// Whether it is a function of a pattern that the store has in its own words.
+    fn knows_pattern(&self, expr: &Expr) -> bool {
+        match &expr.node {
+            Node::Call(function, arguments) if takes_pattern(*function) && self.dialect.pattern_words().is_some() => {
+                match arguments.get(1) {
+                    Some(Expr { node: Node::Element(var), .. }) => {
+                        self.element(*var).is_some_and(|element| element.translated)
+                    }
+                    Some(pattern) => is_constant(pattern),
+                    None => false,
+                }
+            }
+            _ => false,
+        }
+    }
+
     fn row(&self, var: RowVar) -> Option<&Row> {
         // The innermost binding of a name is the one that is meant.
         self.rows.iter().rev().find(|row| row.var == var)
@@ -153,8 +182,8 @@ impl<'a> Writer<'a> {
         self.note_lack(expr);
         match &expr.node {
             Node::Field(row, field) => self.field(*row, *field),
-            Node::Element(var) => match self.elements.iter().rev().find(|(bound, _)| bound == var) {
-                Some((_, text)) => text.clone(),
+            Node::Element(var) => match self.element(*var) {
+                Some(element) => element.text.clone(),
                 None => "NULL".into(),
             },
             Node::Via { from, relation, bind, body } => {
@@ -197,19 +226,16 @@ impl<'a> Writer<'a> {
                 let operand = self.operand(operand);
                 self.dialect.negate(&operand)
             }
-            Node::Call(function, arguments) if takes_pattern(*function) && self.dialect.pattern_words().is_some() => {
-                match (arguments.as_slice(), self.dialect.pattern_words()) {
-                    ([text, pattern], Some(words)) if is_constant(pattern) => {
-                        let text = self.operand(text);
-                        let bind = Bind::Pattern(*function, words, Box::new(pattern.clone()));
-                        let pattern = self.bind(Type::TEXT, bind);
-                        self.dialect.matches(*function, &text, &pattern)
+            Node::Call(function, arguments) if self.knows_pattern(expr) => {
+                let text = self.operand(&arguments[0]);
+                let pattern = &arguments[1];
+                let pattern = match (&pattern.node, self.dialect.pattern_words()) {
+                    (Node::Element(_), _) | (_, None) => self.value(pattern),
+                    (_, Some(words)) => {
+                        self.bind(Type::TEXT, Bind::Pattern(*function, words, Box::new(pattern.clone())))
                     }
-                    _ => {
-                        let arguments: Vec<Operand> = arguments.iter().map(|argument| self.operand(argument)).collect();
-                        self.dialect.function(*function, &arguments, expr.ty)
-                    }
-                }
+                };
+                self.dialect.matches(*function, &text, &pattern)
             }
             Node::Call(function, arguments) => {
                 let arguments: Vec<Operand> = arguments.iter().map(|argument| self.operand(argument)).collect();
@@ -372,10 +398,19 @@ impl<'a> Writer<'a> {
                         return self.dialect.bool_literal(false).into();
                     }
                 };
-                let list = self.operand(list);
+                // A list of patterns is bound as such.
+                let words = self.dialect.pattern_words().filter(|_| kind == Kind::Text && is_constant(list));
+                let patterns = words.and_then(|words| Some((pattern_of_element(filter, *bind)?, words)));
+                let list = match patterns {
+                    Some((function, words)) => {
+                        let bound = Bind::Pattern(function, words, list.clone());
+                        Operand { ty: list.ty, text: self.bind(list.ty, bound) }
+                    }
+                    None => self.operand(list),
+                };
                 let alias = self.alias();
-                let (from, element) = self.dialect.elements(&list, kind, &alias);
-                self.elements.push((*bind, element));
+                let (from, text) = self.dialect.elements(&list, kind, &alias);
+                self.elements.push(Element { var: *bind, text, translated: patterns.is_some() });
                 let condition = self.condition(filter);
                 self.elements.pop();
                 format!("EXISTS (SELECT 1 FROM {from} WHERE {condition})")
@@ -607,6 +642,22 @@ fn in_order_of_text(text: &str, binds: &[(Type, Bind)]) -> (String, Vec<(Type, B
         }
     }
     (out, order)
+}
+
+/// The function whose pattern an element is wherever the element stands; `None` where it is something else as well.
+fn pattern_of_element(filter: &Expr, var: ElementVar) -> Option<Function> {
+    fn visit(expr: &Expr, var: ElementVar, found: &mut Option<Function>) -> bool {
+        if let Node::Call(function, arguments) = &expr.node
+            && takes_pattern(*function)
+            && let [text, Expr { node: Node::Element(pattern), .. }] = arguments.as_slice()
+            && *pattern == var
+        {
+            return *found.get_or_insert(*function) == *function && visit(text, var, found);
+        }
+        expr.node != Node::Element(var) && expr.children().into_iter().all(|child| visit(child, var, found))
+    }
+    let mut found = None;
+    if visit(filter, var, &mut found) { found } else { None }
 }
 
 /// What the elements of a list are; nothing, when it is none.

@@ -54,7 +54,8 @@ pub enum Bind {
     Now,
     /// An expression of constants, evaluated in memory when bound (`now - duration('1h')`).
     Computed(Expr),
-    /// A pattern of a function, an expression of constants, in the store's words: [`pattern::translated`]. Null where that gives none.
+    /// A pattern of a function, or a list of such, an expression of constants, in the store's words: [`pattern::translated`]. Null
+    /// where that gives none.
     Pattern(Function, PatternWords, Box<Expr>),
     /// The n-th column of the parent's keys, as a list, bound as one parameter (one parameter per link column; several columns
     /// are matched by position).
