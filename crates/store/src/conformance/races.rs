@@ -74,7 +74,11 @@ fn committed(ended: &[Ended]) -> usize {
 }
 
 const COUNTERS: &str = "key = [\"id\"]\n[fields]\nid = { type = \"int\" }\nn = { type = \"int\" }\n\
-                        who = { type = \"text\", max = 20, optional = true }\nslug = { type = \"text\", max = 20, optional = true, unique = true }\n";
+                        who = { type = \"text\", max = 20, optional = true }\nslug = { type = \"text\", max = 20, optional = true, unique = true }\n\
+                        up_id = { type = \"ref\", to = \"things\", optional = true }\n";
+
+/// The database numbers the rows.
+const NUMBERED: &str = "[fields]\nid = { type = \"int\" }\nn = { type = \"int\" }\n";
 
 const ADD_ONE: &[Act] =
     &[Act::Do("GET things?select=n&id=eq.1"), Act::Meet, Act::When("[{\"n\":0}]", "PATCH things?id=eq.1 {\"n\": 1}")];
@@ -87,6 +91,11 @@ const ADD_ONE_MORE: &[Act] = &[
 ];
 const TAKE: &[Act] = &[Act::Meet, Act::Do("PATCH things?id=eq.1&n=eq.0 {\"n\": 1}")];
 const INSERT_SLUG: &[Act] = &[Act::Meet, Act::Do("POST things {\"id\": 7, \"n\": 0}")];
+const NUMBER_TWO: &[Act] =
+    &[Act::Meet, Act::Do("POST things {\"n\": 1}"), Act::Meet, Act::Do("POST things {\"n\": 2}")];
+/// What the rows have together decides whether more is taken from one of them: `n` becomes −1 once at most.
+const TAKE_IF_TWO: &[Act] =
+    &[Act::Do("GET things?select=n.sum()"), Act::Meet, Act::When("[{\"sum\":2}]", "PATCH things?id=eq.1 {\"n\": -1}")];
 const BOOK_COUNT: Act = Act::Do("GET things?select=count()&n=eq.5");
 
 /// All races.
@@ -393,6 +402,53 @@ pub(super) const RACES: &[Race] = &[
         verdict: |ended, after| {
             let refused = ended.iter().filter(|ended| ended.outcome == "error Unique things(slug)").count();
             committed(ended) == 1 && refused == 1 && after == "[{\"count\":1}]"
+        },
+    },
+    Race {
+        name: "a row that others refer to goes, or they come, not both",
+        definition: COUNTERS,
+        fill: &["POST things {\"id\": 1, \"n\": 0}"],
+        sessions: &[
+            Session { isolation: Isolation::Committed, acts: &[Act::Meet, Act::Do("DELETE things?id=eq.1")] },
+            Session {
+                isolation: Isolation::Committed,
+                acts: &[Act::Meet, Act::Do("POST things {\"id\": 2, \"n\": 0, \"up_id\": 1}")],
+            },
+        ],
+        after: "GET things?select=id,up_id",
+        verdict: |ended, after| {
+            let refused = ended.iter().filter(|ended| ended.outcome == "error ForeignKey").count();
+            let gone = ended[0].committed() && after == "[]";
+            let come = ended[1].committed() && after == "[{\"id\":1,\"up_id\":null},{\"id\":2,\"up_id\":1}]";
+            committed(ended) == 1 && refused == 1 && (gone || come)
+        },
+    },
+    Race {
+        name: "rows made at once have numbers of their own",
+        definition: NUMBERED,
+        fill: &[],
+        sessions: &[
+            Session { isolation: Isolation::Committed, acts: NUMBER_TWO },
+            Session { isolation: Isolation::Committed, acts: NUMBER_TWO },
+            Session { isolation: Isolation::Committed, acts: NUMBER_TWO },
+            Session { isolation: Isolation::Serializable, acts: NUMBER_TWO },
+        ],
+        after: "GET things?select=count(),n.sum()",
+        verdict: |ended, after| ended.iter().all(Ended::committed) && after == "[{\"count\":8,\"sum\":12}]",
+    },
+    Race {
+        name: "what is taken from a row is never more than it has",
+        definition: COUNTERS,
+        fill: &["POST things [{\"id\": 1, \"n\": 1}, {\"id\": 2, \"n\": 1}]"],
+        sessions: &[
+            Session { isolation: Isolation::Serializable, acts: TAKE_IF_TWO },
+            Session { isolation: Isolation::Serializable, acts: TAKE_IF_TWO },
+            Session { isolation: Isolation::Serializable, acts: TAKE_IF_TWO },
+        ],
+        after: "GET things?select=n.sum()",
+        verdict: |ended, after| {
+            let took = ended.iter().filter(|ended| ended.committed() && ended.answers[2] == "affected 1").count();
+            ended.iter().all(Ended::is_fair) && took == 1 && after == "[{\"sum\":0}]"
         },
     },
 ];
