@@ -4,6 +4,8 @@
 //! arrive, or whom it will hit. So we wait for the other side to hang up, where we know whom to call.
 
 use crate::settings::Target;
+use futures_util::TryFutureExt;
+use futures_util::future::BoxFuture;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio_postgres::CancelToken;
 use tokio_postgres::config::Host;
-use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 
 /// Asks for the end of what is under way on a connection. Whether the signal has surely been sent; if not, it may come at any time, and
 /// the connection cannot be used again.
@@ -42,7 +44,32 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match MakeTlsConnect::<Lingering<S>>::make_tls_connect(&mut target.tls(), name) {
-        Ok(tls) => token.cancel_query_raw(stream, tls).await.is_ok(),
+        Ok(tls) => token.cancel_query_raw(stream, Patient(tls)).await.is_ok(),
+    }
+}
+
+/// TLS that does not say good-bye either.
+struct Patient<C>(C);
+
+impl<S, C> TlsConnect<S> for Patient<C>
+where
+    C: TlsConnect<S>,
+    C::Future: Send + 'static,
+    C::Stream: 'static,
+    C::Error: 'static,
+{
+    type Stream = Lingering<C::Stream>;
+    type Error = C::Error;
+    type Future = BoxFuture<'static, Result<Self::Stream, Self::Error>>;
+
+    fn connect(self, stream: S) -> Self::Future {
+        Box::pin(self.0.connect(stream).map_ok(Lingering))
+    }
+}
+
+impl<S: TlsStream + Unpin> TlsStream for Lingering<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.0.channel_binding()
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Line {
     pub(crate) committing: bool,
     /// Whether it is of no further use.
     pub(crate) broken: bool,
+    /// When its statements were prepared, by the pool's count of changes.
+    pub(crate) epoch: u64,
     /// Since when there is this connection.
     pub(crate) born: Instant,
 }
@@ -109,6 +111,7 @@ impl Line {
             open: false,
             committing: false,
             broken: false,
+            epoch: 0,
             born: Instant::now(),
         };
         let settings =
@@ -222,7 +225,15 @@ impl Line {
             }))
             .await;
         ended?;
-        first?;
+        if let Err(error) = first {
+            // A server that takes no BEGIN as we mean it (a standby, since a moment ago) is the wrong one; nothing of ours is lost.
+            return Err(match Fault::from(error) {
+                Fault::Store(_) if before.starts_with("BEGIN") => {
+                    Fault::Lost("the server takes no transactions".into())
+                }
+                fault => fault,
+            });
+        }
         let (kept, answer) = main?;
         if let Some(kept) = kept.filter(|_| unknown) {
             if self.statements.len() >= STATEMENTS_MAX

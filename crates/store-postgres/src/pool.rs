@@ -38,6 +38,8 @@ pub(crate) struct Pool {
     waiting: AtomicUsize,
     made: AtomicU64,
     again: AtomicU64,
+    /// Goes up when what is prepared turns out to be of no use: a table has changed, for all connections.
+    epoch: AtomicU64,
     closed: AtomicBool,
     /// Why the last connection could not be made, so that those who waited in vain can be told.
     refused: Mutex<Option<StoreError>>,
@@ -62,6 +64,7 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             made: AtomicU64::new(0),
             again: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             refused: Mutex::new(None),
             runtime: Handle::current(),
@@ -77,13 +80,19 @@ impl Pool {
     pub(crate) async fn checkout(self: &Arc<Pool>, deadline: Instant) -> Result<Checkout, StoreError> {
         let until = deadline.min(Instant::now() + self.options.wait);
         let permit = self.permit(until).await?;
+        let epoch = self.epoch.load(Ordering::Relaxed);
         loop {
             let Some((mut line, _)) = self.idle.lock().pop_back() else { break };
+            if line.epoch != epoch {
+                line.forget();
+                line.epoch = epoch;
+            }
             if line.is_sound() && line.born.elapsed() < AGE_MAX {
                 return Ok(Checkout { line: Some(line), permit: Some(permit), pool: self.clone() });
             }
         }
-        let line = self.fresh(until).await?;
+        let mut line = self.fresh(until).await?;
+        line.epoch = epoch;
         Ok(Checkout { line: Some(line), permit: Some(permit), pool: self.clone() })
     }
 
@@ -119,6 +128,11 @@ impl Pool {
     /// Counts a piece of work that was run again.
     pub(crate) fn count_again(&self) {
         self.again.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What is prepared on any connection is not used any more.
+    pub(crate) fn forget_prepared(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
     /// After one idle connection turned out to be dead, the others of its time most likely are too.

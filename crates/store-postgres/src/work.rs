@@ -58,6 +58,7 @@ impl Tries {
             }
             Again::Unprepared => {
                 self.unprepared += 1;
+                pool.forget_prepared();
                 if self.unprepared > UNPREPARED_MAX {
                     let hint = "prepared statements are lost again and again; behind a transaction pooler add pooler=transaction \
                                 to the database's URL";

@@ -172,6 +172,18 @@ async fn what_was_prepared_is_prepared_anew_when_the_table_changes() {
         Box::pin(async move { commit(count(connection, "SELECT * FROM t").await?) })
     });
     assert_eq!(found.await.unwrap(), 1);
+    // On all connections at once.
+    let store = database.open_with("pool=8").await;
+    let work = || {
+        transact::<i64, _>(&store, Isolation::Committed, |connection| {
+            Box::pin(async move { commit(count(connection, "SELECT *, 7 FROM t, pg_sleep(0.05)").await?) })
+        })
+    };
+    for words in ["SELECT 1", "ALTER TABLE t ADD COLUMN more text", "ALTER TABLE t DROP COLUMN more"] {
+        database.execute(&[words]).await;
+        let all = futures_util::future::join_all((0..8).map(|_| work())).await;
+        assert!(all.iter().all(|told| *told == Ok(1)), "{all:?}");
+    }
     // More statements than are kept.
     for number in 0..600 {
         let words = format!("SELECT {number}::bigint");

@@ -17,7 +17,7 @@ struct Pooler {
 }
 
 impl Pooler {
-    async fn start(database: &Database) -> Option<Pooler> {
+    async fn start(database: &Database, more: &str) -> Option<Pooler> {
         if !std::path::Path::new(PGBOUNCER).exists() {
             println!("skipped: there is no {PGBOUNCER}");
             return None;
@@ -34,7 +34,7 @@ impl Pooler {
         };
         let ini = format!(
             "[databases]\n* = host={host} port={server} user={user}{password}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nunix_socket_dir =\n"
+             listen_port = {port}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nunix_socket_dir =\n{more}"
         );
         let path = folder.join("pgbouncer.ini");
         std::fs::write(&path, ini).unwrap();
@@ -75,8 +75,10 @@ impl Drop for Pooler {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_works_behind_a_transaction_pooler() {
     let Some(database) = database().await else { return };
-    let Some(pooler) = Pooler::start(&database).await else { return };
-    database.execute(&["CREATE TABLE t (n bigint PRIMARY KEY, name text)"]).await;
+    let Some(pooler) = Pooler::start(&database, "").await else { return };
+    let name = database.url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
+    let zone = format!("ALTER DATABASE {name} SET TimeZone = 'Asia/Tokyo'");
+    database.execute(&["CREATE TABLE t (n bigint PRIMARY KEY, name text)", &zone]).await;
     let config: tokio_postgres::Config = database.url.parse().unwrap();
     let direct = format!("127.0.0.1:{}", config.get_ports()[0]);
     let url = format!("{}&pool=8&pooler=transaction&direct={direct}", pooler.url(&database));
@@ -99,6 +101,11 @@ async fn everything_works_behind_a_transaction_pooler() {
     for round in 0..5 {
         let all = futures_util::future::join_all((0..8).map(|number| write(round * 8 + number))).await;
         assert!(all.iter().all(|told| *told == Ok(0)), "{all:?}");
+        // Each server connection has our time zone, not its own.
+        let noon =
+            ["SELECT extract(hour FROM '2000-01-01 12:00+00'::timestamptz::timestamp)::bigint FROM pg_sleep(0.01)"];
+        let all = futures_util::future::join_all((0..16).map(|_| read(&store, &noon))).await;
+        assert!(all.iter().all(|told| told.as_ref().is_ok_and(|lines| lines == &["0 12"])), "{all:?}");
         let reads = ["SELECT count(*) FROM t", "SELECT 1::bigint"];
         let all = futures_util::future::join_all((0..16).map(|_| read(&store, &reads))).await;
         let expected = format!("0 {}", (round + 1) * 8);
@@ -133,4 +140,68 @@ async fn everything_works_behind_a_transaction_pooler() {
     assert_eq!(next().await, Notice::Announced("topic".into()));
     store.health().await.unwrap();
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_as_it_is_asked_for() {
+    let Some(database) = database().await else { return };
+    // PgBouncer speaks TLS without any change to the server.
+    let folder = std::env::temp_dir().join(format!("ug_tls_{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-addext",
+            "basicConstraints=CA:FALSE",
+        ])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .stderr(Stdio::null())
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("skipped: there is no openssl to make a certificate with");
+        return;
+    }
+    Command::new("chmod").args(["-R", "a+rX"]).arg(&folder).status().unwrap();
+    let more = format!(
+        "client_tls_sslmode = require\nclient_tls_key_file = {}\nclient_tls_cert_file = {}\n",
+        key.display(),
+        certificate.display()
+    );
+    let Some(pooler) = Pooler::start(&database, &more).await else { return };
+    let base = format!("{}&pool=2&pooler=transaction", pooler.url(&database)).replace("127.0.0.1", "localhost");
+    let root = certificate.display();
+    for (options, works) in [
+        ("".to_owned(), true),
+        ("&sslmode=prefer".to_owned(), true),
+        ("&sslmode=require".to_owned(), true),
+        (format!("&sslmode=require&sslrootcert={root}"), true),
+        (format!("&sslmode=verify-full&sslrootcert={root}"), true),
+        // Nobody vouches for it.
+        ("&sslmode=verify-full&sslrootcert=system".to_owned(), false),
+        ("&sslmode=verify-full".to_owned(), false),
+        ("&sslmode=disable".to_owned(), false),
+    ] {
+        let opened = PostgresStore::open(&format!("{base}{options}"), Options::default()).await;
+        assert_eq!(opened.is_ok(), works, "{options}: {:?}", opened.err());
+    }
+    // The certificate is for another name.
+    let elsewhere = format!("{base}&sslmode=verify-full&sslrootcert={root}").replace("localhost", "127.0.0.1");
+    let told = PostgresStore::open(&elsewhere, Options::default()).await.err().unwrap();
+    assert!(matches!(&told, StoreError::Unavailable(why) if why.contains("certificate")), "{told}");
+    // A cancel goes the same way.
+    let store = PostgresStore::open(&base, Options::default()).await.unwrap();
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let told = read_until(&store, &["SELECT 1::bigint FROM pg_sleep(61)"], deadline).await;
+    assert_eq!(told, Err(StoreError::Deadline));
+    database.until_running("pg_sleep(61)", 0).await;
+    assert_eq!(read(&store, &["SELECT 1::bigint"]).await.unwrap(), ["0 1"]);
+    let _ = std::fs::remove_dir_all(&folder);
 }
