@@ -254,9 +254,8 @@ pub enum Action {
         assign: Vec<(FieldId, Expr)>,
         /// What each of these rows as stored must pass; `new.x` is substituted already.
         guards: Vec<Guard>,
-        /// What each of them must pass once more as it has become, when all are changed: a rule that follows a relation into this
-        /// collection may lead to a row that the same statement changed.
-        after: Vec<Guard>,
+        /// What each of them must pass once more as it has become, when all are changed.
+        again: Again,
     },
     /// Remove rows.
     Delete {
@@ -278,6 +277,18 @@ pub struct Upsert {
     pub guards: Vec<Guard>,
     /// To what it is changed.
     pub assign: Vec<(FieldId, Expr)>,
+    /// What it must pass once more as it has become, when all rows are made and changed.
+    pub again: Again,
+}
+
+/// What changed rows must pass once more when all are changed: a rule that follows a relation into the collection itself may lead to
+/// rows that the same request changes.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Again {
+    /// What is noted of each row ([`RowVar::THIS`]) before it is changed. In the guards, `Node::Input` is one of these, by position.
+    pub noted: Vec<Expr>,
+    /// What the row as it has become must pass.
+    pub guards: Vec<Guard>,
 }
 
 /// A predicate that every touched row must pass, else nothing is done.

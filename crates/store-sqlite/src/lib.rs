@@ -207,8 +207,9 @@ fn statements(all: &Statements) -> Vec<&Statement> {
         Statements::Read(read) => read.nodes.iter().chain(&read.count).collect(),
         Statements::Write(write) => {
             let returning = write.returning.iter().flat_map(|read| &read.nodes);
-            let before = write.guard.iter().chain(&write.lookup).chain(&write.keys);
-            before.chain([&write.main]).chain(&write.update).chain(&write.after).chain(returning).collect()
+            let before = write.guard.iter().chain(&write.lookup).chain(&write.noted).chain(&write.keys);
+            let after = write.update.iter().chain(&write.after).chain(&write.again);
+            before.chain([&write.main]).chain(after).chain(returning).collect()
         }
     }
 }

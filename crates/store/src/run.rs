@@ -4,12 +4,12 @@
 
 use crate::sql::{ReadStatements, WriteStatements, pattern};
 use crate::{Bind, Bound, Connection, Flow, Prepared, Statement, Statements, StoreError};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::borrow::Cow;
 use undergird_model::{FieldId, Kind, Type, Value};
 use undergird_plan::evaluate::{Bindings, RowWorld, evaluate};
 use undergird_plan::request::Aggregate;
-use undergird_plan::shape::{Action, Column, Guard, Otherwise, Read, ReadNode, Shape, Write};
+use undergird_plan::shape::{Action, Again, Column, Guard, Otherwise, Read, ReadNode, Shape, Write};
 use undergird_plan::{Cell, Plan, RowRef, RowSink};
 
 /// Most rows of embedded collections in one answer, all nodes but the root together.
@@ -83,8 +83,8 @@ pub async fn write(
     let plan = &query.plan;
     let answer = match &shape.action {
         Action::Insert { .. } => insert(connection, plan, shape, statements, sink).await,
-        Action::Update { guards, after, .. } => {
-            update(connection, plan, shape, statements, (guards, after), sink).await
+        Action::Update { guards, again, .. } => {
+            update(connection, plan, shape, statements, (guards, again), sink).await
         }
         Action::Delete { guards, .. } => delete(connection, plan, shape, statements, guards, sink).await,
     };
@@ -351,12 +351,16 @@ async fn update(
     plan: &Plan,
     shape: &Write,
     statements: &WriteStatements,
-    (guards, after): (&[Guard], &[Guard]),
+    (guards, again): (&[Guard], &Again),
     sink: Option<&mut dyn RowSink>,
 ) -> Result<WriteAnswer, StoreError> {
     if let Some(refused) = refusal(connection, plan, statements.guard.as_ref(), guards).await? {
         return Ok(refused);
     }
+    let noted = match &statements.noted {
+        None => Vec::new(),
+        Some(statement) => keys_of(connection, plan, statement, input_row(plan, 0)).await?,
+    };
     let keys = match &statements.keys {
         None => keys_of(connection, plan, &statements.main, input_row(plan, 0)).await?,
         Some(locked) => {
@@ -366,12 +370,9 @@ async fn update(
             keys
         }
     };
-    if let Some(statement) = &statements.after {
-        let changed: Vec<(Vec<Value>, usize)> = keys.iter().map(|key| (key.clone(), 0)).collect();
-        let key = &plan.model().collection(shape.collection).key;
-        if let Some((otherwise, _)) = refused_after(connection, plan, statement, after, &changed, key).await? {
-            return Ok(WriteAnswer::Refused { otherwise, row: None });
-        }
+    let changed = with_noted(noted, &keys, again)?;
+    if let Some((otherwise, _)) = refused_again(connection, plan, shape, statements, again, &changed).await? {
+        return Ok(WriteAnswer::Refused { otherwise, row: None });
     }
     represent(connection, plan, shape, statements, &keys, sink).await?;
     Ok(WriteAnswer::Done(Written { affected: keys.len() as u64, updated: 0, keys }))
@@ -409,7 +410,8 @@ async fn delete(
 /// How one input row ended.
 enum Outcome {
     Made(Vec<Value>),
-    Changed(Vec<Value>),
+    /// Its key, and what was noted of it before.
+    Changed(Vec<Value>, Vec<Value>),
     Ignored,
     Refused(Otherwise),
 }
@@ -429,6 +431,7 @@ async fn insert(
         key.iter().map(|field| shape.inputs.iter().position(|input| input == field)).collect();
     let mut written = Written::default();
     let mut made: Vec<(Vec<Value>, usize)> = Vec::new();
+    let mut changed: Vec<Changed> = Vec::new();
     for (row, input) in plan.input().iter().enumerate() {
         let found = match (upsert, &statements.lookup) {
             (Some(upsert), Some(lookup)) => {
@@ -450,7 +453,7 @@ async fn insert(
                 Err(error @ StoreError::Constraint { .. }) => {
                     if let Some(after) = &statements.after
                         && let Some((otherwise, row)) =
-                            refused_after(connection, plan, after, guards, &made, key).await?
+                            refused_after(connection, plan, (after, guards), &made, key, &[]).await?
                     {
                         return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
                     }
@@ -469,7 +472,10 @@ async fn insert(
                 }
                 written.keys.push(key);
             }
-            Outcome::Changed(key) => {
+            Outcome::Changed(key, noted) => {
+                if statements.again.is_some() {
+                    changed.push(Changed { key: key.clone(), row, noted });
+                }
                 written.updated += 1;
                 written.keys.push(key);
             }
@@ -479,7 +485,13 @@ async fn insert(
     }
     written.affected = written.keys.len() as u64;
     if let Some(after) = &statements.after
-        && let Some((otherwise, row)) = refused_after(connection, plan, after, guards, &made, key).await?
+        && let Some((otherwise, row)) = refused_after(connection, plan, (after, guards), &made, key, &[]).await?
+    {
+        return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
+    }
+    if let Some(upsert) = upsert
+        && let Some((otherwise, row)) =
+            refused_again(connection, plan, shape, statements, &upsert.again, &changed).await?
     {
         return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
     }
@@ -522,22 +534,35 @@ async fn upsert_found(
     connection
         .query(lookup, bind(plan, lookup, input, None)?, &mut |row| {
             let key: Vec<Value> = (0..key_width).map(|at| cell_value(row.cell(at))).collect();
-            found = Some((key, first_failed(row, key_width, &upsert.guards)));
+            let first = key_width + upsert.guards.len();
+            let noted = (first..first + upsert.again.noted.len()).map(|at| cell_value(row.cell(at))).collect();
+            found = Some((key, first_failed(row, key_width, &upsert.guards), noted));
             Flow::Stop
         })
         .await?;
-    let Some((key, failed)) = found else { return Ok(None) };
+    let Some((key, failed, noted)) = found else { return Ok(None) };
     if upsert.ignore {
         return Ok(Some(Outcome::Ignored));
     }
     if let Some(otherwise) = failed {
         return Ok(Some(Outcome::Refused(otherwise)));
     }
-    let key = match update {
-        Some(update) => keys_of(connection, plan, update, input).await?.into_iter().next().unwrap_or(key),
-        None => key,
-    };
-    Ok(Some(Outcome::Changed(key)))
+    let Some(update) = update else { return Ok(Some(Outcome::Changed(key, noted))) };
+    let (mut returned, mut found) = (None, 0);
+    let width = update.columns.len();
+    let values = bind(plan, update, input, None)?;
+    let affected = connection
+        .query(update, values, &mut |row| {
+            found += 1;
+            returned = Some((0..width).map(|at| cell_value(row.cell(at))).collect::<Vec<_>>());
+            Flow::Continue
+        })
+        .await?;
+    // The guards are asked in the change itself: a row that another has changed since it was found may pass no more.
+    if if update.writes && width == 0 { affected } else { found } != 1 {
+        return Err(StoreError::Conflict);
+    }
+    Ok(Some(Outcome::Changed(returned.filter(|key| !key.is_empty()).unwrap_or(key), noted)))
 }
 
 /// The guard that an input row would fail if it were there.
@@ -563,10 +588,10 @@ async fn refused_before(
 async fn refused_after(
     connection: &mut dyn Connection,
     plan: &Plan,
-    statement: &Statement,
-    guards: &[Guard],
+    (statement, guards): (&Statement, &[Guard]),
     made: &[(Vec<Value>, usize)],
     key: &[FieldId],
+    input: &[Value],
 ) -> Result<Option<(Otherwise, usize)>, StoreError> {
     if made.is_empty() {
         return Ok(None);
@@ -578,7 +603,7 @@ async fn refused_after(
     let mut first: Option<(Otherwise, usize)> = None;
     let mut offenders: Vec<(Vec<Value>, Otherwise)> = Vec::new();
     connection
-        .query(statement, bind(plan, statement, &[], Some(&keys))?, &mut |row| {
+        .query(statement, bind(plan, statement, input, Some(&keys))?, &mut |row| {
             if let Some(otherwise) = first_failed(row, 0, guards) {
                 let key = (0..key.len()).map(|at| cell_value(row.cell(guards.len() + at))).collect();
                 offenders.push((key, otherwise));
@@ -593,6 +618,62 @@ async fn refused_after(
         }
     }
     Ok(first)
+}
+
+/// A row that was changed.
+struct Changed {
+    key: Vec<Value>,
+    /// By which input row.
+    row: usize,
+    /// What was noted of it before.
+    noted: Vec<Value>,
+}
+
+/// The changed rows with what was noted of each: a key as it will be, and behind it the notes.
+fn with_noted(noted: Vec<Vec<Value>>, keys: &[Vec<Value>], again: &Again) -> Result<Vec<Changed>, StoreError> {
+    if again.guards.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut by_key: FxHashMap<Vec<Value>, Vec<Value>> = FxHashMap::default();
+    for mut row in noted {
+        let notes = row.split_off(row.len().saturating_sub(again.noted.len()));
+        by_key.insert(row, notes);
+    }
+    let changed = keys.iter().map(|key| {
+        let noted = match by_key.remove(key) {
+            Some(noted) => noted,
+            None if again.noted.is_empty() => Vec::new(),
+            // Another has made it one of these rows since.
+            None => return Err(StoreError::Conflict),
+        };
+        Ok(Changed { key: key.clone(), row: 0, noted })
+    });
+    changed.collect()
+}
+
+/// The guard that a changed row fails as it has become, and which input row that is.
+async fn refused_again(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    shape: &Write,
+    statements: &WriteStatements,
+    again: &Again,
+    changed: &[Changed],
+) -> Result<Option<(Otherwise, usize)>, StoreError> {
+    let Some(statement) = &statements.again else { return Ok(None) };
+    let key = &plan.model().collection(shape.collection).key;
+    let question = (statement, again.guards.as_slice());
+    if again.noted.is_empty() {
+        let rows: Vec<(Vec<Value>, usize)> = changed.iter().map(|one| (one.key.clone(), one.row)).collect();
+        return refused_after(connection, plan, question, &rows, key, &[]).await;
+    }
+    for one in changed {
+        let row = [(one.key.clone(), one.row)];
+        if let Some(refused) = refused_after(connection, plan, question, &row, key, &one.noted).await? {
+            return Ok(Some(refused));
+        }
+    }
+    Ok(None)
 }
 
 /// Names the table where the store did not say which constraint it is about.

@@ -6,6 +6,7 @@
 //! One file per question: what is read ([`read`], [`columns`], [`embed`], [`order`]), under which conditions ([`filter`]), what is written ([`mod@write`]), what the names
 //! mean ([`names`]), which values ([`bind`], [`input`]).
 
+mod again;
 mod bind;
 mod columns;
 mod embed;

@@ -10,7 +10,7 @@ use super::read::Scope;
 use crate::partial::{self, Verdict};
 use crate::refusal::Refusal;
 use crate::request::{Body, Resolution, Returning, Verb};
-use crate::shape::{Action, Guard, Otherwise, Upsert, Write};
+use crate::shape::{Action, Again, Guard, Otherwise, Upsert, Write};
 use undergird_model::expr::RowVar;
 use undergird_model::{Collection, Expr, Field, FieldId, Node};
 
@@ -158,7 +158,13 @@ impl<'a> Builder<'a> {
             return Ok(None);
         }
         if ignore {
-            return Ok(Some(Upsert { target, ignore, guards: Vec::new(), assign: Vec::new() }));
+            return Ok(Some(Upsert {
+                target,
+                ignore,
+                guards: Vec::new(),
+                assign: Vec::new(),
+                again: Again::default(),
+            }));
         }
         let assigned: Vec<FieldId> = inputs
             .iter()
@@ -175,7 +181,8 @@ impl<'a> Builder<'a> {
         if partial::verdict(&readable, &self.kind) != Verdict::Allow {
             guards.insert(0, Guard { predicate: readable, otherwise: Otherwise::Access });
         }
-        Ok(Some(Upsert { target, ignore, guards, assign }))
+        let again = self.again(collection, &assign)?;
+        Ok(Some(Upsert { target, ignore, guards, assign, again }))
     }
 
     fn update(
@@ -192,7 +199,7 @@ impl<'a> Builder<'a> {
         let given = self.given(collection, names);
         let assign = assignments(self.model, &given, &given);
         let guards = self.changes(collection, &assign, Verb::Update)?;
-        let after = self.once_more(collection)?;
+        let again = self.again(collection, &assign)?;
         let mut filter = self.targets(collection)?;
         if assign.is_empty() {
             // `{}` changes nothing, as in PostgREST; and no store can say that.
@@ -209,7 +216,7 @@ impl<'a> Builder<'a> {
             columns: self.request.columns.clone(),
             partial: true,
         };
-        Ok((given, Action::Update { filter, assign, guards, after }, Some(recipe)))
+        Ok((given, Action::Update { filter, assign, guards, again }, Some(recipe)))
     }
 
     fn delete(&mut self, collection: &'a Collection) -> Result<Action, Refusal> {
@@ -285,24 +292,6 @@ impl<'a> Builder<'a> {
         Ok(guards)
     }
 
-    /// The update rule, when it must be asked again of the rows as they have become.
-    fn once_more(&self, collection: &Collection) -> Result<Vec<Guard>, Refusal> {
-        let rule = self.access(collection, Verb::Update)?;
-        let leads_back = rule.any_node(&mut |node| match node {
-            Node::Via { relation, .. }
-            | Node::Exists { relation, .. }
-            | Node::Count { relation, .. }
-            | Node::At { relation, .. } => self.model.relation(*relation).target == collection.id,
-            Node::Profile { .. } => self.model.profile == Some(collection.id),
-            _ => false,
-        });
-        // A rule that says `new` compares two states, one of which is gone by then.
-        if !leads_back || mentions_row(&rule, RowVar::NEW) {
-            return Ok(Vec::new());
-        }
-        Ok(vec![Guard { predicate: rule, otherwise: Otherwise::Access }])
-    }
-
     /// The fields that the body names and that are there for this caller to name. What is wrong with the others is told when the
     /// body is read.
     fn given(&self, collection: &Collection, names: &[String]) -> Vec<FieldId> {
@@ -349,7 +338,7 @@ fn mentions(expr: &Expr, field: FieldId) -> bool {
     expr.any_node(&mut |node| matches!(node, Node::Field(_, known) if *known == field))
 }
 
-fn mentions_row(expr: &Expr, row: RowVar) -> bool {
+pub(super) fn mentions_row(expr: &Expr, row: RowVar) -> bool {
     expr.any_node(&mut |node| match node {
         Node::Field(of, _) => *of == row,
         Node::Via { from, .. } | Node::Exists { from, .. } | Node::Count { from, .. } => *from == row,
@@ -358,7 +347,12 @@ fn mentions_row(expr: &Expr, row: RowVar) -> bool {
 }
 
 /// Whether an expression looks at one of these fields of a row, itself or to follow a relation from it.
-fn touches(model: &undergird_model::Model, expr: &Expr, row: RowVar, changed: &dyn Fn(FieldId) -> bool) -> bool {
+pub(super) fn touches(
+    model: &undergird_model::Model,
+    expr: &Expr,
+    row: RowVar,
+    changed: &dyn Fn(FieldId) -> bool,
+) -> bool {
     expr.any_node(&mut |node| match node {
         Node::Field(of, field) => *of == row && changed(*field),
         Node::Via { from, relation, .. } | Node::Exists { from, relation, .. } | Node::Count { from, relation, .. } => {

@@ -212,6 +212,7 @@ async fn tell_statements(out: &mut String, server: &Server, prepared: Prepared) 
             let parts = [
                 ("Guards, before", &write.guard),
                 ("Row that is there already", &write.lookup),
+                ("Notes on the rows, before", &write.noted),
                 ("Keys, before", &write.keys),
             ];
             for (title, part) in parts {
@@ -220,7 +221,12 @@ async fn tell_statements(out: &mut String, server: &Server, prepared: Prepared) 
                 }
             }
             statement("Change", &write.main);
-            for (title, part) in [("Change of a row that is there", &write.update), ("Guards, after", &write.after)] {
+            let parts = [
+                ("Change of a row that is there", &write.update),
+                ("Guards, after", &write.after),
+                ("Guards of changed rows, after", &write.again),
+            ];
+            for (title, part) in parts {
                 if let Some(part) = part {
                     statement(title, part);
                 }

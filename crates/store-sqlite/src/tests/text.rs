@@ -62,10 +62,12 @@ fn text(model: &Arc<Model>, request: &str) -> String {
             for (name, statement) in [
                 ("guard", &write.guard),
                 ("lookup", &write.lookup),
+                ("noted", &write.noted),
                 ("keys", &write.keys),
                 ("main", &Some(write.main.clone())),
                 ("update", &write.update),
                 ("after", &write.after),
+                ("again", &write.again),
             ] {
                 lines.extend(statement.iter().map(|statement| line(name, statement)));
             }

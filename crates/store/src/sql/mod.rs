@@ -86,8 +86,11 @@ pub struct ReadStatements {
 pub struct WriteStatements {
     /// Update, delete: the first row within the filter that fails a guard, one bool column per guard. Runs before.
     pub guard: Option<Statement>,
-    /// Upsert: the key of the row that is there already, and one bool per guard.
+    /// Upsert: the key of the row that is there already, one bool per guard, and what is noted of it
+    /// ([`undergird_plan::shape::Again`]).
     pub lookup: Option<Statement>,
+    /// Update: the keys that the rows within filter and guards will have, and what is noted of each. Runs before the change.
+    pub noted: Option<Statement>,
     /// Delete with a representation: the keys that will go. Where a change gives no keys: those of the rows that it will change,
     /// which are locked, and after them the keys that they will have, where it changes keys. The change then goes by
     /// [`Bind::Keys`].
@@ -99,8 +102,10 @@ pub struct WriteStatements {
     pub main: Statement,
     /// Upsert: the change of the row that is there already.
     pub update: Option<Statement>,
-    /// Insert, and updates whose rule may lead to other changed rows: the first of the written rows (by [`Bind::Keys`]) that fails a guard, one bool column per guard. Runs after.
+    /// Insert: those of the made rows (by [`Bind::Keys`]) that fail a guard: one bool column per guard, then the key. Runs after.
     pub after: Option<Statement>,
+    /// Update, upsert: the same of the changed rows, where a rule may lead to others of them. Its input is what was noted.
+    pub again: Option<Statement>,
     /// The representation.
     pub returning: Option<ReadStatements>,
 }
@@ -113,8 +118,9 @@ impl Statements {
         match self {
             Statements::Read(statements) => read(statements),
             Statements::Write(write) => {
-                let others = [&write.guard, &write.lookup, &write.keys, &write.before, &write.update, &write.after];
-                let others = others.into_iter().flatten().map(|one| one.text.len()).sum::<usize>();
+                let others = [&write.guard, &write.lookup, &write.noted, &write.keys, &write.before, &write.update];
+                let others = others.into_iter().chain([&write.after, &write.again]);
+                let others = others.flatten().map(|one| one.text.len()).sum::<usize>();
                 write.main.text.len() + others + write.returning.as_ref().map_or(0, read)
             }
         }

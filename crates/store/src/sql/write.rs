@@ -14,6 +14,7 @@ pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -
     let mut statements = WriteStatements {
         guard: None,
         lookup: None,
+        noted: None,
         keys: None,
         before: None,
         main: Statement {
@@ -26,6 +27,7 @@ pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -
         },
         update: None,
         after: None,
+        again: None,
         returning: write.returning.as_ref().map(|read| write_read(model, read, dialect)),
     };
     match &write.action {
@@ -37,12 +39,14 @@ pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -
                 statements.lookup = Some(change.lookup(upsert, &write.inputs));
                 if !upsert.ignore {
                     statements.update = Some(change.update_found(upsert, &write.inputs));
+                    statements.again = change.after(&upsert.again.guards);
                 }
             }
         }
-        Action::Update { filter, assign, guards, after } => {
+        Action::Update { filter, assign, guards, again } => {
             statements.guard = change.guard(filter, guards);
-            statements.after = change.after(after);
+            statements.noted = change.noted(filter, assign, guards, &again.noted);
+            statements.again = change.after(&again.guards);
             (statements.keys, statements.main) = if dialect.has_returning() {
                 (None, change.update(filter, assign, guards))
             } else {
@@ -277,6 +281,21 @@ impl Change<'_> {
             .collect()
     }
 
+    /// The keys that the rows within the filter will have, and what is noted of each as it is.
+    fn noted(&self, filter: &Expr, assign: &[(FieldId, Expr)], guards: &[Guard], noted: &[Expr]) -> Option<Statement> {
+        if noted.is_empty() {
+            return None;
+        }
+        let (mut writer, alias) = self.writer();
+        let mut columns = self.key_after(&mut writer, assign);
+        columns.extend(noted.iter().map(|expr| writer.value(expr)).collect::<Vec<_>>());
+        let conditions = self.conditions(&mut writer, filter, guards);
+        let table = writer.table(self.collection, &alias);
+        let text = format!("SELECT {} FROM {table}{conditions}", columns.join(", "));
+        let types = self.key_types().into_iter().chain(noted.iter().map(|expr| expr.ty)).collect();
+        Some(writer.finish(text, types, false))
+    }
+
     /// The change of the locked rows. They are selected once more by filter and guards, because nothing else decides, and apart from
     /// the change: so all new values are computed of the old row, and what is asked about other rows of the table may be asked.
     fn update_by_keys(&self, filter: &Expr, assign: &[(FieldId, Expr)], guards: &[Guard]) -> Statement {
@@ -386,7 +405,7 @@ impl Change<'_> {
         terms.join(" AND ")
     }
 
-    /// The key of the row that is there already, and one bool per guard.
+    /// The key of the row that is there already, one bool per guard, and what is noted of it.
     fn lookup(&self, upsert: &Upsert, inputs: &[FieldId]) -> Statement {
         let (mut writer, alias) = self.writer();
         // Where the change will not tell its key, this must.
@@ -396,10 +415,12 @@ impl Change<'_> {
             self.key_after(&mut writer, &upsert.assign)
         };
         columns.extend(upsert.guards.iter().map(|guard| writer.truth(&guard.predicate)).collect::<Vec<_>>());
+        columns.extend(upsert.again.noted.iter().map(|expr| writer.value(expr)).collect::<Vec<_>>());
         let target = self.target(&mut writer, upsert, inputs);
         let table = writer.table(self.collection, &alias);
         let mut types = self.key_types();
         types.extend(vec![Type::BOOL; upsert.guards.len()]);
+        types.extend(upsert.again.noted.iter().map(|expr| expr.ty));
         let text = format!("SELECT {} FROM {table} WHERE {target} LIMIT 1", columns.join(", "));
         writer.finish(text, types, false)
     }
