@@ -88,8 +88,12 @@ async fn postgres(_: &Settings, _: &str) -> Result<Arc<dyn Store>, StartError> {
 
 #[cfg(feature = "mysql")]
 async fn mysql(settings: &Settings, url: &str) -> Result<Arc<dyn Store>, StartError> {
-    let _ = (settings, url);
-    Err(unknown("mysql"))
+    use undergird_store_mysql::{MysqlStore, Options};
+    let options = Options { waiting: settings.limits.writes_waiting as usize, ..Options::default() };
+    let store = MysqlStore::open(url, options)
+        .await
+        .map_err(|error| StartError::Failed(format!("cannot open the database: {error}")))?;
+    Ok(store)
 }
 
 #[cfg(not(feature = "mysql"))]
