@@ -1,6 +1,6 @@
 //! Transactions, savepoints, reads, notices.
 
-use super::{Database, change, commit, count, database, int, prepared, read, rows, soon, statement, text, transact};
+use super::{Database, change, commit, count, database, int, prepared, read, rows, statement, text, transact};
 use crate::PostgresStore;
 use futures_util::StreamExt;
 use std::sync::Arc;
@@ -353,5 +353,4 @@ async fn rows_that_nobody_wants_any_more() {
     let all =
         futures_util::future::join_all((0..64).map(|_| read(&store, &["SELECT id FROM things", "SELECT 1::bigint"])));
     assert!(all.await.iter().all(|told| told.as_ref().is_ok_and(|lines| lines == &["0 1"])));
-    let _ = soon();
 }

@@ -1,6 +1,6 @@
 //! Deadlines, callers who leave, connections that break, servers that are not there.
 
-use super::{change, commit, count, database, int, read, read_until, text, transact, transact_until};
+use super::{change, commit, count, database, read, read_until, transact, transact_until};
 use crate::{Options, PostgresStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -241,5 +241,20 @@ async fn servers_that_are_not_there() {
     if let Err(error) = PostgresStore::open(&encrypted, Options::default()).await {
         assert!(matches!(&error, StoreError::Unavailable(why) if why.contains("TLS")), "{error}");
     }
-    let _ = (int(1), text(""));
+}
+
+#[tokio::test]
+async fn the_second_of_two_servers_is_taken_when_the_first_is_gone() {
+    let Some(database) = database().await else { return };
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (scheme, rest) = database.url.split_once("://").unwrap();
+    let (user, place) = rest.split_once('@').unwrap();
+    let url = format!("{scheme}://{user}@127.0.0.1:{free},{place}&target_session_attrs=read-write&pool=1");
+    let store = PostgresStore::open(&url, Options::default()).await.unwrap();
+    assert_eq!(read(&store, &["SELECT 1::bigint"]).await.unwrap(), ["0 1"]);
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let told = read_until(&store, &["SELECT 1::bigint FROM pg_sleep(62)"], deadline).await;
+    assert_eq!(told, Err(StoreError::Deadline));
+    database.until_running("pg_sleep(62)", 0).await;
+    assert_eq!(read(&store, &["SELECT 1::bigint"]).await.unwrap(), ["0 1"]);
 }
