@@ -2,7 +2,7 @@
 
 use undergird_model::Model;
 use undergird_plan::Refusal;
-use undergird_store::{ConstraintKind, StoreError};
+use undergird_store::{Capability, ConstraintKind, StoreError};
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,12 @@ impl Failure {
                 Failure::Unavailable
             }
             StoreError::TooLarge => Failure::AnswerTooLarge,
+            StoreError::Unsupported(what) if Capability::named(what).is_some() => {
+                Failure::Refused(Refusal::Unsupported {
+                    what: format!("This database has no {what}."),
+                    hint: Capability::named(what).map(|capability| capability.instead().into()),
+                })
+            }
             StoreError::Unsupported(what) => Failure::Refused(Refusal::Unsupported {
                 what: format!("This database cannot compute {what} exactly as expressions mean it."),
                 hint: Some("Ask in another way, or keep the data on a store that can.".into()),

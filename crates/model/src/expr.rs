@@ -303,12 +303,90 @@ pub enum Function {
     Covers,
     /// list, list → bool: they have an element in common (`&&`).
     Overlaps,
+    /// text, text → bool: full-text search, as a store with [such a search](Search) answers it; no other reader does, for what a word
+    /// is and which words are the same is that store's dictionary. In memory it is null.
+    Search {
+        /// How the second text is read.
+        how: Search,
+        /// In which language, one of [`Search::LANGUAGES`]; `None`: the database's own.
+        language: Option<&'static str>,
+    },
     /// list, int → scalar of the list: element by 0-based index; null beyond either end.
     Element,
     /// A cast asked for by `select=field::type`; the target is the expression's type. As PostgreSQL casts: text is read as field
     /// values are, floats round to the even int, decimals half away from zero, every
     /// value has a json form, a json array casts to a list by its elements; null where PostgreSQL would fail.
     Cast,
+}
+
+/// How a full-text query is read: the four ways of PostgreSQL, by the operators of PostgREST.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum Search {
+    /// `fts`: words between `&`, `|`, `!`, `<->` and parentheses.
+    Query,
+    /// `plfts`: all words of a plain text.
+    Plain,
+    /// `phfts`: the words of a plain text, one after the other.
+    Phrase,
+    /// `wfts`: as people write to search engines: `"a phrase"`, `or`, `-not`.
+    Web,
+}
+
+impl Search {
+    /// The languages (text search configurations) that every PostgreSQL since 14 has. A closed list, for the name becomes part of a
+    /// statement: an index on `to_tsvector('english', …)` serves only what says so.
+    pub const LANGUAGES: [&'static str; 29] = [
+        "simple",
+        "arabic",
+        "armenian",
+        "basque",
+        "catalan",
+        "danish",
+        "dutch",
+        "english",
+        "finnish",
+        "french",
+        "german",
+        "greek",
+        "hindi",
+        "hungarian",
+        "indonesian",
+        "irish",
+        "italian",
+        "lithuanian",
+        "nepali",
+        "norwegian",
+        "portuguese",
+        "romanian",
+        "russian",
+        "serbian",
+        "spanish",
+        "swedish",
+        "tamil",
+        "turkish",
+        "yiddish",
+    ];
+
+    /// The way of one of PostgREST's operators.
+    pub fn of_operator(operator: &str) -> Option<Search> {
+        Some(match operator {
+            "fts" => Search::Query,
+            "plfts" => Search::Plain,
+            "phfts" => Search::Phrase,
+            "wfts" => Search::Web,
+            _ => return None,
+        })
+    }
+
+    /// PostgREST's operator.
+    pub fn operator(self) -> &'static str {
+        match self {
+            Search::Query => "fts",
+            Search::Plain => "plfts",
+            Search::Phrase => "phfts",
+            Search::Web => "wfts",
+        }
+    }
 }
 
 impl Expr {

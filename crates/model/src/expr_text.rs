@@ -157,7 +157,10 @@ impl Writer<'_> {
             _ = write!(self.out, "::{}", whole.ty);
             return;
         }
-        let name = format!("{function:?}");
+        let name = match function {
+            Function::Search { how, language } => format!("{}[{}]", how.operator(), language.unwrap_or_default()),
+            function => format!("{function:?}"),
+        };
         let mut characters = name.chars();
         let first = characters.next().map(|first| first.to_ascii_lowercase());
         self.out.extend(first.into_iter().chain(characters));

@@ -3,14 +3,16 @@
 //!
 //! Deliberately absent: any driver, any connection, any name of a concrete store.
 
+pub mod capability;
 pub mod conformance;
 pub mod error;
 pub mod run;
 pub mod schema;
 pub mod sql;
 
+pub use capability::Capability;
 pub use error::{ConstraintKind, StoreError};
-pub use sql::{Bind, Dialect, Statement, Statements};
+pub use sql::{Bind, Dialect, Planner, Statement, Statements};
 
 use futures_util::future::{self, BoxFuture};
 use futures_util::stream::{self, BoxStream};

@@ -8,12 +8,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::borrow::Cow;
 use undergird_model::{FieldId, Kind, Type, Value};
 use undergird_plan::evaluate::{Bindings, RowWorld, evaluate};
-use undergird_plan::request::Aggregate;
+use undergird_plan::request::{Aggregate, Count};
 use undergird_plan::shape::{Action, Again, Column, Guard, Otherwise, Read, ReadNode, Shape, Write};
 use undergird_plan::{Cell, Plan, RowRef, RowSink};
 
 /// Most rows of embedded collections in one answer, all nodes but the root together.
 pub const EMBEDDED_ROWS_MAX: usize = 100_000;
+
+/// With `count=estimated`: up to so many rows are counted, beyond them the planner's guess is given.
+pub const COUNTED_MAX: u64 = 10_000;
 
 /// What a write did.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -51,7 +54,12 @@ pub async fn read(connection: &mut dyn Connection, query: &Prepared, sink: &mut 
     };
     sink.begin(&query.plan);
     read_nodes(connection, &query.plan, shape, statements, &[], sink).await?;
-    if let Some(statement) = &statements.count {
+    let guess = guessed(connection, query, statements).await?;
+    // A small guess is easily put right, and a large one is what was asked for.
+    let enough = |rows: &u64| shape.count == Some(Count::Planned) || *rows > COUNTED_MAX;
+    if let Some(rows) = guess.filter(enough) {
+        sink.total(rows);
+    } else if let Some(statement) = &statements.count {
         let mut total = 0;
         let values = bind(&query.plan, statement, &[], None)?;
         connection
@@ -65,6 +73,26 @@ pub async fn read(connection: &mut dyn Connection, query: &Prepared, sink: &mut 
         sink.total(total);
     }
     Ok(())
+}
+
+/// How many rows the planner guesses, where it is to be asked and answers.
+async fn guessed(
+    connection: &mut dyn Connection,
+    query: &Prepared,
+    statements: &ReadStatements,
+) -> Result<Option<u64>, StoreError> {
+    let Some((planner, statement)) = &statements.estimate else { return Ok(None) };
+    let mut rows = None;
+    let values = bind(&query.plan, statement, &[], None)?;
+    connection
+        .query(statement, values, &mut |row| {
+            if let Cell::Text(line) = row.cell(0) {
+                rows = planner.rows(line);
+            }
+            Flow::Stop
+        })
+        .await?;
+    Ok(rows)
 }
 
 /// Runs a write: guards, the change, the representation.

@@ -1,10 +1,10 @@
 //! The values of a request, each read by the type that its slot meets.
 
-use super::Limits;
+use super::{Limits, search};
 use crate::function;
 use crate::refusal::Refusal;
 use crate::request::Operand;
-use undergird_model::expr::Function;
+use undergird_model::expr::{Function, Search};
 use undergird_model::field_type::FieldType;
 use undergird_model::{Field, Type, Value};
 
@@ -34,6 +34,12 @@ pub(super) enum SlotUse {
     },
     /// Patterns.
     Patterns { column: String, regex: bool },
+    /// A full-text query.
+    Search {
+        /// For the error.
+        column: String,
+        how: Search,
+    },
     /// A number of rows: `limit`, at most so many, or `offset`.
     Rows { most: Option<u32> },
     /// The cursor itself; its values are spread over slots of their own.
@@ -90,6 +96,10 @@ pub(super) fn params(slots: &[SlotUse], operands: &[Operand], limits: &Limits) -
                     let patterns = items.iter().map(|item| pattern(column, *regex, item));
                     Value::List(patterns.collect::<Result<_, _>>()?)
                 }
+                _ => return Err(mismatched()),
+            },
+            SlotUse::Search { column, how } => match operand {
+                Some(Operand::Text(text)) => search::query(column, *how, text)?,
                 _ => return Err(mismatched()),
             },
             SlotUse::Rows { most } => rows(operand, *most)?,

@@ -9,7 +9,7 @@ use super::read::Scope;
 use super::{Builder, is_null, names, not_null};
 use crate::refusal::Refusal;
 use crate::request::{ColumnPath, Condition, IsOperand, JsonStep, JsonTarget, Operator, Quantifier, Test};
-use undergird_model::expr::{Comparison, Function, Slot};
+use undergird_model::expr::{Comparison, Function, Search, Slot};
 use undergird_model::field_type::FieldType;
 use undergird_model::value::Kind;
 use undergird_model::{Expr, Node, Type, Value};
@@ -185,10 +185,10 @@ impl<'a> Builder<'a> {
                 Ok(Pair::of(&subject, Expr::test(Node::Call(Function::Overlaps, both))))
             }
             Operator::Overlaps => Err(wrong_type("ov")),
-            Operator::FullText { name, .. } => Err(Refusal::Unsupported {
-                what: format!("the full-text operator {name}"),
-                hint: Some("use ilike, or match with a regular expression".into()),
-            }),
+            Operator::FullText { name, config } if is_text => {
+                self.search(column, subject, test, name, config.as_deref())
+            }
+            Operator::FullText { name, .. } => Err(wrong_type(name)),
             Operator::Range(name) => Err(Refusal::Unsupported {
                 what: format!("the range operator {name}"),
                 hint: Some("there is no range type: compare two fields with lt, lte, gt and gte".into()),
@@ -267,6 +267,33 @@ impl<'a> Builder<'a> {
                 no: Expr::all([not_null(&subject), some]),
             },
         })
+    }
+
+    /// Full-text search. Whether there is any is the store's to say.
+    fn search(
+        &mut self,
+        column: &str,
+        subject: Expr,
+        test: &Test,
+        name: &str,
+        language: Option<&str>,
+    ) -> Result<Pair, Refusal> {
+        let slot = operand(test)?;
+        let unknown = |message: String, hint: Option<String>| Refusal::Malformed { message, hint };
+        let how = Search::of_operator(name).ok_or_else(|| {
+            unknown(format!("there is no full-text operator {name}"), Some("fts, plfts, phfts, wfts".into()))
+        })?;
+        let language = match language {
+            None => None,
+            Some(asked) => Some(Search::LANGUAGES.into_iter().find(|known| *known == asked).ok_or_else(|| {
+                let hint = format!("one of {}", Search::LANGUAGES.join(", "));
+                unknown(format!("there is no text search configuration \"{asked}\""), Some(hint))
+            })?),
+        };
+        self.uses(slot, SlotUse::Search { column: column.into(), how });
+        let query = Expr { ty: Type::TEXT, node: Node::Param(slot) };
+        let found = Expr::test(Node::Call(Function::Search { how, language }, vec![subject.clone(), query]));
+        Ok(Pair::of(&subject, found))
     }
 
     /// A slot's value, read by a type.

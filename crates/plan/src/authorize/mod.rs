@@ -17,6 +17,7 @@ mod input;
 mod names;
 mod order;
 mod read;
+mod search;
 #[cfg(test)]
 mod tests;
 mod write;

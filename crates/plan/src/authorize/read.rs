@@ -7,10 +7,21 @@ use super::columns::{aggregate_name, aggregate_type, cast_type, has_aggregate, i
 use super::embed::is_embedded;
 use super::plain;
 use crate::refusal::Refusal;
-use crate::request::{Aggregate, Condition, EmbedModifier, OrderItem, SelectColumn, SelectItem};
+use crate::request::{Aggregate, Condition, Count, EmbedModifier, OrderItem, SelectColumn, SelectItem};
 use crate::shape::{Column, Join, Member, Object, Order, OrderBy, Output, Parent, Read, ReadNode};
 use undergird_model::expr::{Comparison, Function, RowVar, Slot};
 use undergird_model::{Collection, Expr, FieldId, Node, Type, Value};
+
+/// Whether what a planner guesses about these rows tells this caller nothing: he may see all of them, and what he asks is asked of
+/// fields that he may read in all of them, and of no other collection. A guess is made from what the database knows of all rows, so
+/// where anything is hidden rows are counted instead.
+fn is_open(sees_all: bool, root: &ReadNode) -> bool {
+    let asks_more = |node: &Node| matches!(node, Node::If(_));
+    sees_all
+        && !root.filter.needs_relations()
+        && !root.filter.any_node(&mut |node| asks_more(node))
+        && root.joins.iter().all(|join| !join.inner)
+}
 
 /// A row in scope of names: whose names they are, and what is embedded beside it.
 pub(super) struct Scope<'a, 's> {
@@ -63,7 +74,9 @@ impl<'a> Builder<'a> {
     /// The tree of a read.
     pub(super) fn read(&mut self, collection: &'a Collection) -> Result<Read, Refusal> {
         let row = self.fresh_row();
-        let mut filters = vec![self.visible(collection, row)?];
+        let visible = self.visible(collection, row)?;
+        let is_all = visible == Expr::bool(true);
+        let mut filters = vec![visible];
         let by_key = match &self.request.key {
             Some(slots) => {
                 filters.push(self.key_equals(collection, row, slots)?);
@@ -98,7 +111,8 @@ impl<'a> Builder<'a> {
             nodes[0].limit = None;
             self.version(collection, &mut nodes[0]);
         }
-        Ok(Read { nodes, count: request.count, by_key })
+        let count = request.count.map(|count| if is_open(is_all, &nodes[0]) { count } else { Count::Exact });
+        Ok(Read { nodes, count, by_key })
     }
 
     /// The tree of a write's representation, which hangs on the written keys.

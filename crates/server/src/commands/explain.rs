@@ -205,6 +205,9 @@ async fn tell_statements(out: &mut String, server: &Server, prepared: Prepared) 
             for (position, node) in read.nodes.iter().enumerate() {
                 statement(&format!("Statement {}", position + 1), node);
             }
+            if let Some((_, estimate)) = &read.estimate {
+                statement("Count, as the planner guesses", estimate);
+            }
             if let Some(count) = &read.count {
                 statement("Count", count);
             }

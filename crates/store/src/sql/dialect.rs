@@ -1,6 +1,7 @@
 //! How a store's SQL differs: facts and small pieces of text. The writer has the control flow; a dialect has none.
 
 use super::PatternWords;
+use crate::Capability;
 use undergird_model::expr::{Arithmetic, Comparison, Function};
 use undergird_model::{Expr, Kind, Type};
 
@@ -11,6 +12,24 @@ pub struct Operand {
     pub ty: Type,
     /// Its text, which needs no parentheses where it is an argument of a function.
     pub text: String,
+}
+
+/// How a planner is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planner {
+    /// What is written before the statement; the answer's first row is then one text: `EXPLAIN `.
+    pub ask: &'static str,
+    /// What stands before the number in that text, where it stands last: ` rows=`.
+    pub before: &'static str,
+}
+
+impl Planner {
+    /// The number of rows in the planner's answer.
+    pub fn rows(&self, answer: &str) -> Option<u64> {
+        let (_, rest) = answer.rsplit_once(self.before)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    }
 }
 
 /// How a store's SQL differs: facts and small pieces of text, no control flow.
@@ -40,6 +59,19 @@ pub trait Dialect: Send + Sync {
     /// it is refused by that name, never run. Asked of each node that is not bound as a constant.
     fn lacks(&self, expr: &Expr) -> Option<&'static str> {
         let _ = expr;
+        None
+    }
+
+    /// Whether the store has what not all have.
+    fn has(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::FullText => false,
+            Capability::PlannedCounts => self.planner().is_some(),
+        }
+    }
+
+    /// How the store's planner is asked for its guess of how many rows a statement gives. `None`: rows are counted.
+    fn planner(&self) -> Option<Planner> {
         None
     }
 

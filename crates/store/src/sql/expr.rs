@@ -4,6 +4,7 @@
 use super::dialect::{Dialect, Operand};
 use super::pattern::takes_pattern;
 use super::{Bind, Statement};
+use crate::Capability;
 use undergird_model::expr::{Ask, AuthFact, Comparison, ElementVar, Function, Node, RowVar};
 use undergird_model::field_type::FieldType;
 use undergird_model::{CollectionId, Expr, FieldId, Kind, Model, RelationId, Type, Value};
@@ -65,7 +66,12 @@ impl<'a> Writer<'a> {
     fn note_lack(&mut self, expr: &Expr) {
         // A pattern that is known when it is bound, the store's own engine takes.
         if self.lacks.is_none() && !self.knows_pattern(expr) {
-            self.lacks = self.dialect.lacks(expr);
+            let is_search = matches!(&expr.node, Node::Call(Function::Search { .. }, _));
+            self.lacks = if is_search && !self.dialect.has(Capability::FullText) {
+                Some(Capability::FullText.name())
+            } else {
+                self.dialect.lacks(expr)
+            };
         }
     }
 

@@ -6,7 +6,7 @@ pub mod pattern;
 mod read;
 mod write;
 
-pub use dialect::{Dialect, Operand};
+pub use dialect::{Dialect, Operand, Planner};
 pub use expr::is_constant;
 pub use pattern::PatternWords;
 
@@ -79,6 +79,8 @@ pub struct ReadStatements {
     pub nodes: Vec<Statement>,
     /// How many rows there are in all.
     pub count: Option<Statement>,
+    /// How many rows the planner guesses, where that is asked for and the store has such a planner. Asked before they are counted.
+    pub estimate: Option<(Planner, Statement)>,
 }
 
 /// In the order in which they run.
@@ -113,8 +115,10 @@ pub struct WriteStatements {
 impl Statements {
     /// How long their texts are, all together: what keeping them takes grows with it.
     pub fn octets(&self) -> usize {
-        let read =
-            |read: &ReadStatements| read.nodes.iter().chain(&read.count).map(|one| one.text.len()).sum::<usize>();
+        let read = |read: &ReadStatements| {
+            let estimate = read.estimate.as_ref().map(|(_, statement)| statement);
+            read.nodes.iter().chain(&read.count).chain(estimate).map(|one| one.text.len()).sum::<usize>()
+        };
         match self {
             Statements::Read(statements) => read(statements),
             Statements::Write(write) => {

@@ -1,11 +1,11 @@
 //! Reads: one statement per node of the tree, and the count.
 
-use super::dialect::{Dialect, Operand};
+use super::dialect::{Dialect, Operand, Planner};
 use super::expr::Writer;
 use super::{Bind, ReadStatements, Statement};
 use undergird_model::expr::{Function, Node};
 use undergird_model::{Kind, Model, Type};
-use undergird_plan::request::Aggregate;
+use undergird_plan::request::{Aggregate, Count};
 use undergird_plan::shape::Read;
 use undergird_plan::shape::{Column, Order, OrderBy, ReadNode};
 
@@ -16,7 +16,13 @@ pub(super) fn write_read(model: &Model, read: &Read, dialect: &dyn Dialect) -> R
         (Some(_), Some(root)) => Some(write_count(model, root, dialect)),
         _ => None,
     };
-    ReadStatements { nodes, count }
+    let estimate = match (read.count, read.nodes.first(), dialect.planner()) {
+        (Some(Count::Planned | Count::Estimated), Some(root), Some(planner)) => {
+            Some((planner, write_estimate(model, root, dialect, planner)))
+        }
+        _ => None,
+    };
+    ReadStatements { nodes, count, estimate }
 }
 
 /// `FROM … JOIN … WHERE …`, with the node's rows entered.
@@ -167,6 +173,21 @@ fn write_count(model: &Model, root: &ReadNode, dialect: &dyn Dialect) -> Stateme
         }
     };
     writer.finish(text, vec![Type::INT], false)
+}
+
+/// What the planner is asked: about the rows that would be counted.
+fn write_estimate(model: &Model, root: &ReadNode, dialect: &dyn Dialect, planner: Planner) -> Statement {
+    let mut writer = Writer::new(model, dialect);
+    let source = write_source(&mut writer, root, true);
+    let (columns, group) = match &root.group_by {
+        None => (Vec::new(), String::new()),
+        Some(_) => {
+            let columns: Vec<String> = root.columns.iter().map(|column| write_column(&mut writer, column)).collect();
+            (columns, write_group(root))
+        }
+    };
+    let text = format!("{}SELECT {}{source}{group}", planner.ask, select_list(&columns));
+    writer.finish(text, vec![Type::TEXT], false)
 }
 
 fn select_list(columns: &[String]) -> String {
