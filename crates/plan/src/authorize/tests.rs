@@ -211,6 +211,57 @@ fn an_update_of_something_else_asks_once_and_never_for_immutable_fields() {
 }
 
 #[test]
+fn a_planner_may_guess_only_of_what_the_caller_sees_in_full() {
+    let counted = |caller: &Caller, collection: &str, filter: Vec<Condition>| {
+        let mut request = Request::new(collection, Verb::Read);
+        request.shape.count = Some(Count::Planned);
+        request.slot(Operand::Text("x".into()));
+        request.shape.filter = filter;
+        plan(caller, request).unwrap().shape().read().unwrap().count
+    };
+    let test = |name: &str| {
+        let column = ColumnPath { name: name.into(), steps: Vec::new() };
+        Condition::Test(Test { column, operator: Operator::Like(None), operand: Some(undergird_model::expr::Slot(0)) })
+    };
+    let hidden = || {
+        let column = ColumnPath { name: "salary".into(), steps: Vec::new() };
+        Condition::Test(Test { column, operator: Operator::Is(IsOperand::Null), operand: None })
+    };
+    assert_eq!(counted(&visitor(), "people", vec![test("name")]), Some(Count::Planned));
+    assert_eq!(counted(&Caller::secret(MOMENT), "notes", vec![test("title")]), Some(Count::Planned));
+    assert_eq!(counted(&me(&[]), "notes", Vec::new()), Some(Count::Exact), "a rule hides rows");
+    assert_eq!(counted(&Caller::secret(MOMENT), "notes", vec![hidden()]), Some(Count::Planned));
+}
+
+#[test]
+fn full_text_search_names_its_language() {
+    let searched = |operator: &str, config: Option<&str>, query: &str| {
+        let column = ColumnPath { name: "name".into(), steps: Vec::new() };
+        let operator = Operator::FullText { name: operator.into(), config: config.map(str::to_owned) };
+        let mut request = Request::new("people", Verb::Read);
+        let operand = Some(request.slot(Operand::Text(query.into())));
+        request.shape.filter = vec![Condition::Test(Test { column, operator, operand })];
+        match plan(&visitor(), request) {
+            Ok(plan) => undergird_model::expr_text::text(plan.model(), &plan.shape().read().unwrap().nodes[0].filter),
+            Err(Refusal::Malformed { message, .. }) => message,
+            Err(Refusal::BadValue { ty, .. }) => format!("no {ty}"),
+            Err(other) => format!("{other:?}"),
+        }
+    };
+    for (operator, config, query, expected) in [
+        ("fts", Some("english"), "cat & dog", "fts[english](name, $0)"),
+        ("wfts", None, "cat -dog", "wfts[](name, $0)"),
+        ("plfts", Some("simple"), "cat &", "plfts[simple](name, $0)"),
+        ("fts", None, "cat &", "no tsquery"),
+        ("phfts", None, "\0", "no tsquery"),
+        ("fts", Some("klingon"), "cat", "there is no text search configuration \"klingon\""),
+        ("fts", Some("english'; --"), "cat", "there is no text search configuration \"english'; --\""),
+    ] {
+        assert_eq!(searched(operator, config, query), expected);
+    }
+}
+
+#[test]
 fn a_shape_is_planned_once_for_all_values_and_users_of_a_kind() {
     let planner = super::Planner::new(model());
     let with = |value: &str| Request::new("notes", Verb::Read).with_equal("title", Value::text(value));

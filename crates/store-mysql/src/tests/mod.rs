@@ -260,7 +260,7 @@ pub fn prepared(texts: &[&str]) -> Prepared {
     let plan = authorize(&model, &caller, &request).unwrap();
     let mut nodes: Vec<Statement> = texts.iter().map(|text| statement(text, &[Type::INT], false)).collect();
     let count = (nodes.len() > 1).then(|| nodes.pop().unwrap());
-    Prepared { plan, statements: Arc::new(Statements::Read(ReadStatements { nodes, count })) }
+    Prepared { plan, statements: Arc::new(Statements::Read(ReadStatements { nodes, count, estimate: None })) }
 }
 
 /// Reads, and gives the lines.

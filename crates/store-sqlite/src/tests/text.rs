@@ -93,3 +93,28 @@ fn plans_in_words_of_sqlite() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
+
+#[test]
+fn what_sqlite_lacks_is_named() {
+    use undergird_plan::request::{Condition, Operator};
+    let model = model(FILES);
+    let user = User::new(Uuid::from_u128(10), None, Vec::new(), serde_json::json!({}));
+    let caller = Caller::user(Arc::new(user), Moment { now: 0, entropy: 0 });
+    for request in ["GET users?name=like.cat", "DELETE posts?title=like.cat"] {
+        for (name, lacks) in
+            [(None, None), (Some("fts"), Some("full-text search")), (Some("wfts"), Some("full-text search"))]
+        {
+            let mut request = parse_request(request).unwrap();
+            let Some(Condition::Test(test)) = request.shape.filter.first_mut() else { panic!() };
+            if let Some(name) = name {
+                test.operator = Operator::FullText { name: name.into(), config: Some("english".into()) };
+            }
+            let plan = authorize(&model, &caller, &request).unwrap();
+            let found = match sql::write(&model, plan.shape(), &DIALECT) {
+                Statements::Read(read) => read.nodes[0].lacks,
+                Statements::Write(write) => write.main.lacks,
+            };
+            assert_eq!(found, lacks, "{name:?}");
+        }
+    }
+}
