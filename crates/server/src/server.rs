@@ -397,6 +397,10 @@ async fn schema_changed(notices: &mut (impl Stream<Item = Notice> + Unpin)) {
 async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Result<String, StartError> {
     let unreadable =
         |error: undergird_store::StoreError| StartError::Failed(format!("cannot read the schema: {error}"));
+    let lacking = undergird_store::sql::lacking(model, store.dialect());
+    if !lacking.is_empty() {
+        return Err(StartError::Schema(format!("the store cannot keep these rules:\n  {}", lacking.join("\n  "))));
+    }
     let change = Change::plan(store, model).await.map_err(unreadable)?;
     if change.is_nothing() {
         return Ok(String::new());

@@ -70,6 +70,8 @@ fn text(model: &Arc<Model>, request: &str) -> String {
                 ("main", &Some(write.main.clone())),
                 ("update", &write.update),
                 ("after", &write.after),
+                ("noted", &write.noted),
+                ("again", &write.again),
             ] {
                 lines.extend(statement.iter().map(|statement| line(name, statement)));
             }
@@ -106,4 +108,20 @@ fn plans_in_words_of_mysql() {
 #[test]
 fn an_identifier_stays_one() {
     assert_eq!(DIALECT.identifier("a`b"), "`a``b`");
+}
+
+#[test]
+fn rules_that_cannot_be_said_are_told() {
+    let text = "[fields]\npattern = { type = \"text\" }\nname = { type = \"text\", read = \"name.matches('^a')\" }\n\
+                [access]\nread = \"name.matches(pattern)\"\nupdate = \"new.name.matches(new.pattern)\"\n";
+    let sources = [("undergird.toml", "name = \"test\"\n"), ("models/words.toml", text)];
+    let sources = sources.map(|(name, text)| Source { name: name.into(), text: text.into() });
+    let model = definition::check(&sources, &[]).0.unwrap();
+    assert_eq!(
+        sql::lacking(&model, &DIALECT),
+        [
+            "words.access.read: mysql cannot compute a regular expression that a row holds: `name.matches(pattern)`",
+            "words.access.update: mysql cannot compute a regular expression that a row holds: `new.name.matches(new.pattern)`",
+        ]
+    );
 }

@@ -4,11 +4,13 @@ mod dialect;
 mod expr;
 pub mod pattern;
 mod read;
+mod rules;
 mod write;
 
 pub use dialect::{Dialect, Operand, Planner};
 pub use expr::is_constant;
 pub use pattern::PatternWords;
+pub use rules::lacking;
 
 use undergird_model::expr::{AuthFact, Function, Slot};
 use undergird_model::{Expr, Model, Type, Value};
