@@ -4,9 +4,9 @@
 //! Sessions wait for each other at a [`Act::Meet`], so that a store that can interleave them does. A store that runs each transaction
 //! at once, from beginning to end, cannot, and never waits.
 
-use super::Step;
-use super::runner::{Planner, describe, prepare};
+use super::runner::{Planner, describe};
 use super::transaction;
+use super::{Definition, Step};
 use crate::{Connection, Decision, Isolation, Prepared, Store, StoreError, Work, WorkAnswer};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::task::noop_waker_ref;
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use undergird_model::Model;
 
 /// How long one waits for the others: a lock that one of them holds may keep them from coming.
 const WAIT_MAX: Duration = Duration::from_millis(300);
@@ -22,7 +23,8 @@ const WAIT_MAX: Duration = Duration::from_millis(300);
 /// Sessions against each other.
 pub(super) struct Race {
     pub(super) name: &'static str,
-    definition: &'static str,
+    /// The collection `things`.
+    pub(super) definition: &'static str,
     /// Fills the table.
     fill: &'static [&'static str],
     sessions: &'static [Session],
@@ -424,19 +426,6 @@ pub(super) const RACES: &[Race] = &[
         },
     },
     Race {
-        name: "rows made at once have numbers of their own",
-        definition: NUMBERED,
-        fill: &[],
-        sessions: &[
-            Session { isolation: Isolation::Committed, acts: NUMBER_TWO },
-            Session { isolation: Isolation::Committed, acts: NUMBER_TWO },
-            Session { isolation: Isolation::Committed, acts: NUMBER_TWO },
-            Session { isolation: Isolation::Serializable, acts: NUMBER_TWO },
-        ],
-        after: "GET things?select=count(),n.sum()",
-        verdict: |ended, after| ended.iter().all(Ended::committed) && after == "[{\"count\":8,\"sum\":12}]",
-    },
-    Race {
         name: "what is taken from a row is never more than it has",
         definition: COUNTERS,
         fill: &["POST things [{\"id\": 1, \"n\": 1}, {\"id\": 2, \"n\": 1}]"],
@@ -451,15 +440,34 @@ pub(super) const RACES: &[Race] = &[
             ended.iter().all(Ended::is_fair) && took == 1 && after == "[{\"sum\":0}]"
         },
     },
+    Race {
+        name: "rows made at once have numbers of their own",
+        definition: NUMBERED,
+        fill: &[],
+        sessions: &[
+            Session { isolation: Isolation::Committed, acts: NUMBER_TWO },
+            Session { isolation: Isolation::Committed, acts: NUMBER_TWO },
+            Session { isolation: Isolation::Committed, acts: NUMBER_TWO },
+            Session { isolation: Isolation::Serializable, acts: NUMBER_TWO },
+        ],
+        after: "GET things?select=count(),n.sum()",
+        verdict: |ended, after| ended.iter().all(Ended::committed) && after == "[{\"count\":8,\"sum\":12}]",
+    },
 ];
 
-/// Runs a race.
+impl Race {
+    /// Its definition.
+    pub(super) fn sources(&self) -> Definition {
+        vec![("models/things.toml".to_owned(), self.definition.to_owned())]
+    }
+}
+
+/// Runs a race on empty tables.
 ///
 /// # Errors
 /// How it ended, when it cannot have ended so.
-pub(super) async fn run(store: &dyn Store, race: &Race) -> Result<(), String> {
-    let definition = [("models/things.toml".to_owned(), race.definition.to_owned())];
-    let planner = Planner { model: prepare(store, &definition).await? };
+pub(super) async fn run(store: &dyn Store, model: &Arc<Model>, race: &Race) -> Result<(), String> {
+    let planner = Planner { model: Arc::clone(model) };
     let deadline = Instant::now() + Duration::from_secs(30);
     for (number, request) in race.fill.iter().enumerate() {
         let answer = planner.take(store, &Step::new(*request, ""), number, deadline).await;

@@ -2,7 +2,7 @@
 //!
 //! Not the wire's decoder, which lives above the stores: just enough of its grammar to write cases in one line. Besides the wire's
 //! parameters there are `prefer=representation,merge,ignore,count,missing`, `key=` (the key in the path) and `after=[…]` (a cursor; a value
-//! that is no text and no int stands with its type: `{"date": "2024-02-29"}`).
+//! that is no text and no int stands with its type: `{"date": "2024-02-29"}`). `note=` is for whoever reads a report.
 
 use undergird_model::Value;
 use undergird_model::field_type::FieldType;
@@ -59,6 +59,7 @@ fn read_body(text: &str) -> Result<Body, String> {
 
 fn apply(request: &mut Request, name: &str, value: &str) -> Result<(), String> {
     match name {
+        "note" => {}
         "select" => request.shape.select = Some(read_select(value)?),
         "order" => request.shape.order = read_order(value)?,
         "limit" => request.shape.limit = Some(read_rows(request, value)?),
