@@ -13,6 +13,8 @@
 //! (creates that answer `affected n`) are compared too, but not counted.
 
 mod cases;
+#[cfg(feature = "differential")]
+pub mod differential;
 mod generated;
 mod races;
 mod report;

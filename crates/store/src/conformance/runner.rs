@@ -188,12 +188,18 @@ pub(super) async fn prepare(store: &dyn Store, definition: &[(String, String)]) 
         .collect();
     let (model, diagnostics) = definition::check(&sources, &[]);
     let model = Arc::new(model.ok_or_else(|| format!("{diagnostics:#?}"))?);
-    for wanted in [schema::Applied::empty(), schema::wanted(&model)] {
+    migrated(store, &model).await?;
+    Ok(model)
+}
+
+/// Makes a model's tables, and removes all others.
+pub(super) async fn migrated(store: &dyn Store, model: &Model) -> Result<(), String> {
+    for wanted in [schema::Applied::empty(), schema::wanted(model)] {
         let applied = store.schema().await.map_err(|error| error.to_string())?;
         let steps = schema::steps(applied.as_ref(), &wanted);
         store.migrate(&steps, &wanted).await.map_err(|error| error.to_string())?;
     }
-    Ok(model)
+    Ok(())
 }
 
 async fn removes(store: &dyn Store, planner: &Planner, request: &str, deadline: Instant) -> bool {

@@ -23,8 +23,10 @@ pub fn check(root: &Path) -> Result<Vec<String>, String> {
         let name = manifest.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
         names.insert(name.unwrap_or_default().to_owned(), folder.clone());
         let uses = manifest.get("dependencies").and_then(toml::Value::as_table);
-        if uses.into_iter().flatten().any(|(_, wanted)| asks_for(wanted, UNRULED)) {
-            faults.push(format!("crates/{folder}/Cargo.toml: the feature {UNRULED} is for tests: it makes plans that no rule was asked about"));
+        for feature in UNRULED {
+            if uses.into_iter().flatten().any(|(_, wanted)| asks_for(wanted, feature)) {
+                faults.push(format!("crates/{folder}/Cargo.toml: the feature {feature} is for tests: it makes plans that no rule was asked about"));
+            }
         }
         built.insert(folder, uses.into_iter().flat_map(toml::Table::keys).cloned().collect());
     }
@@ -36,8 +38,8 @@ pub fn check(root: &Path) -> Result<Vec<String>, String> {
     Ok(faults)
 }
 
-/// The feature of `plan` whose plans go past `authorize`, for the differential test of the two readers.
-const UNRULED: &str = "arbitrary";
+/// The feature of `plan` whose plans go past `authorize`, for the differential test of the two readers, and that of `store` which has it.
+const UNRULED: [&str; 2] = ["arbitrary", "differential"];
 
 /// Whether a dependency asks for a feature.
 fn asks_for(wanted: &toml::Value, feature: &str) -> bool {
