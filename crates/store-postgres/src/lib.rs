@@ -7,6 +7,7 @@
 mod cancel;
 mod checks;
 pub mod ddl;
+mod dialect;
 mod error;
 mod explain;
 pub mod introspect;
@@ -21,16 +22,19 @@ mod types;
 mod values;
 mod work;
 
+pub use dialect::{DIALECT, Postgres};
 pub use settings::Options;
 
 use futures_util::stream::{self, BoxStream};
 use notices::Notices;
 use pool::Pool;
 use settings::{Dedicated, Target};
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_plan::RowSink;
-use undergird_store::{Isolation, Notice, Prepared, ReadAnswer, StoreError, Work, WorkAnswer};
+use undergird_store::schema::{Applied, Step};
+use undergird_store::{Dialect, Isolation, Notice, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer};
 
 /// How long the database may take to say that it is well.
 const HEALTH_MAX: Duration = Duration::from_millis(1_900);
@@ -61,7 +65,6 @@ impl PostgresStore {
     }
 
     /// A connection for what takes long or needs the same server connection throughout: migrations, introspection.
-    #[allow(dead_code, reason = "migrations and introspection are on their way")]
     pub(crate) async fn dedicated(&self) -> Result<Dedicated, StoreError> {
         self.pool.target.dedicated().await
     }
@@ -141,5 +144,66 @@ impl PostgresStore {
     pub async fn close(&self) {
         self.notices.close();
         self.pool.close().await;
+    }
+}
+
+impl Store for PostgresStore {
+    fn dialect(&self) -> &'static dyn Dialect {
+        &DIALECT
+    }
+
+    fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> BoxFuture<'_, ReadAnswer> {
+        Box::pin(work::read(&self.pool, query, sink, deadline))
+    }
+
+    fn transaction(
+        &self,
+        work: Box<dyn Work>,
+        isolation: Isolation,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<WorkAnswer, StoreError>> {
+        Box::pin(work::transaction(&self.pool, work, isolation, deadline))
+    }
+
+    fn notices(&self) -> BoxStream<'static, Notice> {
+        PostgresStore::notices(self)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn schema(&self) -> BoxFuture<'_, Result<Option<Applied>, StoreError>> {
+        Box::pin(async {
+            let mut client = self.dedicated().await?;
+            introspect::applied(&mut client).await
+        })
+    }
+
+    fn migrate<'a>(&'a self, steps: &'a [Step], wanted: &'a Applied) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut client = self.dedicated().await?;
+            ddl::migrate(&mut client, steps, wanted, dialect::functions()).await
+        })
+    }
+
+    fn describe(&self, steps: &[Step], wanted: &Applied) -> Vec<String> {
+        ddl::statements(steps, wanted)
+    }
+
+    fn explain(&self, query: Prepared) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        Box::pin(PostgresStore::explain(self, query))
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(PostgresStore::health(self))
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
+        PostgresStore::gauges(self)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(PostgresStore::close(self))
     }
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -202,7 +202,6 @@ impl Target {
 }
 
 /// A connection of its own, outside the pool and past any pooler, without limits of time: for migrations and introspection.
-#[allow(dead_code, reason = "migrations and introspection are on their way")]
 pub(crate) struct Dedicated {
     client: Client,
     task: tokio::task::JoinHandle<()>,
@@ -213,6 +212,12 @@ impl Deref for Dedicated {
 
     fn deref(&self) -> &Client {
         &self.client
+    }
+}
+
+impl DerefMut for Dedicated {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
     }
 }
 

@@ -75,6 +75,12 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// Null, as a value of a type.
+    fn null(&self, ty: Type) -> String {
+        let _ = ty;
+        "NULL".into()
+    }
+
     /// `true` and `false`.
     fn bool_literal(&self, value: bool) -> &'static str;
 
@@ -130,6 +136,11 @@ pub trait Dialect: Send + Sync {
 
     /// A mean as a float.
     fn average(&self, of: &Operand) -> String;
+
+    /// The least or the greatest, in the order in which expressions compare.
+    fn extreme(&self, of: &Operand, greatest: bool) -> String {
+        format!("{}({})", if greatest { "max" } else { "min" }, of.text)
+    }
 
     /// Expressions by which the store orders, one after the other, as expressions compare. Nulls are placed by the first.
     fn order_keys(&self, by: &Operand) -> Vec<String>;

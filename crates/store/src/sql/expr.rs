@@ -279,7 +279,7 @@ impl<'a> Writer<'a> {
     /// An expression that no row decides: a literal, a bound value, or something computed in memory when it is bound.
     fn constant(&mut self, expr: &Expr) -> Option<String> {
         Some(match &expr.node {
-            Node::Literal(Value::Null) => "NULL".into(),
+            Node::Literal(Value::Null) => self.dialect.null(expr.ty),
             Node::Literal(Value::Bool(value)) => self.dialect.bool_literal(*value).into(),
             Node::Literal(value) => self.bind(expr.ty, Bind::Literal(value.clone())),
             Node::Param(slot) => self.bind(expr.ty, Bind::Slot(*slot)),

@@ -16,6 +16,43 @@ use undergird_plan::function;
 pub enum PatternWords {
     /// Perl's, as PCRE2 and ICU read them.
     Perl,
+    /// Tcl's advanced regular expressions, as PostgreSQL reads them: other escapes, no atomic groups, repetition up to
+    /// [`REPEATED_MAX`].
+    Advanced,
+}
+
+/// The greatest number of a repetition in [`PatternWords::Advanced`].
+const REPEATED_MAX: u32 = 255;
+
+impl PatternWords {
+    /// The end of the text.
+    fn end(self) -> &'static str {
+        match self {
+            PatternWords::Perl => "\\z",
+            PatternWords::Advanced => "\\Z",
+        }
+    }
+
+    /// Any one character, a line's end too.
+    fn any(self) -> &'static str {
+        match self {
+            PatternWords::Perl => "[\\x{0}-\\x{10FFFF}]",
+            PatternWords::Advanced => ".",
+        }
+    }
+
+    /// A character by itself, whatever it would mean.
+    fn one(self, character: char, out: &mut String) {
+        if character.is_ascii_alphanumeric() {
+            return out.push(character);
+        }
+        let number = u32::from(character);
+        let _ = match self {
+            PatternWords::Perl => write!(out, "\\x{{{number:X}}}"),
+            // No text has the character 0, and the engine would not take it.
+            PatternWords::Advanced => write!(out, "\\U{:08X}", number.max(1)),
+        };
+    }
 }
 
 /// Whether a function takes a pattern, as its second argument.
@@ -26,7 +63,6 @@ pub fn takes_pattern(function: Function) -> bool {
 /// A pattern of a function in a store's words: that of a `LIKE` as it is, all others as a regular expression that matches somewhere
 /// in the text. `None` is null: the pattern is malformed or too large.
 pub fn translated(words: PatternWords, function: Function, pattern: &str) -> Option<String> {
-    let PatternWords::Perl = words;
     // The engine itself says what is malformed.
     let probe = [Value::text(""), Value::text(pattern)];
     if function::call(function, Type::BOOL, &probe).is_null() {
@@ -37,17 +73,17 @@ pub fn translated(words: PatternWords, function: Function, pattern: &str) -> Opt
             let insensitive = function == Function::MatchesInsensitive;
             let hir = ParserBuilder::new().case_insensitive(insensitive).build().parse(pattern).ok()?;
             let mut out = String::new();
-            regular(&hir, &mut out);
+            regular(words, &hir, &mut out);
             Some(out)
         }
-        Function::LikeInsensitive => like(pattern),
+        Function::LikeInsensitive => like(words, pattern),
         _ => Some(pattern.to_owned()),
     }
 }
 
 /// `LIKE` without regard to case. What stands between two `%` is taken where it comes first and never given up, since no later place
 /// is better: so the text is gone through once.
-fn like(pattern: &str) -> Option<String> {
+fn like(words: PatternWords, pattern: &str) -> Option<String> {
     let mut pieces = vec![String::new()];
     let mut characters = pattern.chars();
     while let Some(character) = characters.next() {
@@ -57,47 +93,53 @@ fn like(pattern: &str) -> Option<String> {
         }
         let piece = pieces.last_mut()?;
         if character == '_' {
-            piece.push_str(ANY);
+            piece.push_str(words.any());
             continue;
         }
         let exactly = if character == '\\' { characters.next()? } else { character };
         let escaped = regex_syntax::escape(exactly.encode_utf8(&mut [0; 4]));
-        regular(&ParserBuilder::new().case_insensitive(true).build().parse(&escaped).ok()?, piece);
+        regular(words, &ParserBuilder::new().case_insensitive(true).build().parse(&escaped).ok()?, piece);
     }
     let (first, rest) = pieces.split_first()?;
+    let any = words.any();
     let mut out = format!("\\A{first}");
     if let Some((last, middle)) = rest.split_last() {
         for piece in middle.iter().filter(|piece| !piece.is_empty()) {
-            let _ = write!(out, "(?>{ANY}*?{piece})");
+            let _ = match words {
+                PatternWords::Perl => write!(out, "(?>{any}*?{piece})"),
+                // This engine does not go back.
+                PatternWords::Advanced => write!(out, "{any}*{piece}"),
+            };
         }
-        let _ = write!(out, "{ANY}*{last}");
+        let _ = write!(out, "{any}*{last}");
     }
-    out.push_str("\\z");
+    out.push_str(words.end());
     Some(out)
 }
 
-/// Any one character, a line's end too.
-const ANY: &str = "[\\x{0}-\\x{10FFFF}]";
-
-fn regular(hir: &Hir, out: &mut String) {
+fn regular(words: PatternWords, hir: &Hir, out: &mut String) {
     // Writing to a String cannot fail.
     let _ = match hir.kind() {
         HirKind::Empty => write!(out, "(?:)"),
         HirKind::Literal(literal) => {
-            String::from_utf8_lossy(&literal.0).chars().for_each(|character| one(character, out));
+            String::from_utf8_lossy(&literal.0).chars().for_each(|character| words.one(character, out));
             Ok(())
         }
         HirKind::Class(class) => {
-            ranges(class, out);
+            ranges(words, class, out);
             Ok(())
         }
         HirKind::Look(look) => {
-            around(*look, out);
+            around(words, *look, out);
             Ok(())
         }
         HirKind::Repetition(repetition) => {
-            out.push_str("(?:");
-            regular(&repetition.sub, out);
+            let mut sub = String::new();
+            regular(words, &repetition.sub, &mut sub);
+            if words == PatternWords::Advanced {
+                return repeated(&sub, repetition.min, repetition.max, out);
+            }
+            let _ = write!(out, "(?:{sub}");
             let greedy = if repetition.greedy { "" } else { "?" };
             match (repetition.min, repetition.max) {
                 (0, None) => write!(out, ")*{greedy}"),
@@ -109,11 +151,11 @@ fn regular(hir: &Hir, out: &mut String) {
         }
         HirKind::Capture(capture) => {
             out.push_str("(?:");
-            regular(&capture.sub, out);
+            regular(words, &capture.sub, out);
             write!(out, ")")
         }
         HirKind::Concat(parts) => {
-            parts.iter().for_each(|part| regular(part, out));
+            parts.iter().for_each(|part| regular(words, part, out));
             Ok(())
         }
         HirKind::Alternation(ways) => {
@@ -122,23 +164,34 @@ fn regular(hir: &Hir, out: &mut String) {
                 if position > 0 {
                     out.push('|');
                 }
-                regular(way, out);
+                regular(words, way, out);
             }
             write!(out, ")")
         }
     };
 }
 
-/// A character by itself, whatever it would mean.
-fn one(character: char, out: &mut String) {
-    if character.is_ascii_alphanumeric() {
-        out.push(character);
-    } else {
-        let _ = write!(out, "\\x{{{:X}}}", u32::from(character));
+/// A repetition of any number, in steps that the engine takes. How greedy it is does not matter to whether anything is found.
+fn repeated(sub: &str, min: u32, max: Option<u32>, out: &mut String) {
+    let mut left = min;
+    while left > 0 {
+        let step = left.min(REPEATED_MAX);
+        let _ = write!(out, "(?:{sub}){{{step}}}");
+        left -= step;
+    }
+    let Some(max) = max else {
+        let _ = write!(out, "(?:{sub})*");
+        return;
+    };
+    let mut left = max.saturating_sub(min);
+    while left > 0 {
+        let step = left.min(REPEATED_MAX);
+        let _ = write!(out, "(?:{sub}){{0,{step}}}");
+        left -= step;
     }
 }
 
-fn ranges(class: &Class, out: &mut String) {
+fn ranges(words: PatternWords, class: &Class, out: &mut String) {
     let pairs: Vec<(char, char)> = match class {
         Class::Unicode(class) => class.ranges().iter().map(|range| (range.start(), range.end())).collect(),
         // Only ASCII, since what is searched is Unicode text.
@@ -151,21 +204,21 @@ fn ranges(class: &Class, out: &mut String) {
     }
     out.push('[');
     for (start, end) in pairs {
-        one(start, out);
+        words.one(start, out);
         if end != start {
             out.push('-');
-            one(end, out);
+            words.one(end, out);
         }
     }
     out.push(']');
 }
 
-fn around(look: Look, out: &mut String) {
+fn around(words: PatternWords, look: Look, out: &mut String) {
     let word = |unicode: bool| {
         let mut class = String::new();
         let pattern = if unicode { "\\w" } else { "(?-u:\\w)" };
         if let Ok(hir) = ParserBuilder::new().build().parse(pattern) {
-            regular(&hir, &mut class);
+            regular(words, &hir, &mut class);
         }
         class
     };
@@ -178,13 +231,19 @@ fn around(look: Look, out: &mut String) {
             | Look::WordStartHalfUnicode
             | Look::WordEndHalfUnicode
     );
+    let character = |character: char| {
+        let mut out = String::new();
+        words.one(character, &mut out);
+        out
+    };
+    let (end, lf, cr) = (words.end(), character('\n'), character('\r'));
     let text = match look {
         Look::Start => "\\A".to_owned(),
-        Look::End => "\\z".to_owned(),
-        Look::StartLF => "(?:\\A|(?<=\\x{A}))".to_owned(),
-        Look::EndLF => "(?:\\z|(?=\\x{A}))".to_owned(),
-        Look::StartCRLF => "(?:\\A|(?<=\\x{A})|(?<=\\x{D})(?!\\x{A}))".to_owned(),
-        Look::EndCRLF => "(?:\\z|(?=\\x{D})|(?<!\\x{D})(?=\\x{A}))".to_owned(),
+        Look::End => end.to_owned(),
+        Look::StartLF => format!("(?:\\A|(?<={lf}))"),
+        Look::EndLF => format!("(?:{end}|(?={lf}))"),
+        Look::StartCRLF => format!("(?:\\A|(?<={lf})|(?<={cr})(?!{lf}))"),
+        Look::EndCRLF => format!("(?:{end}|(?={cr})|(?<!{cr})(?={lf}))"),
         Look::WordAscii | Look::WordUnicode => {
             let w = word(unicode);
             format!("(?:(?<={w})(?!{w})|(?<!{w})(?={w}))")
@@ -237,6 +296,21 @@ mod tests {
         ] {
             let written = translated(PatternWords::Perl, function, pattern);
             assert_eq!(written.as_deref(), expected, "{function:?} {pattern:?}");
+        }
+    }
+
+    #[test]
+    fn postgresql_is_told_in_its_own_escapes() {
+        use Function::{LikeInsensitive, Matches};
+        for (function, pattern, expected) in [
+            (Matches, "^a b$", "\\Aa\\U00000020b\\Z"),
+            (Matches, "x{300}", "(?:x){255}(?:x){45}"),
+            (Matches, "x{2,}?", "(?:x){2}(?:x)*"),
+            (Matches, "x{1,300}", "(?:x){1}(?:x){0,255}(?:x){0,44}"),
+            (LikeInsensitive, "%1%\\%", "\\A.*1.*\\U00000025\\Z"),
+        ] {
+            let written = translated(PatternWords::Advanced, function, pattern);
+            assert_eq!(written.as_deref(), Some(expected), "{function:?} {pattern:?}");
         }
     }
 }

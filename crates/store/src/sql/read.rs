@@ -219,8 +219,8 @@ fn write_column(writer: &mut Writer<'_>, column: &Column) -> String {
                 Aggregate::Count => (Type::INT, format!("count({})", operand.text)),
                 Aggregate::Sum => (operand.ty, writer.dialect.sum(&operand)),
                 Aggregate::Average => (Type::FLOAT, writer.dialect.average(&operand)),
-                Aggregate::Minimum => (operand.ty, format!("min({})", operand.text)),
-                Aggregate::Maximum => (operand.ty, format!("max({})", operand.text)),
+                Aggregate::Minimum => (operand.ty, writer.dialect.extreme(&operand, false)),
+                Aggregate::Maximum => (operand.ty, writer.dialect.extreme(&operand, true)),
             };
             Operand { ty, text }
         }

@@ -163,7 +163,7 @@ impl Change<'_> {
                 let value = match inputs.iter().position(|input| *input == field.id) {
                     Some(position) => writer.bind(field.ty, Bind::Input(u16::try_from(position).unwrap_or(u16::MAX))),
                     // An identity that the database would give.
-                    None => "NULL".to_owned(),
+                    None => self.dialect.null(field.ty),
                 };
                 format!("{value} AS {}", writer.column(field.id))
             })
