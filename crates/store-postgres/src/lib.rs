@@ -25,11 +25,11 @@ mod work;
 pub use dialect::{DIALECT, Postgres};
 pub use settings::Options;
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use notices::Notices;
 use pool::Pool;
 use settings::{Dedicated, Target};
-use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_plan::RowSink;

@@ -6,8 +6,10 @@ use crate::sql::{ReadStatements, WriteStatements, pattern};
 use crate::{Bind, Bound, Connection, Flow, Prepared, Statement, Statements, StoreError};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use undergird_model::{FieldId, Kind, Type, Value};
 use undergird_plan::evaluate::{Bindings, RowWorld, evaluate};
+use undergird_plan::function;
 use undergird_plan::request::{Aggregate, Count};
 use undergird_plan::shape::{Action, Again, Column, Guard, Otherwise, Read, ReadNode, Shape, Write};
 use undergird_plan::{Cell, Plan, RowRef, RowSink};
@@ -390,7 +392,8 @@ async fn update(
         Some(statement) => keys_of(connection, plan, statement, input_row(plan, 0)).await?,
     };
     let keys = match &statements.keys {
-        None => keys_of(connection, plan, &statements.main, input_row(plan, 0)).await?,
+        // In order, since a store gives what it changed in the order in which it came upon it.
+        None => sorted(keys_of(connection, plan, &statements.main, input_row(plan, 0)).await?),
         Some(locked) => {
             let mut keys = keys_of(connection, plan, locked, input_row(plan, 0)).await?;
             let width = plan.model().collection(shape.collection).key.len();
@@ -433,6 +436,15 @@ async fn delete(
         keys_of(connection, plan, &statements.main, &[]).await?.len()
     };
     Ok(WriteAnswer::Done(Written { affected: affected as u64, updated: 0, keys }))
+}
+
+/// Keys in their order.
+fn sorted(mut keys: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+    keys.sort_by(|a, b| {
+        let each = a.iter().zip(b).filter_map(|(a, b)| function::order(a, b));
+        each.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    });
+    keys
 }
 
 /// How one input row ended.

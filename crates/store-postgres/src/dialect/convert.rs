@@ -108,7 +108,7 @@ pub(super) fn cast(of: &Operand, to: Type) -> Result<String, &'static str> {
         (Date, Text) => format!("undergird.date({text})"),
         (Time, Text) => format!("undergird.time({text})"),
         (Bytes, Text) => format!("undergird.octets({text})"),
-        (Json, Text) => return Err("JSON read from text"),
+        (Json, Text) => format!("undergird.j_of({text})"),
         (Json, Float) => format!("to_jsonb(undergird.number(undergird.f_text({text})))"),
         (Json, Decimal { scale, .. }) => format!("to_jsonb(round({text}, {scale}))"),
         (Json, Bool | Int | Uuid) => format!("to_jsonb({text})"),

@@ -12,6 +12,10 @@ AS $$ SELECT CASE WHEN x BETWEEN -9223372036854775808 AND 9223372036854775807 TH
 CREATE OR REPLACE FUNCTION undergird.dec(x numeric, p int, s int) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$ SELECT CASE WHEN abs(round(x, s)) < ('1e' || (p - s))::numeric THEN round(x, s) END $$;
 
+-- A sum of decimals, as far as their unscaled number is an int.
+CREATE OR REPLACE FUNCTION undergird.sum(x numeric, s int) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+AS $$ SELECT CASE WHEN undergird.int(x * ('1e' || s)::numeric) IS NOT NULL THEN x END $$;
+
 -- The exact value of a double.
 CREATE OR REPLACE FUNCTION undergird.exact(f double precision) RETURNS numeric LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
@@ -265,6 +269,14 @@ BEGIN
         FROM jsonb_array_elements(j) WITH ORDINALITY AS a(value, n)), '') || ']';
     ELSE RETURN j::text;
   END CASE;
+END $$;
+
+-- JSON read from text.
+CREATE OR REPLACE FUNCTION undergird.j_of(t text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+  RETURN t::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+  RETURN NULL;
 END $$;
 
 -- Strings unquoted, null is null.

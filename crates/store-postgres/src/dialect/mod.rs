@@ -92,9 +92,7 @@ impl Postgres {
             (F::Overlaps, [a, b]) => format!("{} && {}", tight(a), tight(b)),
             (F::Element, [list, at]) => {
                 let (list, at) = (&list.text, tight(at));
-                format!(
-                    "CASE WHEN {at} >= 0 AND {at} < cardinality({list}) THEN ({list})[({at} + 1)::int] END"
-                )
+                format!("CASE WHEN {at} >= 0 AND {at} < cardinality({list}) THEN ({list})[({at} + 1)::int] END")
             }
             (
                 F::Year
@@ -303,7 +301,7 @@ impl Dialect for Postgres {
     fn sum(&self, of: &Operand) -> String {
         match of.ty {
             Type::INT => format!("undergird.int(sum({}))", of.text),
-            Type::Scalar(Kind::Decimal { scale, .. }) => format!("undergird.dec(sum({}), 18, {scale})", of.text),
+            Type::Scalar(Kind::Decimal { scale, .. }) => format!("undergird.sum(sum({}), {scale})", of.text),
             _ => format!("sum({})", of.text),
         }
     }
@@ -342,6 +340,13 @@ impl Dialect for Postgres {
 
     fn no_limit(&self) -> Option<&'static str> {
         None
+    }
+
+    fn given_or_made(&self, parameter: String, table: &str, column: &str) -> String {
+        let sequence = format!("pg_get_serial_sequence({}, {})", types::text(&types::name(table)), {
+            types::text(&types::identifier(column))
+        });
+        format!("coalesce({parameter}, nextval({sequence}))")
     }
 
     fn default_row(&self) -> &'static str {

@@ -161,6 +161,12 @@ pub trait Dialect: Send + Sync {
         condition
     }
 
+    /// What goes into an identity's column: the number that the parameter holds, or the next one where it is null.
+    fn given_or_made(&self, parameter: String, table: &str, column: &str) -> String {
+        let _ = (table, column);
+        parameter
+    }
+
     /// An insert that names no columns.
     fn default_row(&self) -> &'static str;
 }

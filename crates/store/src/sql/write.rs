@@ -5,7 +5,7 @@ use super::expr::{Writer, is_constant};
 use super::read::{is_one_of_keys, write_read};
 use super::{Bind, Statement, WriteStatements};
 use undergird_model::expr::RowVar;
-use undergird_model::{CollectionId, Expr, FieldId, Model, Type};
+use undergird_model::{CollectionId, Expr, Field, FieldId, Model, Type};
 use undergird_plan::shape::{Action, Guard, Upsert, Write};
 
 /// All statements of a write.
@@ -99,14 +99,21 @@ impl Change<'_> {
 
     fn insert(&self, inputs: &[FieldId]) -> Statement {
         let mut writer = Writer::new(self.model, self.dialect);
-        let table = self.dialect.identifier(&self.model.collection(self.collection).table);
+        let collection = self.model.collection(self.collection);
+        let table = self.dialect.identifier(&collection.table);
         let columns: Vec<String> = inputs.iter().map(|field| writer.column(*field)).collect();
+        let identity = collection.identity().map(|field| field.id);
         let values: Vec<String> = inputs
             .iter()
             .enumerate()
             .map(|(position, field)| {
                 let position = u16::try_from(position).unwrap_or(u16::MAX);
-                writer.bind(self.model.field(*field).ty, Bind::Input(position))
+                let Field { ty, column, .. } = self.model.field(*field);
+                let parameter = writer.bind(*ty, Bind::Input(position));
+                match Some(*field) == identity {
+                    true => self.dialect.given_or_made(parameter, &collection.table, column),
+                    false => parameter,
+                }
             })
             .collect();
         let mut text = if columns.is_empty() {
@@ -116,7 +123,6 @@ impl Change<'_> {
         };
         // The key is among the inputs unless the database gives it: an identity that some rows of the body have and others lack is
         // both, so it is always asked for.
-        let identity = self.model.collection(self.collection).identity().map(|field| field.id);
         let given = self.key().iter().all(|field| inputs.contains(field) && Some(*field) != identity);
         if given {
             return writer.finish(text, Vec::new(), true);
