@@ -27,7 +27,7 @@ pub struct Written {
     pub affected: u64,
     /// Of these, the ones that an upsert found and changed.
     pub updated: u64,
-    /// The keys of the rows, in the order of the input rows (insert) or of the store (update, delete).
+    /// The keys of the rows, in the order of the input rows (insert) or of the keys (update, delete).
     pub keys: Vec<Vec<Value>>,
 }
 
@@ -422,11 +422,11 @@ async fn delete(
     }
     // The representation of what goes can only be read while it is there.
     let Some(statement) = &statements.keys else {
-        let keys = keys_of(connection, plan, &statements.main, &[]).await?;
+        let keys = sorted(keys_of(connection, plan, &statements.main, &[]).await?);
         represent(connection, plan, shape, statements, &keys, sink).await?;
         return Ok(WriteAnswer::Done(Written { affected: keys.len() as u64, updated: 0, keys }));
     };
-    let mut keys = keys_of(connection, plan, statement, &[]).await?;
+    let mut keys = sorted(keys_of(connection, plan, statement, &[]).await?);
     represent(connection, plan, shape, statements, &keys, sink).await?;
     let affected = if statements.main.columns.is_empty() {
         let width = plan.model().collection(shape.collection).key.len();
