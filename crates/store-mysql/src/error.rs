@@ -108,6 +108,7 @@ const BEYOND: &[&str] = &[
     "comparison of very small floats",
     "containment of JSON this deep",
     "JSON this deep",
+    "regular expressions this heavy",
 ];
 
 fn beyond(message: &str) -> StoreError {

@@ -101,8 +101,9 @@ fn element(ty: Type, item: &Value, text: &mut String) -> Result<(), StoreError> 
             let sql = stored(ty, item)?;
             write!(text, "\"{}\"", plain(&sql))
         }
-        Value::List(_) => {
-            text.push_str(&serde_json::Value::from(wire::to_json(item)).to_string());
+        // A row of several columns.
+        Value::List(items) => {
+            text.push_str(&list(ty, items)?);
             Ok(())
         }
     };

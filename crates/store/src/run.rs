@@ -149,6 +149,14 @@ impl Keys {
         self.seen.insert(key);
     }
 
+    /// The keys as rows.
+    fn rows(&self) -> Vec<Value> {
+        let count = self.columns.first().map_or(0, Vec::len);
+        let row =
+            |at| Value::List(self.columns.iter().filter_map(|column: &Vec<Value>| column.get(at).cloned()).collect());
+        (0..count).map(row).collect()
+    }
+
     fn of(keys: &[Vec<Value>], positions: &[usize]) -> Keys {
         let mut all = Keys::default();
         for key in keys {
@@ -744,6 +752,7 @@ fn bind<'a>(
                 let column = keys.and_then(|keys| keys.columns.get(*column)).map_or(&[][..], Vec::as_slice);
                 Bound::List(*ty, Cow::Borrowed(column))
             }
+            Bind::KeyRows => Bound::List(*ty, Cow::Owned(keys.map_or_else(Vec::new, Keys::rows))),
             _ => Bound::Value(*ty, bound_value(plan, bind, input)?),
         });
     }
@@ -785,7 +794,7 @@ fn bound_value<'a>(plan: &'a Plan, bind: &'a Bind, input: &'a [Value]) -> Result
                 other => translated(other),
             })
         }
-        Bind::Keys(_) => Cow::Owned(NULL),
+        Bind::Keys(_) | Bind::KeyRows => Cow::Owned(NULL),
     })
 }
 

@@ -195,6 +195,7 @@ async fn tell_statements(out: &mut String, server: &Server, prepared: Prepared) 
                 Bind::Now => "now".into(),
                 Bind::Computed(expr) => expr_text::text(&model, expr),
                 Bind::Pattern(_, _, expr) => format!("{} in the store's words", expr_text::text(&model, expr)),
+                Bind::KeyRows => "keys of the rows before".to_owned(),
                 Bind::Keys(column) => format!("keys of the rows before, column {column}"),
             };
             _ = writeln!(out, "    ?{} {ty} = {source}", position + 1);

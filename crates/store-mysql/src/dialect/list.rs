@@ -7,8 +7,8 @@ use undergird_store::sql::Operand;
 
 /// A column of `JSON_TABLE` over a list that is bound as one parameter (`Bound::List`: numbers, 0 and 1 for bools, decimals and moments
 /// as SQL writes them, octets as hexadecimal digits), and its value as a column stores it.
-pub(super) fn stored_column(collation: &str, ty: Type, alias: &str) -> (String, String) {
-    let plain = format!("{alias}.v");
+pub(super) fn stored_column(collation: &str, ty: Type, (name, path): (&str, &str), alias: &str) -> (String, String) {
+    let plain = format!("{alias}.{name}");
     let (declared, value) = match ty {
         Type::Scalar(Kind::Bool | Kind::Int) | Type::Duration => ("BIGINT".to_owned(), plain),
         Type::Scalar(Kind::Float) => ("DOUBLE".to_owned(), plain),
@@ -20,7 +20,7 @@ pub(super) fn stored_column(collation: &str, ty: Type, alias: &str) -> (String, 
         Type::Scalar(Kind::Time) => ("TIME(6)".to_owned(), plain),
         Type::Scalar(Kind::Text | Kind::Json) | Type::List(_) | Type::Null => (text(collation), plain),
     };
-    (format!("v {declared} PATH '$'"), value)
+    (format!("{name} {declared} PATH '{path}'"), value)
 }
 
 /// The type of text, said in full: else a column of `JSON_TABLE` has the database's character set.

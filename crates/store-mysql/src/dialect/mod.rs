@@ -249,27 +249,28 @@ impl Dialect for Mysql {
     }
 
     fn in_parameter(&self, item: &str, parameter: &str, element: Type) -> String {
-        let (column, value) = list::stored_column(self.collation(), element, "k");
+        let (column, value) = list::stored_column(self.collation(), element, ("v", "$"), "k");
         format!("{item} IN (SELECT {value} FROM JSON_TABLE({parameter}, '$[*]' COLUMNS({column})) AS k)")
     }
 
     fn in_rows(&self, columns: &[String], parameters: &[String], types: &[Type]) -> String {
-        // The rows are put together by position.
-        let mut from = String::new();
-        let mut values = Vec::new();
-        for (at, (parameter, ty)) in parameters.iter().zip(types).enumerate() {
-            let alias = format!("k{at}");
-            let (column, value) = list::stored_column(self.collation(), *ty, &alias);
-            values.push(value);
-            if at > 0 {
-                from.push_str(" JOIN ");
-            }
-            from.push_str(&format!("JSON_TABLE({parameter}, '$[*]' COLUMNS(n FOR ORDINALITY, {column})) AS {alias}"));
-            if at > 0 {
-                from.push_str(&format!(" ON {alias}.n = k0.n"));
-            }
-        }
-        format!("({}) IN (SELECT {} FROM {from})", columns.join(", "), values.join(", "))
+        let [rows] = parameters else { return "FALSE".into() };
+        let (declared, values): (Vec<String>, Vec<String>) = types
+            .iter()
+            .enumerate()
+            .map(|(at, ty)| list::stored_column(self.collation(), *ty, (&format!("v{at}"), &format!("$[{at}]")), "k"))
+            .unzip();
+        format!(
+            "({}) IN (SELECT {} FROM JSON_TABLE({rows}, '$[*]' COLUMNS({})) AS k)",
+            columns.join(", "),
+            values.join(", "),
+            declared.join(", ")
+        )
+    }
+
+    /// Put together by position, lists of columns would be compared each with each.
+    fn keys_come_as_rows(&self) -> bool {
+        true
     }
 
     fn in_list(&self, item: &Operand, list: &Operand) -> String {

@@ -125,3 +125,33 @@ fn rules_that_cannot_be_said_are_told() {
         ]
     );
 }
+
+/// Rows 1 to 3 whose long texts differ at their ends alone.
+#[tokio::test]
+async fn long_texts_are_ordered_to_their_ends() {
+    let Some(database) = crate::tests::database().await else { return };
+    let store = database.open().await;
+    let long = "CONCAT(REPEAT('a', 15000), 4 - k.n)";
+    let text = format!(
+        "SELECT k.n FROM JSON_TABLE('[1,2,3]', '$[*]' COLUMNS(n BIGINT PATH '$')) AS k \
+         ORDER BY {long}, {long}, {long}, {long}, {long}, {long}, {long}, {long}"
+    );
+    let rows = crate::tests::read(&store, &[&text]).await.unwrap();
+    assert_eq!(rows, ["0 3", "0 2", "0 1"]);
+    undergird_store::Store::close(&*store).await;
+}
+
+/// An expression that goes on forever, on a text that nearly fits.
+#[tokio::test]
+async fn a_pattern_that_is_too_heavy_is_refused() {
+    let Some(database) = crate::tests::database().await else { return };
+    let store = database.open().await;
+    let wanted = undergird_store::schema::wanted(&model());
+    let steps = undergird_store::schema::steps(None, &wanted);
+    undergird_store::Store::migrate(&*store, &steps, &wanted).await.unwrap();
+    let asked = |times: usize| format!("SELECT CAST(ug_matches(REPEAT('a', {times}), '(?:(?:a)+)+[bd]') AS SIGNED)");
+    assert_eq!(crate::tests::read(&store, &[&asked(5)]).await.unwrap(), ["0 0"]);
+    let refused = crate::tests::read(&store, &[&asked(5_000)]).await.unwrap_err();
+    assert_eq!(refused, undergird_store::StoreError::Unsupported("regular expressions this heavy"));
+    undergird_store::Store::close(&*store).await;
+}

@@ -102,6 +102,12 @@ pub trait Dialect: Send + Sync {
     /// Whether the columns, of these types, are, together, one of the rows whose columns are in these parameters, by position.
     fn in_rows(&self, columns: &[String], parameters: &[String], types: &[Type]) -> String;
 
+    /// Whether keys of several columns are one parameter, a list of rows, and not one list for each column: so [`Dialect::in_rows`] is
+    /// given one.
+    fn keys_come_as_rows(&self) -> bool {
+        false
+    }
+
     /// Whether `item` is in a list, or in JSON, that is an expression. Never null.
     fn in_list(&self, item: &Operand, list: &Operand) -> String;
 

@@ -62,6 +62,9 @@ pub enum Bind {
     /// The n-th column of the parent's keys, as a list, bound as one parameter (one parameter per link column; several columns
     /// are matched by position).
     Keys(usize),
+    /// The parent's keys, a list of rows ([`Value::List`]), bound as one parameter: where
+    /// [keys come as rows](Dialect::keys_come_as_rows).
+    KeyRows,
 }
 
 /// All statements of a shape.

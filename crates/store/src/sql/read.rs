@@ -58,6 +58,10 @@ fn write_link(writer: &mut Writer<'_>, node: &ReadNode, columns: usize) -> Strin
 
 /// That columns are, together, one of the bound keys.
 pub(super) fn is_one_of_keys(writer: &mut Writer<'_>, columns: &[String], types: &[Type]) -> String {
+    if types.len() > 1 && writer.dialect.keys_come_as_rows() {
+        let rows = writer.bind(Type::Null, Bind::KeyRows);
+        return writer.dialect.in_rows(columns, &[rows], types);
+    }
     let parameters: Vec<String> =
         types.iter().enumerate().map(|(position, ty)| bind_keys(writer, *ty, position)).collect();
     match (columns, parameters.as_slice(), types) {
