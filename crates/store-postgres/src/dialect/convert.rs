@@ -130,9 +130,9 @@ pub(super) fn cast(of: &Operand, to: Type) -> Result<String, &'static str> {
         (Timestamp, Date) => format!("{tight}::timestamp AT TIME ZONE 'UTC'"),
         (Date, Timestamp) => format!("({tight} AT TIME ZONE 'UTC')::date"),
         (Time, Timestamp) => format!("({tight} AT TIME ZONE 'UTC')::time"),
-        // Always null, of a type all the same.
+        // Always null, of a type all the same. What is bound must stand in the text.
         (Bool | Int | Float | Decimal { .. } | Uuid | Timestamp | Date | Time | Bytes | Json, _) => {
-            format!("NULL::{}", super::sql_type(Type::Scalar(to)))
+            format!("CASE WHEN {tight} IS NULL THEN NULL::{} END", super::sql_type(Type::Scalar(to)))
         }
     })
 }

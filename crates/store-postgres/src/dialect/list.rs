@@ -26,7 +26,8 @@ pub(super) fn contains(item: &Operand, list: &Operand) -> String {
     };
     let ty = Type::Scalar(kind);
     if matches!(list.ty, Type::List(_)) && compare::by_operators(item.ty, ty) {
-        return format!("coalesce({} = ANY({}), FALSE)", tight(item), list.text);
+        // The type is said, because of a select alone `ANY` would go over the rows.
+        return format!("coalesce({} = ANY({}::{}), FALSE)", tight(item), tight(list), super::sql_type(list.ty));
     }
     let (from, text) = elements(list, kind, "l");
     let equal = compare::compare(Comparison::Equal, item, &Operand { ty, text });

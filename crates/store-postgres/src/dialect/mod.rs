@@ -90,9 +90,9 @@ impl Postgres {
             (F::JsonPresent, [of]) => format!("coalesce(jsonb_typeof({}) <> 'null', FALSE)", of.text),
             (F::Covers, [whole, part]) => format!("{} @> {}", tight(whole), tight(part)),
             (F::Overlaps, [a, b]) => format!("{} && {}", tight(a), tight(b)),
+            // Nothing stands at 0, nor beyond the end. No cast may fail, for the planner computes it of constants.
             (F::Element, [list, at]) => {
-                let (list, at) = (&list.text, tight(at));
-                format!("CASE WHEN {at} >= 0 AND {at} < cardinality({list}) THEN ({list})[({at} + 1)::int] END")
+                format!("({})[least(greatest({}, -1), 2147483646)::int + 1]", list.text, at.text)
             }
             (
                 F::Year
