@@ -205,3 +205,16 @@ async fn tls_as_it_is_asked_for() {
     assert_eq!(read(&store, &["SELECT 1::bigint"]).await.unwrap(), ["0 1"]);
     let _ = std::fs::remove_dir_all(&folder);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_passes_behind_a_transaction_pooler() {
+    let Some(database) = database().await else { return };
+    let Some(pooler) = Pooler::start(&database, "").await else { return };
+    let config: tokio_postgres::Config = database.url.parse().unwrap();
+    let direct = format!("127.0.0.1:{}", config.get_ports()[0]);
+    let url = format!("{}&pool=4&pooler=transaction&direct={direct}", pooler.url(&database));
+    let store = PostgresStore::open(&url, Options::default()).await.unwrap();
+    let report = undergird_store::conformance::run_all(&*store, &[]).await;
+    store.close().await;
+    assert!(report.passed(), "{report}");
+}
