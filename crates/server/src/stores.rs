@@ -77,8 +77,12 @@ fn sqlite(settings: &Settings, application: &Path, data: &Path) -> Result<Arc<dy
 
 #[cfg(feature = "postgres")]
 async fn postgres(settings: &Settings, url: &str) -> Result<Arc<dyn Store>, StartError> {
-    let _ = (settings, url);
-    Err(unknown("postgres"))
+    use undergird_store_postgres::{Options, PostgresStore};
+    let options = Options { waiting: settings.limits.writes_waiting as usize, ..Options::default() };
+    let store = PostgresStore::open(url, options)
+        .await
+        .map_err(|error| StartError::Failed(format!("cannot open the database: {error}")))?;
+    Ok(store)
 }
 
 #[cfg(not(feature = "postgres"))]

@@ -18,6 +18,15 @@ const READS_MAX: u32 = 20;
 /// Objects by what they are and their names, with the catalog's description.
 type Objects = BTreeMap<String, String>;
 
+/// Whether the schema of the functions is there, so that some application was migrated in this database.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the connection broke.
+pub(crate) async fn has_helpers(client: &Client) -> Result<bool, StoreError> {
+    let row = client.query_opt("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'undergird'", &[]).await;
+    row.map(|row| row.is_some()).map_err(|error| broken("looking for the schema undergird", &error))
+}
+
 /// Where an application's tables are: the first schema of the connection's `search_path`.
 pub(crate) struct Home {
     pub(crate) schema: String,

@@ -61,7 +61,13 @@ impl PostgresStore {
         let pool = Pool::new(target, options);
         // So that what is wrong is told now, and the first request finds a connection.
         drop(pool.checkout(Instant::now() + HEALTH_MAX).await?);
-        Ok(Arc::new(PostgresStore { pool, notices }))
+        let store = PostgresStore { pool, notices };
+        let mut client = store.dedicated().await?;
+        if introspect::has_helpers(&client).await? {
+            // A database that an earlier version migrated needs what this one's statements call.
+            ddl::install_functions(&mut client, dialect::functions()).await?;
+        }
+        Ok(Arc::new(store))
     }
 
     /// A connection for what takes long or needs the same server connection throughout: migrations, introspection.
