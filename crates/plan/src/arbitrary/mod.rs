@@ -79,6 +79,10 @@ fn collection(dice: &mut Dice, at: usize, keys: &[FieldType]) -> Collection {
         // Always optional, so that rows can be made in any order.
         add(format!("r{number}_id"), FieldType::Ref { to, key, on_delete: OnDelete::SetNull }, true);
     }
+    // Some stores have no index over texts of any length.
+    if keys[at].storage() == Type::TEXT {
+        fields[0].max = Some(Value::Int(100));
+    }
     Collection {
         id,
         name: name.clone(),
