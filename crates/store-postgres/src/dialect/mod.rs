@@ -10,14 +10,15 @@
 mod compare;
 mod convert;
 mod list;
+mod search;
 #[cfg(test)]
 mod tests;
 
 use crate::types;
 use undergird_model::expr::{Arithmetic, Comparison, Function, Node};
 use undergird_model::{Expr, Kind, Type};
-use undergird_store::Dialect;
 use undergird_store::sql::{Operand, PatternWords};
+use undergird_store::{Capability, Dialect, Planner};
 
 /// PostgreSQL's dialect.
 pub static DIALECT: Postgres = Postgres;
@@ -89,6 +90,7 @@ impl Postgres {
             }
             (F::JsonPresent, [of]) => format!("coalesce(jsonb_typeof({}) <> 'null', FALSE)", of.text),
             (F::Covers, [whole, part]) => format!("{} @> {}", tight(whole), tight(part)),
+            (F::Search { how, language }, [text, query]) => search::found(how, language, text, query),
             (F::Overlaps, [a, b]) => format!("{} && {}", tight(a), tight(b)),
             // Nothing stands at 0, nor beyond the end. No cast may fail, for the planner computes it of constants.
             (F::Element, [list, at]) => {
@@ -180,6 +182,16 @@ impl Dialect for Postgres {
             Type::Null => "NULL".into(),
             ty => format!("NULL::{}", sql_type(ty)),
         }
+    }
+
+    fn has(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::FullText | Capability::PlannedCounts => true,
+        }
+    }
+
+    fn planner(&self) -> Option<Planner> {
+        Some(Planner { ask: "EXPLAIN ", before: " rows=" })
     }
 
     fn lacks(&self, expr: &Expr) -> Option<&'static str> {

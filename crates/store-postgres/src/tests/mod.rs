@@ -1,6 +1,7 @@
 //! The driver on a real server: `UNDERGIRD_TEST_POSTGRES`, where each test makes a database of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod capabilities;
 mod conformance;
 mod differential;
 mod driver;
