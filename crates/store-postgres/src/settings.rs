@@ -2,7 +2,9 @@
 //!
 //! Deliberately absent: pools and sessions; this makes connections and gives them away.
 
+use crate::ddl::HELPERS;
 use crate::error::explain;
+use crate::types::NAME_OCTETS_MAX;
 use percent_encoding::percent_decode_str;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -77,7 +79,7 @@ impl Target {
     pub(crate) fn parse(url: &str, options: &mut Options) -> Result<Target, StoreError> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let mut passed = Vec::new();
-        let (mut mode, mut root, mut direct) = (None, None, None);
+        let (mut mode, mut root, mut direct, mut schema) = (None, None, None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
@@ -92,6 +94,8 @@ impl Target {
                     _ => return Err(wrong("pool", "a number from 1 to 1000")),
                 },
                 "direct" => direct = Some(value),
+                "schema" if is_schema(&value) => schema = Some(value),
+                "schema" => return Err(wrong("schema", SCHEMA_EXPECTED)),
                 "sslmode" => mode = Some(value),
                 "sslrootcert" => root = Some(value),
                 _ => passed.push(pair),
@@ -104,6 +108,10 @@ impl Target {
         let mut config: Config = url.parse().map_err(|_| {
             unavailable("the URL cannot be read; expected postgres://user:password@host:port/database".into())
         })?;
+        if let Some(schema) = schema {
+            let others = config.get_options().map_or(String::new(), |options| format!("{options} "));
+            config.options(format!("{others}-c search_path={schema}"));
+        }
         config.ssl_mode(mode.of_driver());
         if config.get_application_name().is_none() {
             config.application_name("undergird");
@@ -229,6 +237,15 @@ impl Drop for Dedicated {
 
 fn unavailable(why: String) -> StoreError {
     StoreError::Unavailable(why)
+}
+
+/// What a schema's name must be, for it stands in the session's options as it is.
+const SCHEMA_EXPECTED: &str = "at most 63 small letters, digits and underscores, none of the database's own";
+
+fn is_schema(name: &str) -> bool {
+    let plain = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'_';
+    let begins = name.bytes().next().is_some_and(|octet| !octet.is_ascii_digit());
+    begins && name.len() <= NAME_OCTETS_MAX && name.bytes().all(plain) && !name.starts_with("pg_") && name != HELPERS
 }
 
 fn wrong(option: &str, expected: &str) -> StoreError {
@@ -402,6 +419,17 @@ mod tests {
             (
                 "postgres://u:hush@h/d?pool=0",
                 "unavailable: the option pool in the database's URL must be a number from 1 to 1000",
+            ),
+            ("postgres://u:hush@h/d?schema=app_2&pool=4", "h:5432/d pool=4 transaction=false"),
+            (
+                "postgres://u:hush@h/d?schema=a%20b",
+                "unavailable: the option schema in the database's URL must be at most 63 small letters, digits and underscores, none of \
+                 the database's own",
+            ),
+            (
+                "postgres://u:hush@h/d?schema=undergird",
+                "unavailable: the option schema in the database's URL must be at most 63 small letters, digits and underscores, none of \
+                 the database's own",
             ),
             (
                 "postgres://u:hush@h/d?pooler=odd",

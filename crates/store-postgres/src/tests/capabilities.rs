@@ -200,3 +200,41 @@ async fn the_planner_guesses_only_of_what_the_caller_sees_in_full() {
     }
     Store::close(&*store).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_version_brings_its_functions() {
+    let Some(database) = database().await else { return };
+    let model = model();
+    let store = open(&database, &model).await;
+    Store::close(&*store).await;
+    let functions = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'undergird'::regnamespace";
+    let all = database.number(functions).await;
+    assert!(all > 10, "{all}");
+    database
+        .execute(&[
+            "DROP FUNCTION undergird.exact(double precision) CASCADE",
+            "COMMENT ON SCHEMA undergird IS 'an older version'",
+        ])
+        .await;
+    let store = database.open().await;
+    assert!(Store::schema(&*store).await.unwrap().is_some());
+    assert_eq!(database.number(functions).await, all);
+    Store::close(&*store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_applications_share_a_database_by_their_schemas() {
+    let Some(database) = database().await else { return };
+    let model = model();
+    let wanted = schema::wanted(&model);
+    for (position, name) in ["one", "two"].into_iter().enumerate() {
+        let store = database.open_with(&format!("schema={name}")).await;
+        assert_eq!(Store::schema(&*store).await.unwrap(), None);
+        Store::migrate(&*store, &schema::steps(None, &wanted), &wanted).await.unwrap();
+        let rows: Vec<String> = (0..=position).map(|row| format!("({row}, 'x')")).collect();
+        database.execute(&[&format!("INSERT INTO {name}.articles (id, body) VALUES {}", rows.join(", "))]).await;
+        let request = parse_request("GET articles?select=id").unwrap();
+        assert_eq!(ask(&store, &model, &secret(), &request).await.unwrap().rows.len(), position + 1);
+        Store::close(&*store).await;
+    }
+}
