@@ -5,7 +5,7 @@
 use super::Violation;
 use serde_json::{Value as Json, json};
 
-const CHARS_MAX: usize = 254;
+pub(super) const CHARS_MAX: usize = 254;
 const LOCAL_MAX: usize = 64;
 const LABEL_MAX: usize = 63;
 

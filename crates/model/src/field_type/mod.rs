@@ -120,6 +120,15 @@ impl PartialEq for Pattern {
 }
 
 impl FieldType {
+    /// Most characters that a value of the type has by itself, whatever its field says.
+    pub fn characters_max(&self) -> Option<u64> {
+        match self {
+            FieldType::Email => Some(email::CHARS_MAX as u64),
+            FieldType::Url => Some(url::CHARS_MAX as u64),
+            _ => None,
+        }
+    }
+
     /// The word in TOML (`type = "…"`).
     pub fn name(&self) -> &'static str {
         match self {

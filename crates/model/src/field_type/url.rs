@@ -3,7 +3,7 @@
 use super::Violation;
 use serde_json::{Value as Json, json};
 
-const CHARS_MAX: usize = 2_048;
+pub(super) const CHARS_MAX: usize = 2_048;
 const HOST_MAX: usize = 253;
 
 pub(super) fn validate(text: &str) -> Result<(), Violation> {

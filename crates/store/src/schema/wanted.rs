@@ -164,6 +164,9 @@ fn field_checks(table: &str, field: &Field) -> Vec<Check> {
         } else if let Some(length) = length(bound) {
             add("max", CheckRule::LengthAtMost(length));
         }
+    } else if let Some(length) = field.declared.characters_max() {
+        // Said in the schema too: some stores hold only texts of a known length in an index.
+        add("max", CheckRule::LengthAtMost(length));
     }
     checks
 }
