@@ -1,16 +1,22 @@
 //! `cargo xtask test`: everything that must hold, in order of how fast it can fail. All parts run, whatever fails before, and the
 //! last line is the sum.
 //!
+//! The crates' tests and the whole apps get database servers of this run (`services`), unless the environment names some.
+//!
 //! Needs a Rust toolchain with rustfmt and clippy; what the whole-app tests need beyond that, `tests/e2e/run` installs or names.
 
+use crate::services::Services;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A part: its name and how it is run. `Ok` gives a few words for the sum.
-type Part = (&'static str, fn(&Path) -> Result<String, String>);
+/// A part: its name and how it is run, with more in its environment. `Ok` gives a few words for the sum.
+type Part = (&'static str, fn(&Path, &Variables) -> Result<String, String>);
+
+/// Variables that say where the database servers are.
+type Variables = [(String, String)];
 
 const PARTS: &[Part] = &[
     ("format", format),
@@ -21,6 +27,9 @@ const PARTS: &[Part] = &[
     ("whole apps", whole_apps),
 ];
 
+/// The parts that ask for database servers.
+const ON_SERVERS: &[&str] = &["tests", "whole apps"];
+
 /// Runs the parts, or those named.
 pub fn run(root: &Path, only: &[String]) -> Result<(), String> {
     if let Some(unknown) = only.iter().find(|name| !PARTS.iter().any(|(part, _)| part == name)) {
@@ -30,10 +39,25 @@ pub fn run(root: &Path, only: &[String]) -> Result<(), String> {
     let started = Instant::now();
     let mut sum = String::new();
     let (mut failed, mut totals) = (Vec::new(), Vec::new());
+    let mut servers: Option<Servers> = None;
     for (name, part) in PARTS.iter().filter(|(name, _)| only.is_empty() || only.iter().any(|wanted| wanted == name)) {
         println!("\n=== {name}");
         let part_started = Instant::now();
-        match part(root) {
+        if ON_SERVERS.contains(name) && servers.is_none() {
+            let had = Servers::have(root);
+            match &had.wrong {
+                None => println!("on {}", had.about),
+                Some(wrong) => {
+                    println!("{wrong}");
+                    let _ =
+                        write!(sum, "\n  FAILED  {:10} {:>7}  {}", "servers", spent(part_started.elapsed()), had.about);
+                    failed.push("servers");
+                }
+            }
+            servers = Some(had);
+        }
+        let variables = servers.as_ref().map_or(&[][..], |servers| &servers.variables);
+        match part(root, variables) {
             Ok(words) => {
                 let _ = write!(sum, "\n  ok      {name:10} {:>7}  {words}", spent(part_started.elapsed()));
                 totals.push(if words.is_empty() { (*name).to_owned() } else { format!("{name} ({words})") });
@@ -50,6 +74,8 @@ pub fn run(root: &Path, only: &[String]) -> Result<(), String> {
             }
         }
     }
+    // They stop before the sum, so that nothing stands below it.
+    drop(servers);
     println!("\n=== sum{sum}");
     let total = spent(started.elapsed());
     if failed.is_empty() {
@@ -60,16 +86,48 @@ pub fn run(root: &Path, only: &[String]) -> Result<(), String> {
     }
 }
 
+/// The database servers that the tests run on.
+struct Servers {
+    variables: Vec<(String, String)>,
+    about: String,
+    /// Why there are none. The tests that need them fail then, and the others run.
+    wrong: Option<String>,
+    /// Those of this run, stopped when dropped.
+    _services: Option<Services>,
+}
+
+impl Servers {
+    fn have(root: &Path) -> Servers {
+        let required = ("UNDERGIRD_TEST_SERVERS".to_owned(), "required".to_owned());
+        let named = |name| std::env::var_os(name).is_some();
+        if named("UNDERGIRD_TEST_POSTGRES") && named("UNDERGIRD_TEST_MYSQL") {
+            let about = "the servers that the environment names".into();
+            return Servers { variables: vec![required], about, wrong: None, _services: None };
+        }
+        match Services::for_tests(root) {
+            Ok(services) => {
+                let mut variables = services.variables();
+                variables.push(required);
+                Servers { variables, about: services.about(), wrong: None, _services: Some(services) }
+            }
+            Err(wrong) => {
+                let about = wrong.lines().next().unwrap_or_default().to_owned();
+                Servers { variables: vec![required], about, wrong: Some(wrong), _services: None }
+            }
+        }
+    }
+}
+
 fn spent(time: Duration) -> String {
     format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
 }
 
-fn format(root: &Path) -> Result<String, String> {
+fn format(root: &Path, _: &Variables) -> Result<String, String> {
     component("fmt", "rustfmt")?;
     call(root, "cargo", &["fmt", "--all", "--", "--check"], &[])?.told(|_| String::new())
 }
 
-fn lints(root: &Path) -> Result<String, String> {
+fn lints(root: &Path, _: &Variables) -> Result<String, String> {
     component("clippy", "clippy")?;
     // All crates, whichever fails: one run shows everything.
     let arguments =
@@ -77,26 +135,27 @@ fn lints(root: &Path) -> Result<String, String> {
     call(root, "cargo", &arguments, &[])?.told(|_| String::new())
 }
 
-fn tidy(root: &Path) -> Result<String, String> {
+fn tidy(root: &Path, _: &Variables) -> Result<String, String> {
     crate::tidy::run(root, &[]).map(|()| String::new())
 }
 
 /// Every test of every crate. With nextest when it is installed (a process per test, in parallel), else with cargo's own runner.
-fn tests(root: &Path) -> Result<String, String> {
+fn tests(root: &Path, servers: &Variables) -> Result<String, String> {
+    let variables = borrowed(servers);
     if has(&["nextest", "--version"]) {
-        let ran = call(root, "cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"], &[])?;
+        let ran = call(root, "cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"], &variables)?;
         return ran.told(|lines| {
             let summary = lines.iter().rev().find_map(|line| line.split_once("tests run:"));
             summary.map(|(_, counts)| counts.trim().to_owned()).unwrap_or_default()
         });
     }
     let arguments = ["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"];
-    call(root, "cargo", &arguments, &[])?.told(|lines| format!("{} passed", passed(lines)))
+    call(root, "cargo", &arguments, &variables)?.told(|lines| format!("{} passed", passed(lines)))
 }
 
 /// The crates' documentation: its links lead somewhere (those to private items included, for its readers are ours), its examples run
 /// (nextest does not run them).
-fn docs(root: &Path) -> Result<String, String> {
+fn docs(root: &Path, _: &Variables) -> Result<String, String> {
     let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked", "--quiet"];
     let strict = [("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")];
     call(root, "cargo", &arguments, &strict)?.told(|_| String::new())?;
@@ -105,7 +164,7 @@ fn docs(root: &Path) -> Result<String, String> {
 }
 
 /// Whole apps through the real binary and real clients. The script's last line is its sum.
-fn whole_apps(root: &Path) -> Result<String, String> {
+fn whole_apps(root: &Path, servers: &Variables) -> Result<String, String> {
     let script = root.join("tests/e2e/run");
     if !script.is_file() {
         return Ok("there are none yet (tests/e2e/run)".into());
@@ -116,8 +175,15 @@ fn whole_apps(root: &Path) -> Result<String, String> {
     let build = ["build", "--package", "undergird", "--bin", "undergird", "--locked", "--quiet"];
     call(root, "cargo", &build, &[])?.told(|_| String::new())?;
     let binary = target(root)?.join("debug/undergird");
-    let ran = call(root, &script.to_string_lossy(), &[], &[("UNDERGIRD_BIN", &binary.to_string_lossy())])?;
+    let binary = binary.to_string_lossy();
+    let mut variables = borrowed(servers);
+    variables.push(("UNDERGIRD_BIN", &binary));
+    let ran = call(root, &script.to_string_lossy(), &[], &variables)?;
     ran.told(|lines| lines.iter().rev().find(|line| !line.trim().is_empty()).cloned().unwrap_or_default())
+}
+
+fn borrowed(variables: &Variables) -> Vec<(&str, &str)> {
+    variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// Where cargo puts what it builds.
