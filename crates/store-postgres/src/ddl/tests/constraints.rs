@@ -66,6 +66,7 @@ fn the_blog_in_words_of_postgresql() {
       "name" text COLLATE "C" NOT NULL,
       "email" text COLLATE "C" NOT NULL,
       CONSTRAINT "users_pkey" PRIMARY KEY ("id"),
+      CONSTRAINT "users_email_max" CHECK (char_length("email") <= 254),
       CONSTRAINT "users_name_max" CHECK (char_length("name") <= 80),
       CONSTRAINT "users_name_min" CHECK (char_length("name") >= 1)
     );

@@ -71,6 +71,7 @@ what = { type = "text" }
       "email" TEXT NOT NULL,
       PRIMARY KEY ("id"),
       CONSTRAINT "users_id_uuid" CHECK (length("id") = 16),
+      CONSTRAINT "users_email_max" CHECK (length("email") <= 254),
       CONSTRAINT "users_name_max" CHECK (length("name") <= 80),
       CONSTRAINT "users_name_min" CHECK (length("name") >= 1)
     ) STRICT;
