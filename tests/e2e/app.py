@@ -1,4 +1,5 @@
-"""A server of one's own: the real binary on a copy of an example, on a free port, with its own data.
+"""A server of one's own: the real binary on a copy of an example, on a free port, with its own data: on the store that E2E_STORE names, or
+the one of a URL.
 
 Absent: anything about what is tested. Only the standard library, so that every suite can use it.
 """
@@ -13,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+import stores
+
 ROOT = Path(os.environ.get("E2E_ROOT") or Path(__file__).resolve().parents[2])
 BINARY = os.environ.get("UNDERGIRD_BIN") or str(ROOT / "target/debug/undergird")
 READY_SECONDS_MAX = 20
@@ -21,7 +24,7 @@ READY_SECONDS_MAX = 20
 class App:
     """An application's folder, and the server on it while there is one."""
 
-    def __init__(self, example, setting=None):
+    def __init__(self, example, setting=None, url=None):
         self.folder = Path(tempfile.mkdtemp(prefix=f"{example}-", dir=os.environ.get("E2E_SCRATCH")))
         self.example = example
         self.app = self.folder / "app"
@@ -30,7 +33,11 @@ class App:
         shutil.copytree(ROOT / "examples" / example, self.app, ignore=shutil.ignore_patterns("data"))
         # The server takes every UNDERGIRD_… for a setting; the binary's path is ours.
         ours = {name: value for name, value in os.environ.items() if not name.startswith("UNDERGIRD_")}
-        self.environment = {**ours, **(setting or {})}
+        # On a server, the database is made here and goes when the server stops; one of a given URL is the giver's.
+        server = None if url else stores.server()
+        self.database = stores.create(server) if server else None
+        where = {"UNDERGIRD_STORES_MAIN_URL": url or self.database} if url or server else {}
+        self.environment = {**ours, **where, **(setting or {})}
         self.process = None
         self.url = None
         keys = json.loads(self.run("keys", "--json"))
@@ -75,6 +82,9 @@ class App:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
                 self.kill()
+        if self.database:
+            stores.drop(stores.server(), self.database)
+            self.database = None
 
     def memory(self):
         """Resident bytes of the process."""

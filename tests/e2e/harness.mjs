@@ -1,4 +1,4 @@
-// A server of one's own: the real binary on a copy of an example, on a free port, with its own data.
+// A server of one's own: the real binary on a copy of an example, on a free port, with its own data, on the store that E2E_STORE names.
 //
 // Absent: anything about what is tested.
 
@@ -34,13 +34,15 @@ export async function start(example) {
     filter: (from) => path.basename(from) !== 'data',
   })
   const log = path.join(folder, 'server.log')
+  const database = stores('create')
+  const env = database ? { ...environment, UNDERGIRD_STORES_MAIN_URL: database } : environment
   const child = spawn(BINARY, ['dev', app, '--data', data, '--listen', '127.0.0.1:0'], {
-    env: environment,
+    env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   child.stderr.pipe(createWriteStream(log))
   const url = await ready(child, log)
-  const keys = JSON.parse(execFileSync(BINARY, ['keys', app, '--data', data, '--json'], { encoding: 'utf8', env: environment }))
+  const keys = JSON.parse(execFileSync(BINARY, ['keys', app, '--data', data, '--json'], { encoding: 'utf8', env }))
   return {
     app,
     url,
@@ -52,8 +54,16 @@ export async function start(example) {
       const late = setTimeout(() => child.kill('SIGKILL'), 5_000)
       await ended
       clearTimeout(late)
+      stores('drop', database)
     },
   }
+}
+
+/** Makes or drops a database on the store that E2E_STORE names; SQLite's is in the folder. */
+function stores(...command) {
+  if ((process.env.E2E_STORE ?? 'sqlite') === 'sqlite') return undefined
+  const script = path.join(ROOT, 'tests/e2e/stores.py')
+  return execFileSync(process.env.E2E_PYTHON ?? 'python3', [script, ...command], { encoding: 'utf8' }).trim()
 }
 
 function ready(child, log) {

@@ -1,6 +1,7 @@
 """Bad input: each gets a clear problem with a code, and nothing is changed."""
 
 import json
+import os
 import shutil
 import socket
 import sqlite3
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import stores
 from app import BINARY
 from conftest import problem, unique
 
@@ -18,6 +20,8 @@ MEGABYTE = 1 << 20
 
 def dump(app):
     """All that the application's tables hold."""
+    if app.database:
+        return stores.dump(app.database)
     database = sqlite3.connect(f"file:{app.data}/main.db?mode=ro", uri=True)
     try:
         names = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
@@ -31,6 +35,7 @@ def nothing_changed(app, ann, bob, admin, request):
     """Every test of this file leaves the database as it was."""
     # Fixtures have made their accounts by now; the server makes a key for tokens with the first.
     before = dump(app)
+    assert len(before) >= 6, before.keys()
     yield
     after = dump(app)
     assert {name for name in before if before[name] != after.get(name)} == set()
@@ -127,7 +132,7 @@ def test_other_media(ann):
         ("created_at=gt.soon", 400, "22P02", None),
         ("created_at=like.x", 400, "42883", None),
         ("title=is.maybe", 400, "PGRST100", None),
-        ("title=fts.x", 400, "PGRST127", None),
+        pytest.param("title=fts.x", 400, "PGRST127", None, marks=pytest.mark.skipif(os.environ.get("E2E_STORE") == "postgres", reason="PostgreSQL has it")),
         ("title=match.(", 400, None, None),
         ("select=id&select=title", 400, "PGRST100", None),
         ("limit=-1", 416, "PGRST103", None),
