@@ -24,9 +24,63 @@ fn text_of(of: &Operand) -> String {
             Kind::Bytes => format!("replace(encode({text}, 'base64'), E'\\n', '')"),
         },
         Type::Duration => format!("undergird.span_text({text})"),
-        Type::List(_) => format!("undergird.compact(to_jsonb({text}))"),
+        Type::List(kind) if has_json_form(kind) => format!("undergird.compact(to_jsonb({text}))"),
+        Type::List(kind) => {
+            let element = text_of(&element(kind));
+            let element = match kind {
+                Kind::Float | Kind::Decimal { .. } => element,
+                _ => format!("to_json({element})::text"),
+            };
+            over(
+                of,
+                &format!("'[' || coalesce((SELECT string_agg({element}, ',' ORDER BY e.n) FROM {EACH}), '') || ']'"),
+            )
+        }
         Type::Null => format!("{text}::text"),
     })
+}
+
+/// The elements of what [`over`] is over, numbered.
+const EACH: &str = "unnest(l.v) WITH ORDINALITY AS e(v, n)";
+
+/// An element of [`EACH`].
+fn element(kind: Kind) -> Operand {
+    let text = if kind == Kind::Text { "e.v COLLATE \"C\"" } else { "e.v" };
+    Operand { ty: Type::Scalar(kind), text: text.into() }
+}
+
+/// What becomes of a list, `l.v`, which is written once; null of null.
+fn over(list: &Operand, text: &str) -> String {
+    format!("(SELECT CASE WHEN l.v IS NOT NULL THEN {text} END FROM (SELECT {} AS v) AS l)", list.text)
+}
+
+/// The list of what becomes of each element; null where one of them is null.
+fn each(becomes: &str, from: &str, to: Kind) -> String {
+    let list = super::sql_type(Type::List(to));
+    format!(
+        "(SELECT CASE WHEN count(*) = count(c.v) THEN coalesce(array_agg(c.v ORDER BY c.n), '{{}}'::{list}) END \
+         FROM (SELECT {becomes} AS v, e.n FROM {from}) AS c)"
+    )
+}
+
+/// A list, or JSON, as a list of another kind.
+fn cast_list(of: &Operand, to: Kind) -> Result<String, &'static str> {
+    let scalar = Type::Scalar(to);
+    match of.ty {
+        Type::List(kind) => Ok(over(of, &each(&cast(&element(kind), scalar)?, EACH, to))),
+        Type::JSON => {
+            let string = Operand { ty: Type::TEXT, text: "(e.v #>> '{}') COLLATE \"C\"".into() };
+            let becomes = format!(
+                "CASE WHEN jsonb_typeof(e.v) = 'string' THEN {} ELSE {} END",
+                cast(&string, scalar)?,
+                cast(&element(Kind::Json), scalar)?
+            );
+            let from = "jsonb_array_elements(l.v) WITH ORDINALITY AS e(v, n)";
+            let list = each(&becomes, from, to);
+            Ok(over(of, &format!("CASE WHEN jsonb_typeof(l.v) = 'array' THEN {list} END")))
+        }
+        _ => Err("this cast"),
+    }
 }
 
 /// Whether JSON of an array of these has the wire's form of the elements.
@@ -44,7 +98,6 @@ pub(super) fn conversion(function: Function, of: &Operand) -> Result<String, &'s
     let (text, tight) = (&of.text, tight(of));
     let kind = match of.ty {
         Type::Scalar(kind) => kind,
-        Type::List(kind) if function == F::ToText && !has_json_form(kind) => return Err("text of such a list"),
         _ if function == F::ToText => return Ok(text_of(of)),
         Type::Duration if function == F::ToDuration => return Ok(text.clone()),
         _ => return Err("this conversion"),
@@ -76,7 +129,8 @@ pub(super) fn conversion(function: Function, of: &Operand) -> Result<String, &'s
         (F::ToBool, Int) => format!("{tight} <> 0"),
         (F::ToBool, Text) => format!("undergird.bool({text})"),
         (F::ToBool, Json) => format!("undergird.j_bool({text})"),
-        (F::ToDuration, _) => return Err("a duration read from text"),
+        (F::ToDuration, Text) => format!("undergird.span({text})"),
+        (F::ToDuration, Json) => format!("undergird.span(undergird.j_string({text}))"),
         _ => return Err("this conversion"),
     })
 }
@@ -89,11 +143,15 @@ pub(super) fn cast(of: &Operand, to: Type) -> Result<String, &'static str> {
     }
     let (text, tight) = (&of.text, tight(of));
     let (to, from) = match (to, of.ty) {
-        (Type::TEXT | Type::JSON, Type::List(kind)) if !has_json_form(kind) => return Err("a cast of such a list"),
         (Type::TEXT, _) => return Ok(text_of(of)),
         (Type::Scalar(to), Type::Scalar(from)) => (to, from),
-        (Type::JSON, Type::List(_)) => return Ok(format!("to_jsonb({text})")),
-        (Type::List(_), _) | (_, Type::List(_)) => return Err("a cast of a list"),
+        (Type::JSON, Type::List(kind)) if has_json_form(kind) => return Ok(format!("to_jsonb({text})")),
+        (Type::JSON, Type::List(kind)) => {
+            let element = cast(&element(kind), Type::JSON)?;
+            let list = format!("coalesce((SELECT jsonb_agg({element} ORDER BY e.n) FROM {EACH}), '[]')");
+            return Ok(over(of, &list));
+        }
+        (Type::List(to), Type::List(_) | Type::JSON) => return cast_list(of, to),
         _ => return Err("this cast"),
     };
     let rounded = |number: &str, precision: u8, scale: u8| format!("undergird.dec({number}, {precision}, {scale})");

@@ -1,19 +1,20 @@
 -- The functions that make PostgreSQL compute what our expressions mean, where no built-in does: an overflow that must be null and not an
 -- error, doubles and JSON compared by exact value, text read and written as the wire does. All are pure and fail on no data. Their meaning
--- is that of `plan::function`; the differential test holds them to it.
+-- is that of `plan::function`; the differential test holds them to it. Those in SQL that are not STRICT are null of null all the same: the
+-- planner writes them into the statement, which it cannot do with a CASE in a STRICT one.
 
 -- Numbers ------------------------------------------------------------------------------------------------------------------------------
 
 -- A whole number as an int, when it fits.
-CREATE OR REPLACE FUNCTION undergird.int(x numeric) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+CREATE OR REPLACE FUNCTION undergird.int(x numeric) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT CASE WHEN x BETWEEN -9223372036854775808 AND 9223372036854775807 THEN x::bigint END $$;
 
 -- A decimal rounded half away from zero, when it has not more than p digits.
-CREATE OR REPLACE FUNCTION undergird.dec(x numeric, p int, s int) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+CREATE OR REPLACE FUNCTION undergird.dec(x numeric, p int, s int) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT CASE WHEN abs(round(x, s)) < ('1e' || (p - s))::numeric THEN round(x, s) END $$;
 
 -- A sum of decimals, as far as their unscaled number is an int.
-CREATE OR REPLACE FUNCTION undergird.sum(x numeric, s int) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+CREATE OR REPLACE FUNCTION undergird.sum(x numeric, s int) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT CASE WHEN undergird.int(x * ('1e' || s)::numeric) IS NOT NULL THEN x END $$;
 
 -- The exact value of a double.
@@ -77,7 +78,7 @@ BEGIN
 END $$;
 
 -- A whole double as an int, when it fits.
-CREATE OR REPLACE FUNCTION undergird.f_int(f double precision) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+CREATE OR REPLACE FUNCTION undergird.f_int(f double precision) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT CASE WHEN f >= -9223372036854775808 AND f < 9223372036854775808 THEN f::bigint END $$;
 
 -- The shortest digits of a double, as the wire writes them.
@@ -128,6 +129,15 @@ BEGIN
   RETURN n::text::double precision;
 END $$;
 
+-- A sum of doubles, of which those far from zero are kept apart: theirs may be too large.
+CREATE OR REPLACE FUNCTION undergird.f_far(near double precision, far double precision[]) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT undergird.f_of(undergird.exact(coalesce(near, 0)) + sum(undergird.exact(v))) FROM unnest(far) AS of(v)
+$$;
+
+CREATE OR REPLACE FUNCTION undergird.f_sum(near double precision, far double precision[]) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT CASE WHEN far IS NULL THEN near ELSE undergird.f_far(near, far) END $$;
+
 -- Text read as a value: null when it is none -----------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION undergird.t_int(t text) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -171,6 +181,31 @@ BEGIN
     + coalesce(nullif(substr(t, 7, 2), '')::bigint, 0) * 1000000 + n;
 END $$;
 
+-- Microseconds of a duration as Go writes it: `-1h30m`, `1.5s`. What is finer than a nanosecond is dropped unit by unit, as there.
+CREATE OR REPLACE FUNCTION undergird.span(t text) RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+  r text := CASE WHEN left(t, 1) IN ('-', '+') THEN substr(t, 2) ELSE t END;
+  p text[];
+  u numeric;
+  n numeric := 0;
+BEGIN
+  IF r = '0' THEN RETURN 0; END IF;
+  IF r = '' OR octet_length(r) > 64 THEN RETURN NULL; END IF;
+  WHILE r <> '' LOOP
+    p := regexp_match(r COLLATE "C", '^([0-9]{0,20})(?:\.([0-9]{0,12}))?([^0-9.]+)');
+    IF p IS NULL OR (p[1] = '' AND coalesce(p[2], '') = '') THEN RETURN NULL; END IF;
+    u := CASE p[3] WHEN 'h' THEN 3600000000000 WHEN 'm' THEN 60000000000 WHEN 's' THEN 1000000000 WHEN 'ms' THEN 1000000
+      WHEN 'us' THEN 1000 WHEN U&'\00B5s' THEN 1000 WHEN U&'\03BCs' THEN 1000 WHEN 'ns' THEN 1 END;
+    IF u IS NULL THEN RETURN NULL; END IF;
+    n := n + coalesce(nullif(p[1], '')::numeric, 0) * u;
+    IF p[2] <> '' THEN n := n + div(p[2]::numeric * u, ('1e' || length(p[2]))::numeric); END IF;
+    r := substr(r, length(p[1]) + coalesce(length(p[2]) + 1, 0) + length(p[3]) + 1);
+  END LOOP;
+  IF n > 315576000000000000000 THEN RETURN NULL; END IF;
+  n := div(n, 1000);
+  RETURN CASE WHEN left(t, 1) = '-' THEN -n ELSE n END;
+END $$;
+
 CREATE OR REPLACE FUNCTION undergird.time(t text) RETURNS time LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$ SELECT CASE WHEN n < 86400000000 THEN time '00:00' + n * interval '1 microsecond' END FROM (SELECT undergird.clock(t) AS n) AS of $$;
 
@@ -178,7 +213,7 @@ AS $$ SELECT CASE WHEN n < 86400000000 THEN time '00:00' + n * interval '1 micro
 CREATE OR REPLACE FUNCTION undergird.micros(at timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$ SELECT (extract(epoch FROM at) * 1000000)::bigint $$;
 
-CREATE OR REPLACE FUNCTION undergird.instant(m numeric) RETURNS timestamptz LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE OR REPLACE FUNCTION undergird.instant(m numeric) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE WHEN m BETWEEN -62135596800000000 AND 253402300799999999 THEN
     (timestamp '1970-01-01' + div(m, 86400000000)::bigint * interval '1 day' + mod(m, 86400000000)::bigint * interval '1 microsecond')
       AT TIME ZONE 'UTC' END
@@ -280,28 +315,25 @@ EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
 END $$;
 
 -- Strings unquoted, null is null.
-CREATE OR REPLACE FUNCTION undergird.j_text(j jsonb) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE OR REPLACE FUNCTION undergird.j_text(j jsonb) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE jsonb_typeof(j) WHEN 'null' THEN NULL WHEN 'string' THEN j #>> '{}' ELSE undergird.compact(j) END
 $$;
 
-CREATE OR REPLACE FUNCTION undergird.j_key(j jsonb, k text) RETURNS jsonb LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-AS $$ SELECT CASE WHEN jsonb_typeof(j) = 'object' THEN j -> k END $$;
-
-CREATE OR REPLACE FUNCTION undergird.j_at(j jsonb, i bigint) RETURNS jsonb LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+CREATE OR REPLACE FUNCTION undergird.j_at(j jsonb, i bigint) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT CASE WHEN jsonb_typeof(j) = 'array' AND i BETWEEN -2147483647 AND 2147483647 THEN j -> i::int END $$;
 
 CREATE OR REPLACE FUNCTION undergird.j_array(j jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT CASE WHEN jsonb_typeof(j) = 'array' THEN j ELSE '[]'::jsonb END $$;
 
-CREATE OR REPLACE FUNCTION undergird.j_size(j jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE OR REPLACE FUNCTION undergird.j_size(j jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE jsonb_typeof(j) WHEN 'string' THEN length(j #>> '{}') WHEN 'array' THEN jsonb_array_length(j)
     WHEN 'object' THEN (SELECT count(*) FROM jsonb_object_keys(j)) END
 $$;
 
-CREATE OR REPLACE FUNCTION undergird.j_string(j jsonb) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+CREATE OR REPLACE FUNCTION undergird.j_string(j jsonb) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT CASE WHEN jsonb_typeof(j) = 'string' THEN j #>> '{}' END $$;
 
-CREATE OR REPLACE FUNCTION undergird.j_number(j jsonb) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+CREATE OR REPLACE FUNCTION undergird.j_number(j jsonb) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT CASE WHEN jsonb_typeof(j) = 'number' THEN j::numeric END $$;
 
 CREATE OR REPLACE FUNCTION undergird.j_member(j jsonb, k text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -328,8 +360,8 @@ CREATE OR REPLACE FUNCTION undergird.j_moment(j jsonb) RETURNS timestamptz LANGU
 $$;
 
 -- Numbers, then strings, then all else by its text; JSON null with the nulls.
-CREATE OR REPLACE FUNCTION undergird.j_rank(j jsonb) RETURNS int LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-  SELECT CASE jsonb_typeof(j) WHEN 'null' THEN NULL WHEN 'number' THEN 0 WHEN 'string' THEN 1 ELSE 2 END
+CREATE OR REPLACE FUNCTION undergird.j_rank(j jsonb) RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN jsonb_typeof(j) <> 'null' THEN CASE jsonb_typeof(j) WHEN 'number' THEN 0 WHEN 'string' THEN 1 ELSE 2 END END
 $$;
 
 -- How JSON stands to another value: -1, 0 or 1; 2 where they are apart; null where one is.

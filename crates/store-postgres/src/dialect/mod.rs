@@ -83,7 +83,8 @@ impl Postgres {
             (F::JsonGet, [json, step]) if step.ty == Type::INT => {
                 format!("undergird.j_at({}, {})", json.text, step.text)
             }
-            (F::JsonGet, [json, step]) => format!("undergird.j_key({}, {})", json.text, step.text),
+            // Null of all but objects.
+            (F::JsonGet, [json, step]) => format!("{} -> {}", tight(json), tight(step)),
             (F::JsonGetText, [_, _]) => {
                 let got = self.call(F::JsonGet, arguments, Type::JSON)?;
                 collated(&format!("undergird.j_text({got})"))
@@ -225,6 +226,10 @@ impl Dialect for Postgres {
         ("IS NOT DISTINCT FROM", Some("IS DISTINCT FROM"))
     }
 
+    fn indexes_same(&self) -> bool {
+        false
+    }
+
     fn compares(&self, left: Type, right: Type) -> bool {
         compare::by_operators(left, right)
     }
@@ -314,12 +319,21 @@ impl Dialect for Postgres {
         match of.ty {
             Type::INT => format!("undergird.int(sum({}))", of.text),
             Type::Scalar(Kind::Decimal { scale, .. }) => format!("undergird.sum(sum({}), {scale})", of.text),
-            _ => format!("sum({})", of.text),
+            _ => {
+                let text = tight(of);
+                format!(
+                    "undergird.f_sum(sum({text}) FILTER (WHERE abs{text} < 1e290), \
+                     array_agg({text}) FILTER (WHERE abs{text} >= 1e290))"
+                )
+            }
         }
     }
 
     fn average(&self, of: &Operand) -> String {
-        format!("sum({0})::double precision / count({0})", of.text)
+        match of.ty {
+            Type::FLOAT => format!("undergird.f_divide({}, count({}))", self.sum(of), of.text),
+            _ => format!("sum({0})::double precision / count({0})", of.text),
+        }
     }
 
     fn extreme(&self, of: &Operand, greatest: bool) -> String {

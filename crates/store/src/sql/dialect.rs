@@ -87,6 +87,11 @@ pub trait Dialect: Send + Sync {
     /// Null-safe equality and its contrary, as operators. Without the latter, `NOT (… = …)` is written.
     fn same_operators(&self) -> (&'static str, Option<&'static str>);
 
+    /// Whether an index serves null-safe equality. Where none does, it is written as `a = b OR a IS NULL AND b IS NULL` in a condition.
+    fn indexes_same(&self) -> bool {
+        true
+    }
+
     /// Whether the store's own operators compare values of these two types as expressions do, null apart.
     fn compares(&self, left: Type, right: Type) -> bool;
 

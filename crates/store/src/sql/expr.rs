@@ -510,6 +510,10 @@ impl<'a> Writer<'a> {
             let text = self.dialect.same(&left, &right);
             return if positive { text } else { format!("NOT {text}") };
         }
+        if positive && in_condition && self.says_equality_twice(left, right) {
+            let (left, right) = (self.tight(left), self.tight(right));
+            return format!("({left} = {right} OR {left} IS NULL AND {right} IS NULL)");
+        }
         let operator = if positive && in_condition && (self.is_never_null(left) || self.is_never_null(right)) {
             "="
         } else if positive {
@@ -520,6 +524,17 @@ impl<'a> Writer<'a> {
             return format!("NOT ({} {is} {})", self.tight(left), self.tight(right));
         };
         format!("{} {operator} {}", self.tight(left), self.tight(right))
+    }
+
+    /// Whether null-safe equality is written in words that an index serves: of operands that may be null and cost nothing to write
+    /// twice. Null where one alone is null.
+    fn says_equality_twice(&self, left: &Expr, right: &Expr) -> bool {
+        let is_plain = |e: &Expr| matches!(e.node, Node::Field(..)) || is_constant(e);
+        let is_sure = |e: &Expr| self.is_never_null(e);
+        !self.dialect.indexes_same()
+            && self.dialect.compares(left.ty, right.ty)
+            && (is_plain(left) && is_plain(right))
+            && !(is_sure(left) || is_sure(right))
     }
 
     fn compare(&mut self, comparison: Comparison, left: &Expr, right: &Expr) -> String {
@@ -602,7 +617,7 @@ impl<'a> Writer<'a> {
             // In a condition it may be written as `=`, but only when that is never null or when null is as good as false.
             Node::Same(left, right) => {
                 (self.is_never_null(left) && self.is_never_null(right))
-                    || !(self.is_never_null(left) || self.is_never_null(right))
+                    || !(self.is_never_null(left) || self.is_never_null(right) || self.says_equality_twice(left, right))
                     || !self.dialect.compares(left.ty, right.ty)
             }
             Node::Compare(_, left, right) => {
