@@ -108,6 +108,7 @@ const BEYOND: &[&str] = &[
     "comparison of very small floats",
     "containment of JSON this deep",
     "JSON this deep",
+    "JSON of this length read from text",
     "regular expressions this heavy",
 ];
 

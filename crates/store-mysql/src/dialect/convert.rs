@@ -110,7 +110,7 @@ pub(super) fn cast(of: &Operand, to: Type) -> Result<String, &'static str> {
         (Date, Text) => format!("ug_date({text})"),
         (Time, Text) => format!("ug_time({text})"),
         (Bytes, Text) => format!("ug_octets({text})"),
-        (Json, Text) => return Err("JSON read from text"),
+        (Json, Text) => format!("ug_t_json({text})"),
         (Json, Float) => format!("ug_plain(ug_f_text({text}))"),
         (Json, Bool | Int | Decimal { .. }) => text_of(of),
         (Json, Uuid | Timestamp | Date | Time | Bytes) => format!("ug_quote({})", text_of(of)),

@@ -619,6 +619,71 @@ const FUNCTIONS: &[Function] = &[
         RETURN FALSE; END IF; \
       RETURN ug_covers_0(a, b); END",
     ),
+    // JSON in its canonical form. First every string, number and word becomes one of `v`, and the text `s` a skeleton like
+    // `{#0:[#1,#2]}`; then the innermost array or object becomes one of `v`, until a single one is left.
+    (
+        "ug_t_json",
+        "t TEXT_",
+        "TEXT_",
+        "BEGIN DECLARE s, x, c TEXT_ DEFAULT ''; DECLARE r TEXT_ DEFAULT t; DECLARE v TEXT_ DEFAULT '[\"\"'; \
+      DECLARE n, depth INT DEFAULT 0; DECLARE total, added INT DEFAULT 0; \
+      IF t IS NULL THEN RETURN NULL; END IF; \
+      IF CHAR_LENGTH(t) > 20000 THEN \
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'ug: beyond JSON of this length read from text'; END IF; \
+      IF NOT COALESCE(t REGEXP '(?(DEFINE)\
+(?<s>\"(?:[^\"\\\\\\x00-\\x1f]|\\\\[\"\\\\/bfnrt]|\\\\u(?:(?!0000|[dD][89a-fA-F])[0-9a-fA-F]{4}\
+|[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2}))*+\")\
+(?<n>-?(?:0|[1-9][0-9]*)(?:\\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\
+(?<w>[\\x09\\x0a\\x0d\\x20]*+)\
+(?<m>(?&w)(?&s)(?&w):(?&v))\
+(?<v>(?&w)(?:(?&s)|(?&n)|true|false|null|\\[(?:(?&v)(?:,(?&v))*+|(?&w))\\]|\\{(?:(?&m)(?:,(?&m))*+|(?&w))\\})(?&w))\
+)\\A(?&v)\\z', FALSE) THEN RETURN NULL; END IF; \
+      WHILE r <> '' DO \
+        SET c = LEFT(r, 1); \
+        IF c REGEXP '[\\x09\\x0a\\x0d\\x20]' THEN SET r = SUBSTRING(r, 2); \
+        ELSEIF c IN ('[', ']', '{', '}', ',', ':') THEN \
+          SET s = CONCAT(s, c); SET r = SUBSTRING(r, 2); \
+          SET depth = depth + (c IN ('[', '{')) - (c IN (']', '}')); \
+          IF depth > 127 THEN RETURN NULL; END IF; \
+        ELSE \
+          SET x = IF(c = '\"', REGEXP_SUBSTR(r, '\\A\"(?:[^\"\\\\]|\\\\.)*+\"'), REGEXP_SUBSTR(r, '\\A[-+.0-9a-zA-Z]+')); \
+          SET r = SUBSTRING(r, CHAR_LENGTH(x) + 1); \
+          IF c = '\"' THEN SET x = ug_quote(JSON_UNQUOTE(x)); \
+          ELSEIF c REGEXP '[-0-9]' THEN \
+            SET c = REGEXP_REPLACE(SUBSTRING_INDEX(REPLACE(x, 'E', 'e'), 'e', 1), '[^0-9]', ''); \
+            IF x REGEXP '[eE][+-]?0*[1-9][0-9]{3}' THEN \
+              IF c REGEXP '[1-9]' OR x REGEXP '[eE]-' THEN RETURN NULL; END IF; SET x = '0'; \
+            ELSE SET x = ug_plain(x); END IF; \
+            SET total = CHAR_LENGTH(REGEXP_REPLACE(REGEXP_REPLACE(x, '\\A-?0(?![0-9])', ''), '[^0-9]', '')); \
+            SET added = added + GREATEST(total - GREATEST(CHAR_LENGTH(c), 40), 0); \
+            IF total > 1000 OR added > 10000 THEN RETURN NULL; END IF; \
+          END IF; \
+          SET n = n + 1; SET v = CONCAT(v, ',', ug_quote(x)); SET s = CONCAT(s, '#', n); \
+        END IF; \
+      END WHILE; \
+      WHILE s REGEXP '[\\[{]' DO \
+        SET r = REGEXP_SUBSTR(s, '[\\[{][^\\[\\]{}]*[\\]}]'); \
+        IF r IN ('[]', '{}') THEN SET x = r; \
+        ELSEIF LEFT(r, 1) = '[' THEN \
+          SET x = (SELECT CONCAT('[', GROUP_CONCAT(JSON_UNQUOTE(JSON_EXTRACT(CONCAT(v, ']'), CONCAT('$[', k.i, ']'))) COLLATE $C \
+            ORDER BY k.n SEPARATOR ','), ']') \
+            FROM JSON_TABLE(REPLACE(r, '#', ''), '$[*]' COLUMNS(n FOR ORDINALITY, i INT PATH '$')) AS k); \
+        ELSE \
+          SET r = CONCAT('[[', REPLACE(REPLACE(REPLACE(SUBSTRING(r, 2, CHAR_LENGTH(r) - 2), ',', '],['), ':', ','), '#', ''), ']]'); \
+          SET x = (SELECT CONCAT('{', GROUP_CONCAT(CONCAT(ug_quote(l.k), ':', l.x) \
+            ORDER BY LENGTH(l.k), CAST(l.k AS BINARY) SEPARATOR ','), '}') FROM ( \
+            SELECT JSON_UNQUOTE(JSON_UNQUOTE(JSON_EXTRACT(CONCAT(v, ']'), CONCAT('$[', j.k, ']')))) COLLATE $C AS k, \
+              JSON_UNQUOTE(JSON_EXTRACT(CONCAT(v, ']'), CONCAT('$[', j.i, ']'))) COLLATE $C AS x, \
+              row_number() OVER (PARTITION BY CAST(JSON_UNQUOTE(JSON_UNQUOTE(JSON_EXTRACT(CONCAT(v, ']'), CONCAT('$[', j.k, ']')))) AS BINARY) \
+                ORDER BY j.n DESC) AS o \
+            FROM JSON_TABLE(r, '$[*]' COLUMNS(n FOR ORDINALITY, k INT PATH '$[0]', i INT PATH '$[1]')) AS j) AS l WHERE l.o = 1); \
+          SET r = REGEXP_SUBSTR(s, '[\\[{][^\\[\\]{}]*[\\]}]'); \
+        END IF; \
+        SET n = n + 1; SET v = CONCAT(v, ',', ug_quote(x)); \
+        SET s = INSERT(s, LOCATE(r, s), CHAR_LENGTH(r), CONCAT('#', n)); \
+      END WHILE; \
+      RETURN JSON_UNQUOTE(JSON_EXTRACT(CONCAT(v, ']'), CONCAT('$[', n, ']'))); END",
+    ),
     // --- Lists, as compact JSON in wire form: equal elements have equal text. (A variable is compared, and not what JSON_EXTRACT
     // gives, which MariaDB would unquote.) ---
     (

@@ -69,7 +69,10 @@ impl Mysql {
             function,
             F::JsonGet | F::JsonGetText | F::JsonSize | F::Covers | F::Overlaps | F::Element | F::ListSize
         );
-        if needs_json && self.flavor == Flavor::Mysql8 {
+        // Its engine has no patterns within themselves.
+        let reads_json =
+            function == F::Cast && result == Type::JSON && arguments.first().is_some_and(|of| of.ty == Type::TEXT);
+        if (needs_json || reads_json) && self.flavor == Flavor::Mysql8 {
             return Err("a look into JSON");
         }
         let text = match (function, arguments) {
