@@ -74,6 +74,14 @@ pub(crate) fn script<'a>(server: &Server, from: &Applied, steps: &'a [Step], wan
     for step in steps {
         let mut after = schema.clone();
         state::apply(&mut after, step);
+        if let Step::RenameColumn { table, to, .. } = step
+            && let Some(settled) = wanted.table(table).and_then(|table| table.column(to))
+            && let Some(renamed) = after.tables.iter_mut().find(|other| other.name == *table)
+            && let Some(renamed) = renamed.columns.iter_mut().find(|column| column.name == *to)
+        {
+            // Its field has the new name too, which no step says.
+            renamed.field.clone_from(&settled.field);
+        }
         if let Step::CreateTable(table) = step {
             let indexes = steps.iter().filter_map(|other| match other {
                 Step::CreateIndex { table: of, index } if *of == table.name => Some(index.clone()),
@@ -331,9 +339,9 @@ impl Place<'_> {
                 Some(format!("CONCAT_WS('-', {})", parts.join(", ")))
             }
             Conversion::TextToUuid => Some(format!("UNHEX(REPLACE(CONVERT({at} USING utf8mb4), '-', ''))")),
-            Conversion::TextToJson => Some(format!("JSON_QUOTE({at})")),
+            Conversion::TextToJson => Some(format!("ug_quote({at})")),
             Conversion::ToList if from.ty == Type::INT => Some(format!("CONCAT('[', {at}, ']')")),
-            Conversion::ToList => Some(format!("CONCAT('[', JSON_QUOTE({at}), ']')")),
+            Conversion::ToList => Some(format!("CONCAT('[', ug_quote({at}), ']')")),
             _ => None,
         };
         if matches!(conversion, Conversion::TextToJson | Conversion::ToList) && from.ty == Type::TEXT {

@@ -1,5 +1,5 @@
-//! What the server says went wrong, in the store's terms: by error number, never by words, which depend on the server's language.
-//! From the words only names are taken, where they stand in quotes or backticks.
+//! What the server says went wrong, in the store's terms: by error number. From the words, which every session has in English, only
+//! names are taken.
 //!
 //! Deliberately absent: values. `Duplicate entry 'x' for key 'k'` holds one, so the words of constraint errors go nowhere.
 
@@ -127,16 +127,11 @@ fn constraint(kind: ConstraintKind, table: String, name: Option<String>, columns
     StoreError::Constraint { kind, table, name, columns }
 }
 
-/// `Duplicate entry '…' for key 'posts.posts_slug_key'` (MySQL) or `'posts_slug_key'` (MariaDB). The value may hold quotes, the key is
-/// last.
+/// `Duplicate entry '…' for key 'posts_slug_key'` (MariaDB) or `'posts.posts_slug_key'` (MySQL). The value and the name may hold quotes;
+/// the name is last. Which part of it is the table, [`crate::session`] knows, which has the statement.
 fn unique(message: &str) -> StoreError {
-    let key = message.strip_suffix('\'').and_then(|rest| rest.rsplit('\'').next()).unwrap_or_default();
-    let (table, key) = match key.split_once('.') {
-        Some((table, key)) => (table, key),
-        None => ("", key),
-    };
-    let name = Some(key.to_owned()).filter(|key| !key.is_empty());
-    constraint(ConstraintKind::Unique, table.to_owned(), name, Vec::new())
+    let key = message.rsplit_once("for key '").and_then(|(_, key)| key.strip_suffix('\''));
+    constraint(ConstraintKind::Unique, String::new(), key.map(str::to_owned), Vec::new())
 }
 
 /// ``… a foreign key constraint fails (`db`.`posts`, CONSTRAINT `posts_author_id_fkey` FOREIGN KEY (`author_id`) REFERENCES …)``
@@ -210,7 +205,12 @@ mod tests {
     fn what_the_server_says_in_the_words_of_stores() {
         for (code, message, expected) in [
             (1062, "Duplicate entry 'it's' for key 'posts_slug_key'", "Unique constraint posts_slug_key on ()"),
-            (1062, "Duplicate entry 'x' for key 'posts.posts_slug_key'", "Unique constraint posts_slug_key on posts()"),
+            (
+                1062,
+                "Duplicate entry 'x' for key 'posts.posts_slug_key'",
+                "Unique constraint posts.posts_slug_key on ()",
+            ),
+            (1062, "Duplicate entry ''' for key 'a'b'", "Unique constraint a'b on ()"),
             (
                 1452,
                 "Cannot add or update a child row: a foreign key constraint fails (`d`.`po``sts`, CONSTRAINT `posts_a_fkey` FOREIGN KEY \

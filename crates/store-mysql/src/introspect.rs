@@ -35,7 +35,7 @@ pub(crate) struct Recorded {
 /// The schema that the database was last given, compared with what is there; `None` when Undergird never gave it one.
 pub(crate) async fn applied(conn: &mut Conn, server: &Server) -> Result<Option<Applied>, StoreError> {
     let Some((applied, recorded)) = record(conn).await? else { return Ok(None) };
-    let present = objects(conn, &applied).await?;
+    let present = objects(conn, &applied, None).await?;
     let same_server = recorded.server == server.name;
     for (object, form) in &recorded.objects {
         compare(object, form, present.get(object), same_server, &applied)?;
@@ -105,12 +105,18 @@ pub(crate) async fn exists(conn: &mut Conn, table: &str) -> Result<bool, StoreEr
         })
 }
 
-/// The tables and indexes of a schema that are there, with their form.
-pub(crate) async fn objects(conn: &mut Conn, applied: &Applied) -> Result<Objects, StoreError> {
-    let all = forms(conn).await?;
+/// The tables and indexes of a schema that are there, with their form: all of them, or only some tables'.
+pub(crate) async fn objects(
+    conn: &mut Conn,
+    applied: &Applied,
+    only: Option<&[String]>,
+) -> Result<Objects, StoreError> {
+    let all = forms(conn, only).await?;
     let mut objects = Objects::new();
     for table in &applied.tables {
-        let Some(form) = all.get(&table.name) else { continue };
+        let Some(form) = all.get(&table.name).filter(|_| only.is_none_or(|only| only.contains(&table.name))) else {
+            continue;
+        };
         objects.insert(table.name.clone(), form.table.clone());
         for index in &table.indexes {
             let index = short(&index.name);
@@ -124,7 +130,7 @@ pub(crate) async fn objects(conn: &mut Conn, applied: &Applied) -> Result<Object
 
 /// The form of some tables as one text, to see whether a statement changed anything. A table that is not there has none.
 pub(crate) async fn form_of(conn: &mut Conn, tables: &[String]) -> Result<String, StoreError> {
-    let all = forms(conn).await?;
+    let all = forms(conn, Some(tables)).await?;
     let mut text = String::new();
     for table in tables {
         if let Some(form) = all.get(table) {
@@ -142,11 +148,20 @@ struct Form {
     indexes: BTreeMap<String, String>,
 }
 
-async fn forms(conn: &mut Conn) -> Result<BTreeMap<String, Form>, StoreError> {
+async fn forms(conn: &mut Conn, only: Option<&[String]>) -> Result<BTreeMap<String, Form>, StoreError> {
+    // The server opens each table that is not left out.
+    let only = |column: &str| match only {
+        Some(tables) => {
+            let tables: Vec<String> = tables.iter().map(|table| format!("'{}'", table.replace('\'', "''"))).collect();
+            format!(" AND {column} IN ({})", tables.join(", "))
+        }
+        None => String::new(),
+    };
     let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let columns = "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLLATION_NAME, EXTRA, COLUMN_DEFAULT \
                    FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()";
-    for row in rows(conn, columns).await? {
+    let columns = format!("{columns}{}", only("TABLE_NAME"));
+    for row in rows(conn, &columns).await? {
         let [table, column, ty, null, collation, extra, default] = cells(&row);
         let of = lines.entry(table.unwrap_or_default()).or_default();
         let column = column.unwrap_or_default();
@@ -168,7 +183,8 @@ async fn forms(conn: &mut Conn) -> Result<BTreeMap<String, Form>, StoreError> {
                       JOIN information_schema.REFERENTIAL_CONSTRAINTS AS r ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA \
                       AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME \
                       WHERE k.TABLE_SCHEMA = DATABASE() AND k.REFERENCED_TABLE_NAME IS NOT NULL";
-    for row in rows(conn, references).await? {
+    let references = format!("{references}{}", only("k.TABLE_NAME"));
+    for row in rows(conn, &references).await? {
         let [table, constraint, column, to, target, delete, update] = cells(&row).map(Option::unwrap_or_default);
         let rule = |rule: &str| if rule == "RESTRICT" { "NO ACTION".to_owned() } else { rule.to_owned() };
         lines.entry(table).or_default().push(format!(
@@ -180,7 +196,8 @@ async fn forms(conn: &mut Conn) -> Result<BTreeMap<String, Form>, StoreError> {
     let checks = "SELECT t.TABLE_NAME, t.CONSTRAINT_NAME, c.CHECK_CLAUSE FROM information_schema.TABLE_CONSTRAINTS AS t \
                   JOIN information_schema.CHECK_CONSTRAINTS AS c ON c.CONSTRAINT_SCHEMA = t.CONSTRAINT_SCHEMA \
                   AND c.CONSTRAINT_NAME = t.CONSTRAINT_NAME WHERE t.TABLE_SCHEMA = DATABASE() AND t.CONSTRAINT_TYPE = 'CHECK'";
-    for row in rows(conn, checks).await? {
+    let checks = format!("{checks}{}", only("t.TABLE_NAME"));
+    for row in rows(conn, &checks).await? {
         let [table, constraint, clause] = cells(&row).map(Option::unwrap_or_default);
         let of = lines.entry(table).or_default();
         of.push(format!("check {constraint}"));
@@ -188,8 +205,9 @@ async fn forms(conn: &mut Conn) -> Result<BTreeMap<String, Form>, StoreError> {
     }
     let mut forms: BTreeMap<String, Form> = BTreeMap::new();
     let indexes = "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, COLLATION, SUB_PART FROM information_schema.STATISTICS \
-                   WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX";
-    for row in rows(conn, indexes).await? {
+                   WHERE TABLE_SCHEMA = DATABASE()";
+    let indexes = format!("{indexes}{} ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX", only("TABLE_NAME"));
+    for row in rows(conn, &indexes).await? {
         let [table, index, not_unique, column, collation, part] = cells(&row).map(Option::unwrap_or_default);
         let line = format!("{column} {collation} {part} {not_unique}\n");
         if index == "PRIMARY" {
@@ -210,7 +228,8 @@ async fn forms(conn: &mut Conn) -> Result<BTreeMap<String, Form>, StoreError> {
 }
 
 async fn rows(conn: &mut Conn, text: &str) -> Result<Vec<Row>, StoreError> {
-    conn.exec(text, ()).await.map_err(wrong)
+    // By the text protocol: the texts differ from table to table, and nobody's value is in them.
+    conn.query(text).await.map_err(wrong)
 }
 
 /// The first cells of a row as text.

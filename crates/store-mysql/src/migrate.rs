@@ -10,7 +10,7 @@
 use crate::ddl::{Line, Taken, script};
 use crate::dialect;
 use crate::error::{Fault, fault};
-use crate::introspect::{self, RECORD, Recorded, STEP, exists, objects, wrong};
+use crate::introspect::{self, Objects, RECORD, Recorded, STEP, exists, objects, wrong};
 use crate::notices;
 use crate::server::Server;
 use crate::types::{name, unsupported};
@@ -31,6 +31,7 @@ struct Doing {
     mending: Option<String>,
     lines: Vec<Line>,
     tables: Vec<String>,
+    renames: bool,
     /// What the database has afterwards, as the record keeps it.
     after: String,
 }
@@ -174,7 +175,7 @@ async fn migrate_locked(conn: &mut Conn, server: &Server, steps: &[Step], wanted
         take(conn, server, &taken).await?;
     }
     // The same in all that counts; the order of columns may be another.
-    write_record(conn, server, wanted).await
+    write_record(conn, server, wanted, None).await
 }
 
 /// The tables that hold all this.
@@ -204,7 +205,8 @@ async fn begin_record(conn: &mut Conn, server: &Server, from: &Applied) -> Resul
         .exec_first(format!("SELECT functions FROM {} ORDER BY id DESC LIMIT 1", name(RECORD)), ())
         .await
         .map_err(wrong)?;
-    let recorded = recorded(conn, server, from).await?;
+    let objects = objects(conn, from, None).await?;
+    let recorded = recorded(server, objects)?;
     let text = format!(
         "INSERT INTO {} (applied_at, fingerprint, applied, objects, functions) VALUES (NOW(6), ?, ?, ?, ?)",
         name(RECORD)
@@ -213,15 +215,35 @@ async fn begin_record(conn: &mut Conn, server: &Server, from: &Applied) -> Resul
     conn.exec_drop(text, values).await.map_err(wrong)
 }
 
-async fn recorded(conn: &mut Conn, server: &Server, applied: &Applied) -> Result<String, StoreError> {
-    let recorded = Recorded { server: server.name.clone(), objects: objects(conn, applied).await? };
+fn recorded(server: &Server, objects: Objects) -> Result<String, StoreError> {
+    let recorded = Recorded { server: server.name.clone(), objects };
     serde_json::to_string(&recorded)
         .map_err(|error| StoreError::Internal(format!("writing the schema's record: {error}")))
 }
 
-/// Changes the last record, and forgets the step that led to it, in one transaction.
-async fn write_record(conn: &mut Conn, server: &Server, applied: &Applied) -> Result<(), StoreError> {
-    let recorded = recorded(conn, server, applied).await?;
+/// Changes the last record, and forgets the step that led to it, in one transaction. Only these tables have another form than before.
+async fn write_record(
+    conn: &mut Conn,
+    server: &Server,
+    applied: &Applied,
+    changed: Option<&[String]>,
+) -> Result<(), StoreError> {
+    let mut objects = objects(conn, applied, changed).await?;
+    if let Some(changed) = changed
+        && let Some((_, before)) = introspect::record(conn).await?
+    {
+        let is_changed = |object: &str| {
+            changed.iter().any(|table| {
+                object.strip_prefix(table.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        for (object, form) in before.objects {
+            if !is_changed(&object) {
+                objects.insert(object, form);
+            }
+        }
+    }
+    let recorded = recorded(server, objects)?;
     let last: Option<i64> =
         conn.query_first(format!("SELECT MAX(id) FROM {}", name(RECORD))).await.map_err(wrong)?.flatten();
     conn.query_drop("START TRANSACTION").await.map_err(wrong)?;
@@ -237,7 +259,8 @@ async fn write_record(conn: &mut Conn, server: &Server, applied: &Applied) -> Re
 /// Takes one step.
 async fn take(conn: &mut Conn, server: &Server, taken: &Taken<'_>) -> Result<(), StoreError> {
     if taken.lines.is_empty() {
-        return write_record(conn, server, &taken.after).await;
+        // It came with another step, or with the record at the end; what is recorded until then is a step behind in words alone.
+        return Ok(());
     }
     for hindrance in &taken.hindrances {
         let found: Option<mysql_async::Row> = conn.query_first(hindrance.as_str()).await.map_err(wrong)?;
@@ -246,18 +269,32 @@ async fn take(conn: &mut Conn, server: &Server, taken: &Taken<'_>) -> Result<(),
             return Err(StoreError::SchemaMismatch(words));
         }
     }
+    let doing = begin_step(conn, taken).await?;
+    run(conn, server, &doing, 0).await
+}
+
+/// Writes a step down before it is taken.
+async fn begin_step(conn: &mut Conn, taken: &Taken<'_>) -> Result<Doing, StoreError> {
     let doing = Doing {
         step: taken.step.describe(),
         mending: taken.step.mending(),
         lines: taken.lines.clone(),
         tables: taken.tables.clone(),
+        renames: matches!(taken.step, Step::RenameTable { .. } | Step::RenameColumn { .. } | Step::DropTable(_)),
         after: taken.after.to_json(),
     };
     let text = serde_json::to_string(&doing).map_err(|error| StoreError::Internal(error.to_string()))?;
     let form = introspect::form_of(conn, &doing.tables).await?;
     let insert = format!("INSERT INTO {} (id, doing, done, form) VALUES (1, ?, 0, ?)", name(STEP));
     conn.exec_drop(insert, (text, form)).await.map_err(wrong)?;
-    run(conn, server, &doing, 0).await
+    Ok(doing)
+}
+
+/// Writes down how many statements of a step are done, and how its tables look before the next.
+async fn count(conn: &mut Conn, doing: &Doing, done: usize) -> Result<(), StoreError> {
+    let form = introspect::form_of(conn, &doing.tables).await?;
+    let text = format!("UPDATE {} SET done = ?, form = ?", name(STEP));
+    conn.exec_drop(text, (done as u64, form)).await.map_err(wrong)
 }
 
 /// Brings an interrupted step to its end, or to where it was if nothing of it had happened.
@@ -288,9 +325,7 @@ async fn resume(conn: &mut Conn, server: &Server) -> Result<(), StoreError> {
 async fn run(conn: &mut Conn, server: &Server, doing: &Doing, from: usize) -> Result<(), StoreError> {
     for (at, line) in doing.lines.iter().enumerate().skip(from) {
         if at > 0 {
-            let form = introspect::form_of(conn, &doing.tables).await?;
-            let text = format!("UPDATE {} SET done = ?, form = ?", name(STEP));
-            conn.exec_drop(text, (at as u64, form)).await.map_err(wrong)?;
+            count(conn, doing, at).await?;
         }
         if let Err(error) = run_line(conn, line, at).await {
             let refused = refused(doing, error);
@@ -303,7 +338,9 @@ async fn run(conn: &mut Conn, server: &Server, doing: &Doing, from: usize) -> Re
     }
     let after = Applied::from_json(&doing.after)
         .map_err(|why| StoreError::SchemaMismatch(format!("a step's record cannot be read: {why}")))?;
-    write_record(conn, server, &after).await
+    // A renamed table or column is named in the foreign keys of others, too.
+    let changed = Some(doing.tables.as_slice()).filter(|_| !doing.renames);
+    write_record(conn, server, &after, changed).await
 }
 
 async fn run_line(conn: &mut Conn, line: &Line, at: usize) -> Result<(), Error> {
@@ -355,4 +392,25 @@ fn during(what: &str, error: Error) -> StoreError {
         Fault::Conflict => StoreError::Unavailable(format!("{what}: a table is in use for too long")),
         other => other.into(),
     }
+}
+
+/// Takes so many statements of a step and stops, as a kill would; the last of them counted or not.
+#[cfg(test)]
+pub(crate) async fn interrupted(
+    conn: &mut Conn,
+    taken: &Taken<'_>,
+    stop: usize,
+    counted: bool,
+) -> Result<(), StoreError> {
+    let doing = begin_step(conn, taken).await?;
+    for (at, line) in doing.lines.iter().enumerate().take(stop) {
+        if at > 0 {
+            count(conn, &doing, at).await?;
+        }
+        run_line(conn, line, at).await.map_err(wrong)?;
+    }
+    if counted && stop > 0 {
+        count(conn, &doing, stop).await?;
+    }
+    Ok(())
 }

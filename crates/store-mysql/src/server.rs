@@ -83,7 +83,7 @@ impl Server {
         // an order, or there is no order at all (error 1038): these two are for eight texts; a server takes no more than it needs.
         format!(
             "SET NAMES utf8mb4 COLLATE {collation}, SESSION max_sort_length = 65536, \
-             SESSION sort_buffer_size = GREATEST(@@GLOBAL.sort_buffer_size, 8388608), SESSION sql_mode = '{SQL_MODE}', SESSION time_zone = '+00:00', \
+             SESSION sort_buffer_size = GREATEST(@@GLOBAL.sort_buffer_size, 8388608), SESSION sql_mode = '{SQL_MODE}', SESSION time_zone = '+00:00', SESSION lc_messages = 'en_US', \
              SESSION innodb_lock_wait_timeout = {lock_wait}, SESSION foreign_key_checks = 1, SESSION group_concat_max_len = 1073741824\
              {limit}{more}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
         )

@@ -136,6 +136,8 @@ impl Session {
             return error;
         };
         let table = if table.is_empty() { written_table(&statement.text).unwrap_or_default() } else { table };
+        // MySQL names the table too.
+        let index = index.strip_prefix(&format!("{table}.")).map(str::to_owned).unwrap_or(index);
         let found = match self.lease.link() {
             Ok(link) => {
                 let text = "SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() AND \

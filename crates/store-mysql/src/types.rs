@@ -113,6 +113,8 @@ pub(crate) fn form_check(table: &str, column: &Column) -> Option<(String, String
     let (kind, test) = match column.ty {
         Type::Scalar(Kind::Bool) => ("bool", format!("{at} IN (0, 1)")),
         Type::Scalar(Kind::Json) => ("json", format!("JSON_VALID({at})")),
+        // The server's type holds spans of time, too.
+        Type::Scalar(Kind::Time) => ("time", format!("{at} BETWEEN TIME'00:00:00' AND TIME'23:59:59.999999'")),
         // An array is told by its first character, once it is JSON.
         Type::List(_) => ("list", format!("JSON_VALID({at}) AND LEFT({at}, 1) = '['")),
         Type::Scalar(_) | Type::Null | Type::Duration => return None,
@@ -165,6 +167,11 @@ pub fn unsupported(schema: &Applied) -> Vec<String> {
         for named in std::iter::once(&table.name).chain(table.columns.iter().map(|column| &column.name)) {
             if named.chars().count() > NAME_MAX {
                 told.push(format!("{collection}: the name {named} is longer than {NAME_MAX} characters"));
+            }
+            if named.chars().any(|character| character > '\u{ffff}') || named.ends_with(' ') {
+                told.push(format!(
+                    "{collection}: the name {named} has a character beyond U+FFFF or ends in a space: give it another `table` or `column`"
+                ));
             }
         }
         for column in table.columns.iter().filter(|column| is_keyed(table, &column.name)) {

@@ -1,10 +1,11 @@
 //! The driver on a real server: `UNDERGIRD_TEST_MYSQL`, where each test makes a database of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod conformance;
 mod differential;
 mod driver;
 mod failing;
-
+mod migrating;
 mod values;
 
 use crate::{MysqlStore, Options};
