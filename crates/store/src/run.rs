@@ -3,7 +3,7 @@
 //! Absent: transactions (whoever lends the connection has begun one) and the demands on the outcome (the engine's).
 
 use crate::sql::{ReadStatements, WriteStatements, pattern};
-use crate::{Bind, Bound, Connection, Flow, Prepared, Statement, Statements, StoreError};
+use crate::{Bind, Bound, Connection, ConstraintKind, Flow, Prepared, Statement, Statements, StoreError, schema};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -724,15 +724,36 @@ async fn refused_again(
     Ok(None)
 }
 
-/// Names the table where the store did not say which constraint it is about.
+/// A constraint in the same words on every store, whatever this one's server tells: what is unique by its columns, a check by its name,
+/// a reference not at all (not every store knows which one it was, and it may be that of a collection that the caller knows nothing of).
 fn named(error: StoreError, plan: &Plan, shape: &Write) -> StoreError {
-    match error {
-        StoreError::Constraint { kind, table, name, columns } if table.is_empty() => {
-            let table = plan.model().collection(shape.collection).table.clone();
-            StoreError::Constraint { kind, table, name, columns }
+    let StoreError::Constraint { kind, table, name, columns } = error else { return error };
+    let own = &plan.model().collection(shape.collection).table;
+    let is_own = table.is_empty() || table.eq_ignore_ascii_case(own);
+    let (name, columns) = match kind {
+        ConstraintKind::ForeignKey => (None, Vec::new()),
+        _ if !is_own => (None, Vec::new()),
+        ConstraintKind::Unique if columns.is_empty() => {
+            match name.as_deref().and_then(|name| unique_columns(plan, own, name)) {
+                Some(columns) => (None, columns),
+                None => (name, columns),
+            }
         }
-        other => other,
+        ConstraintKind::Unique => (None, columns),
+        ConstraintKind::Check | ConstraintKind::NotNull => (name, columns),
+    };
+    StoreError::Constraint { kind, table: own.clone(), name, columns }
+}
+
+/// The columns of a unique index, or of the key where a store calls it `PRIMARY`.
+fn unique_columns(plan: &Plan, table: &str, name: &str) -> Option<Vec<String>> {
+    let schema = schema::wanted(plan.model());
+    let table = schema.table(table)?;
+    if name == "PRIMARY" {
+        return Some(table.key.clone());
     }
+    let index = table.indexes.iter().find(|index| index.name == name)?;
+    Some(index.columns.iter().map(|column| column.name.clone()).collect())
 }
 
 fn bind<'a>(
