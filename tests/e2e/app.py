@@ -51,10 +51,11 @@ class App:
             raise AssertionError(f"{' '.join(line)} ended with {ended.returncode}:\n{ended.stderr}")
         return ended.stdout
 
-    def start(self, command="dev"):
-        """Starts the server and gives the seconds until it was ready."""
+    def start(self, command="dev", *arguments):
+        """Starts the server, on a free port unless arguments say otherwise, and gives the seconds until it was ready."""
         started = time.monotonic()
-        line = [BINARY, command, str(self.app), "--data", str(self.data), "--listen", "127.0.0.1:0"]
+        arguments = arguments or ("--listen", "127.0.0.1:0")
+        line = [BINARY, command, str(self.app), "--data", str(self.data), *arguments]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=log, env=self.environment)
         late = threading.Timer(READY_SECONDS_MAX, self.process.kill)

@@ -1,0 +1,179 @@
+"""A PostgreSQL server of one's own that can be killed, and a wire to it that can be cut.
+
+Durable, on a free port, in a folder that goes with it. Absent: SQL (`stores`), and what is tested. Run as a program this file is the wire: a
+TCP proxy in a process of its own, so that clients' threads do not slow it.
+
+    cluster.py TARGET_PORT      prints the port it listens on; then reads commands, a line each, and answers each with a line:
+                                pass: carries bytes; hold: keeps all that comes, in both directions, until `pass`; mute: keeps what
+                                the server says; reset: ends every connection with a TCP reset
+"""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+START_SECONDS_MAX = 60
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Cluster:
+    """The server. It refuses to be root, so as root it is `postgres`."""
+
+    def __init__(self, program):
+        self.program = program
+        self.folder = Path(tempfile.mkdtemp(prefix="undergird-pg-"))
+        self.data = self.folder / "data"
+        self.log = self.folder / "log"
+        self.port = free_port()
+        self.process = None
+        self.account = {}
+        if os.geteuid() == 0:
+            entry = pwd.getpwnam("postgres")
+            self.account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+            os.chown(self.folder, entry.pw_uid, entry.pw_gid)
+        self.password = secrets.token_hex(16)
+        secret = self.folder / "secret"
+        secret.write_text(self.password)
+        secret.chmod(0o644)
+        # The folder is its owner's alone.
+        line = ["initdb", f"--pgdata={self.data}", "--username=undergird", f"--pwfile={secret}", "--auth=password", "--encoding=UTF8",
+                "--locale=C.UTF-8", "--no-sync"]
+        ended = subprocess.run([program(line[0]), *line[1:]], capture_output=True, text=True, cwd=self.folder, **self.account)
+        if ended.returncode != 0:
+            raise RuntimeError(ended.stderr)
+
+    def url(self, database="postgres", port=None):
+        return f"postgres://undergird:{self.password}@127.0.0.1:{port or self.port}/{database}"
+
+    def start(self):
+        """Starts it and waits until it takes questions."""
+        line = ["-D", str(self.data), "-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}", "-c", "unix_socket_directories=",
+                "-c", "max_connections=200"]
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            with open(self.log, "ab") as log:
+                self.process = subprocess.Popen([self.program("postgres"), *line], stdout=log, stderr=log, cwd=self.folder, **self.account)
+            while self.process.poll() is None and time.monotonic() < deadline:
+                if self.answers():
+                    return
+                time.sleep(0.01)
+            # Children of a killed postmaster still have its memory for a moment.
+            time.sleep(0.05)
+        raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+
+    def answers(self):
+        """Whether it asks for a password: while it starts it says that it does."""
+        body = b"\0\3\0\0user\0undergird\0database\0postgres\0\0"
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=2) as wire:
+            wire.sendall(struct.pack(">I", len(body) + 4) + body)
+            return wire.recv(1) == b"R"
+        return False
+
+    def kill(self):
+        """Kills the postmaster alone, as the kernel might."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop_immediately(self):
+        """What `pg_ctl stop -m immediate` does."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait()
+
+    def remove(self):
+        if self.process and self.process.poll() is None:
+            self.stop_immediately()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Wire:
+    """The proxy's process."""
+
+    def __init__(self, port):
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.port = int(self.process.stdout.readline())
+
+    def tell(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        self.process.stdout.readline()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+async def proxy(target):
+    asking, answering = asyncio.Event(), asyncio.Event()
+    asking.set()
+    answering.set()
+    open_now = set()
+
+    async def carry(reader, writer, flowing):
+        try:
+            while data := await reader.read(1 << 16):
+                await flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def connection(reader, writer):
+        await asking.wait()
+        try:
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", target)
+        except OSError:
+            reset(writer)
+            return
+        pair = (writer, to_writer)
+        open_now.add(pair)
+        await asyncio.gather(carry(reader, to_writer, asking), carry(to_reader, writer, answering))
+        open_now.discard(pair)
+
+    def reset(writer):
+        wire = writer.get_extra_info("socket")
+        if wire and wire.fileno() >= 0:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    server = await asyncio.start_server(connection, "127.0.0.1", 0, backlog=512)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    commands = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    while command := (await commands.readline()).decode().strip():
+        if command == "hold":
+            asking.clear()
+            answering.clear()
+        elif command == "mute":
+            answering.clear()
+        elif command == "pass":
+            asking.set()
+            answering.set()
+        elif command == "reset":
+            for pair in list(open_now):
+                for writer in pair:
+                    reset(writer)
+        print("done", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(proxy(int(sys.argv[1])))
