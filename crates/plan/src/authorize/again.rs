@@ -4,10 +4,11 @@
 //! A rule without `new` is asked of the row as it has become. A rule that says `new` compares two states: what it says of the new
 //! one is asked of the row as it has become, and what it says of the old one was noted before ([`Again::noted`]).
 //!
-//! Absent: what was asked before the change already and no change of another row can make different.
+//! Absent: what was asked before the change already and no change of another row can make different; checks, which look at no other
+//! row; the write rules of fields, which are about the row as it was.
 
 use super::Builder;
-use super::write::{mentions_row, touches};
+use super::write::mentions_row;
 use crate::partial::{self, Verdict};
 use crate::refusal::Refusal;
 use crate::request::Verb;
@@ -42,15 +43,6 @@ impl Builder<'_> {
             }
         }
         let mut guards = vec![Guard { predicate: Expr::all(terms), otherwise: Otherwise::Access }];
-        for (position, check) in collection.checks.iter().enumerate() {
-            let rule = &check.rule.expr;
-            let looks = rule.any_node(&mut |node| matches!(node, Node::Field(_, field) if is_assigned(*field)));
-            let moves = touches(self.model, rule, RowVar::THIS, &is_assigned);
-            if leads_to(self.model, rule, collection.id) && (looks || moves) {
-                let predicate = partial::specialise(rule, &self.kind);
-                guards.push(Guard { predicate, otherwise: Otherwise::Check(position) });
-            }
-        }
         guards.retain(|guard| partial::verdict(&guard.predicate, &self.kind) != Verdict::Allow);
         Ok(Again { noted: lift.noted, guards })
     }
