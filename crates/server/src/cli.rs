@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and what it ends with.
 
 use crate::commands;
+use crate::say::{say, tell};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -91,10 +92,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(arguments) => commands::config::run(arguments),
         Command::Seed(arguments) => commands::seed::run(arguments),
         Command::Explain(arguments) => commands::explain::run(arguments),
-        Command::Version => {
-            println!("undergird {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
+        Command::Version => say!("undergird {}", env!("CARGO_PKG_VERSION")),
     };
     let (why, code) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -102,7 +100,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(Exit::Wrong(why)) => (why, 2),
     };
     if !why.is_empty() {
-        eprintln!("undergird: {why}");
+        tell!("undergird: {why}");
     }
     ExitCode::from(code)
 }

@@ -19,6 +19,7 @@ mod connection;
 pub mod data;
 pub mod keys;
 pub mod logs;
+mod say;
 pub mod schema;
 mod seed;
 mod serve;

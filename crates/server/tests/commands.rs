@@ -36,6 +36,21 @@ fn exit_codes_tell_success_failure_and_wrong_use_apart() {
 }
 
 #[test]
+fn a_reader_that_goes_away_breaks_nothing() {
+    let blog = Folder::example("blog");
+    let closed = || std::io::pipe().unwrap().1;
+    for arguments in
+        [&["check", "--json"][..], &["openapi"], &["types", "typescript"], &["config"], &["check", "nowhere"]]
+    {
+        let command = support::undergird(arguments).current_dir(&blog.0).stdout(closed()).stderr(closed()).status();
+        let expected = if arguments.contains(&"nowhere") { 2 } else { 0 };
+        assert_eq!(command.unwrap().code(), Some(expected), "{arguments:?}");
+        let read = support::undergird(arguments).current_dir(&blog.0).stdout(closed()).output().unwrap();
+        assert!(!String::from_utf8_lossy(&read.stderr).contains("panicked"), "{arguments:?}");
+    }
+}
+
+#[test]
 fn ten_mistakes_are_told_at_once() {
     let blog = Folder::example("blog");
     blog.write(

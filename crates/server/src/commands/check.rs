@@ -2,6 +2,7 @@
 
 use super::Application;
 use crate::cli::Exit;
+use crate::say::say;
 use serde_json::json;
 use undergird_model::definition;
 
@@ -22,7 +23,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
     let fine = definition.model.is_some();
     if arguments.json {
         let report = json!({ "ok": fine, "diagnostics": definition::to_json(&definition.diagnostics) });
-        println!("{report:#}");
+        say!("{report:#}")?;
         return if fine { Ok(()) } else { Err(Exit::Wrong(String::new())) };
     }
     let Some(model) = &definition.model else { return Err(super::mistakes(&definition)) };
@@ -35,9 +36,9 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         })
         .map(|collection| collection.name.as_str())
         .collect();
-    println!("The definition of \"{}\" is sound: {} collections.", model.settings.name, model.public().count());
+    say!("The definition of \"{}\" is sound: {} collections.", model.settings.name, model.public().count())?;
     if !closed.is_empty() {
-        println!("Closed to everybody but a secret key, for want of rules: {}.", closed.join(", "));
+        say!("Closed to everybody but a secret key, for want of rules: {}.", closed.join(", "))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 use super::{Application, mistakes};
 use crate::cli::Exit;
 use crate::config::{Definition, Environment, Origin, data_directory};
+use crate::say::say;
 use undergird_model::definition::keys;
 
 /// What it takes.
@@ -32,7 +33,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
             Origin::File => "undergird.toml",
             Origin::Outside(name) => name.as_str(),
         };
-        println!("{:<40} {:<32} # {shown}", path.join("."), value);
+        say!("{:<40} {:<32} # {shown}", path.join("."), value)?;
     }
     let data = data_directory(&arguments.application.directory, &environment, arguments.application.data.as_deref());
     let data_origin = match (&arguments.application.data, environment.get("UNDERGIRD_DATA")) {
@@ -40,10 +41,10 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         (None, Some(_)) => "UNDERGIRD_DATA",
         (None, None) => "default",
     };
-    println!("{:<40} {:<32} # {data_origin}", "data", format!("\"{}\"", data.display()));
+    say!("{:<40} {:<32} # {data_origin}", "data", format!("\"{}\"", data.display()))?;
     for (name, variable) in [("publishable_key", "UNDERGIRD_PUBLISHABLE_KEY"), ("secret_key", "UNDERGIRD_SECRET_KEY")] {
         let origin = if environment.get(variable).is_some() { variable } else { "keys.json in the data directory" };
-        println!("{name:<40} {MASK:<32} # {origin}");
+        say!("{name:<40} {MASK:<32} # {origin}")?;
     }
     Ok(())
 }

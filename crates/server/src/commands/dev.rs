@@ -4,6 +4,7 @@
 use super::{Application, announce, block_on, exit, flag, loss, show, url};
 use crate::cli::Exit;
 use crate::logs::Logs;
+use crate::say::tell;
 use crate::serve::signals;
 use crate::server::{Builder, SchemaPolicy, Server, StartError};
 use crate::watch::{Snapshot, changed};
@@ -55,7 +56,7 @@ async fn serve(arguments: &Arguments, logs: &Logs) -> Result<(), Exit> {
             Ok(server) => break (server, before),
             Err(StartError::Definition(definition)) if is_attended() => {
                 show(&definition);
-                eprintln!("Mend it; the server starts as soon as the definition is sound.");
+                tell!("Mend it; the server starts as soon as the definition is sound.");
                 tokio::select! {
                     _ = changed(directory, &before) => {}
                     () = signals() => return Ok(()),
@@ -87,12 +88,12 @@ fn greet(server: &Server, address: SocketAddr) {
     let secret = if std::io::stderr().is_terminal() { keys.secret.expose() } else { "(run `undergird keys`)" };
     let url = url(address);
     let settings = server.settings();
-    eprintln!("\n  {} at {url}\n", settings.name);
-    eprintln!("  publishable key  {}\n  secret key       {secret}", keys.publishable);
+    tell!("\n  {} at {url}\n", settings.name);
+    tell!("  publishable key  {}\n  secret key       {secret}", keys.publishable);
     if settings.server.docs {
-        eprintln!("  try it           {url}/docs");
+        tell!("  try it           {url}/docs");
     }
-    eprintln!();
+    tell!();
 }
 
 /// Follows the files for ever.
@@ -107,20 +108,20 @@ async fn follow(
         let definition = match server.reread() {
             Ok(definition) => definition,
             Err(error) => {
-                eprintln!("undergird: {error}; going on with the last good definition");
+                tell!("undergird: {error}; going on with the last good definition");
                 continue;
             }
         };
         show(&definition);
         let Some(model) = definition.model else {
-            eprintln!("undergird: going on with the last good definition");
+            tell!("undergird: going on with the last good definition");
             continue;
         };
         let listens = server.settings().server.listen;
         let moved = model.settings.server.listen != listens;
         take(server, model, accept_data_loss).await;
         if moved {
-            eprintln!("undergird: [server] listen holds from the next start on");
+            tell!("undergird: [server] listen holds from the next start on");
         }
     }
 }
@@ -134,12 +135,12 @@ async fn take(server: &Server, model: Arc<Model>, accept_data_loss: bool) {
         result = server.follow(model, true).await;
     }
     match result {
-        Ok(steps) if steps.is_empty() => eprintln!("undergird: the definition changed, the schema did not"),
+        Ok(steps) if steps.is_empty() => tell!("undergird: the definition changed, the schema did not"),
         Ok(steps) => eprint!("undergird: the schema changed:\n{steps}"),
         Err(StartError::Loss(losses)) => {
-            eprintln!("undergird: {}\ngoing on with the last good definition", loss(&losses))
+            tell!("undergird: {}\ngoing on with the last good definition", loss(&losses))
         }
-        Err(error) => eprintln!("undergird: {error}\ngoing on with the last good definition"),
+        Err(error) => tell!("undergird: {error}\ngoing on with the last good definition"),
     }
 }
 
@@ -151,9 +152,9 @@ fn is_attended() -> bool {
 /// Asks whether the losses are meant.
 async fn ask(losses: Vec<String>) -> bool {
     let question = move || {
-        eprintln!("This change loses data for good:");
+        tell!("This change loses data for good:");
         for loss in &losses {
-            eprintln!("  {loss}");
+            tell!("  {loss}");
         }
         eprint!("Type \"lose\" to make it, anything else to leave the database as it is: ");
         let _ = std::io::stderr().flush();

@@ -46,7 +46,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         let server = builder.build().await.map_err(exit)?;
         let told = tell(&server, &arguments).await;
         server.close().await;
-        print!("{}", told?);
+        crate::say::out(format_args!("{}", told?))?;
         Ok(())
     })
 }

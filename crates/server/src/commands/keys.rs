@@ -4,6 +4,7 @@ use super::Application;
 use crate::cli::Exit;
 use crate::config::{Environment, data_directory};
 use crate::keys::{self, KeysProblem};
+use crate::say::{say, tell};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -27,10 +28,10 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         KeysProblem::Failed(why) => Exit::Failed(why),
     })?;
     if arguments.json {
-        println!("{:#}", keys::to_json(&keys));
+        say!("{:#}", keys::to_json(&keys))?;
     } else {
-        println!("publishable  {}\nsecret       {}", keys.publishable, keys.secret.expose());
-        eprintln!(
+        say!("publishable  {}\nsecret       {}", keys.publishable, keys.secret.expose())?;
+        tell!(
             "The publishable key means \"a visitor\" and may stand in any client. The secret key passes all access rules: servers only."
         );
     }

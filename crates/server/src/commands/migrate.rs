@@ -2,6 +2,7 @@
 
 use super::{Application, block_on, exit, loss, mistakes};
 use crate::cli::Exit;
+use crate::say::say;
 use crate::schema::{Change, Obstacle};
 use crate::server::SchemaPolicy;
 
@@ -28,25 +29,25 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         let (store, _data) = builder.open_store(&model).await.map_err(exit)?;
         let change = Change::plan(&store, &model).await.map_err(Exit::failed)?;
         if change.is_nothing() {
-            println!("The database is at the definition.");
+            say!("The database is at the definition.")?;
             return Ok(());
         }
-        println!("Steps:\n{}", change.describe());
+        say!("Steps:\n{}", change.describe())?;
         if arguments.dry_run {
-            println!("SQL:");
+            say!("SQL:")?;
             for statement in store.describe(&change.steps, &change.wanted) {
-                println!("{statement};\n");
+                say!("{statement};\n")?;
             }
         }
         match change.obstacle(arguments.accept_data_loss) {
             Some(Obstacle::Blocked(reasons)) => return Err(Exit::failed(reasons.join("\n"))),
             Some(Obstacle::Loss(losses)) if !arguments.dry_run => return Err(Exit::Failed(loss(&losses))),
-            Some(Obstacle::Loss(losses)) => println!("Data would be lost:\n  {}", losses.join("\n  ")),
+            Some(Obstacle::Loss(losses)) => say!("Data would be lost:\n  {}", losses.join("\n  "))?,
             None => {}
         }
         if !arguments.dry_run {
             change.apply(&store).await.map_err(Exit::Failed)?;
-            println!("Done.");
+            say!("Done.")?;
         }
         store.close().await;
         Ok(())

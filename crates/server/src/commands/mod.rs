@@ -17,6 +17,7 @@ pub mod users;
 
 use crate::cli::Exit;
 use crate::config::{Definition, Environment};
+use crate::say::tell;
 use crate::server::{Builder, Server, StartError};
 use std::future::Future;
 use std::io::IsTerminal;
@@ -101,7 +102,7 @@ pub(crate) fn mistakes(definition: &Definition) -> Exit {
 /// Shows all diagnostics on standard error, if there are any.
 pub(crate) fn show(definition: &Definition) {
     if !definition.diagnostics.is_empty() {
-        eprintln!("{}", definition.render(std::io::stderr().is_terminal()).trim_end());
+        tell!("{}", definition.render(std::io::stderr().is_terminal()).trim_end());
     }
 }
 

@@ -1,6 +1,7 @@
 //! `undergird new`: a small, commented application that runs.
 
 use crate::cli::Exit;
+use crate::say::say;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -48,9 +49,9 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         fs::write(&path, text.replace("NAME", name)).map_err(fail)?;
     }
     let shown = directory.display();
-    println!(
+    say!(
         "Made {shown}. Now:\n\n    undergird dev {shown}\n\nstarts it on http://127.0.0.1:8090; {shown}/README.md says what to try first."
-    );
+    )?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::Application;
 use crate::cli::Exit;
+use crate::say::say;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -14,6 +15,6 @@ pub struct Arguments {
 /// 2 for a definition that is not good.
 pub fn run(arguments: Arguments) -> Result<(), Exit> {
     let model = arguments.application.model()?;
-    println!("{:#}", undergird_api::contract::openapi(&model));
+    say!("{:#}", undergird_api::contract::openapi(&model))?;
     Ok(())
 }

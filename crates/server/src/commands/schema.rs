@@ -1,6 +1,7 @@
 //! `undergird schema`: the JSON Schemas with which editors complete and check the definition's files.
 
 use crate::cli::Exit;
+use crate::say::say;
 use undergird_model::definition::{application_schema, collection_schema};
 
 /// What it takes.
@@ -26,6 +27,6 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         File::Undergird => application_schema(),
         File::Model => collection_schema(),
     };
-    println!("{schema:#}");
+    say!("{schema:#}")?;
     Ok(())
 }

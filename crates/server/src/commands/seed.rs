@@ -2,6 +2,7 @@
 
 use super::{Application, block_on, exit};
 use crate::cli::Exit;
+use crate::say::{say, tell};
 use crate::seed::{self, Generator};
 use crate::server::{SchemaPolicy, Server};
 use futures_util::FutureExt;
@@ -81,10 +82,10 @@ async fn fill(server: &Server, arguments: &Arguments) -> Result<(), Exit> {
         bar.finish();
         all += rows;
         if bar.is_hidden() {
-            eprintln!("{}: {rows} rows", collection.name);
+            tell!("{}: {rows} rows", collection.name);
         }
     }
-    println!("Wrote {all} rows in {:.1} s.", started.elapsed().as_secs_f64());
+    say!("Wrote {all} rows in {:.1} s.", started.elapsed().as_secs_f64())?;
     Ok(())
 }
 

@@ -24,7 +24,7 @@ enum Language {
 pub fn run(arguments: Arguments) -> Result<(), Exit> {
     let model = arguments.application.model()?;
     match arguments.language {
-        Language::Typescript => print!("{}", undergird_api::contract::typescript(&model)),
+        Language::Typescript => crate::say::out(format_args!("{}", undergird_api::contract::typescript(&model)))?,
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::{Application, block_on, exit};
 use crate::cli::Exit;
+use crate::say::say;
 use crate::server::{SchemaPolicy, Server};
 use serde_json::{Value as Json, json};
 use std::io::IsTerminal;
@@ -66,7 +67,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
                 let server = open(&application).await?;
                 let added = server.auth().add_account(NewAccount { email, password, roles, data }).await;
                 server.close().await;
-                println!("{}", shown(&added.map_err(refused)?));
+                say!("{}", shown(&added.map_err(refused)?))?;
                 Ok(())
             }
             Command::List { application, json } => {
@@ -81,7 +82,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
                 let server = open(&application).await?;
                 let set = server.auth().set_roles(&email, roles).await;
                 server.close().await;
-                println!("{}", shown(&set.map_err(refused)?));
+                say!("{}", shown(&set.map_err(refused)?))?;
                 Ok(())
             }
         }
@@ -100,9 +101,9 @@ async fn list(server: &Server, json: bool) -> Result<(), Exit> {
         let page = page.map_err(|failure| Exit::failed(format!("cannot list accounts: {failure:?}")))?;
         for account in &page {
             if json {
-                println!("{}", as_json(account));
+                say!("{}", as_json(account))?;
             } else {
-                println!("{}", shown(account));
+                say!("{}", shown(account))?;
             }
         }
         match page.last() {
@@ -114,7 +115,7 @@ async fn list(server: &Server, json: bool) -> Result<(), Exit> {
 
 fn read_password() -> Result<Secret, Exit> {
     if std::io::stdin().is_terminal() {
-        eprint!("Password (it is shown as you type): ");
+        crate::say::aside(format_args!("Password (it is shown as you type): "));
     }
     let mut line = String::new();
     std::io::stdin()
