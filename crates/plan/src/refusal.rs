@@ -146,7 +146,12 @@ pub enum Refusal {
         /// What to do instead.
         hint: Option<String>,
     },
-    /// The request makes no sense as a whole (`on_conflict` that names no unique columns; a key with too few parts; …).
+    /// `on_conflict` names neither the key nor a unique combination of fields, so there is nothing to tell one row from another by.
+    NotUnique {
+        /// The collection.
+        collection: String,
+    },
+    /// The request makes no sense as a whole (a key with too few parts; …).
     Malformed {
         /// One sentence.
         message: String,

@@ -47,6 +47,7 @@ pub const CODES: &[Code] = &[
     code("PGRST303", &[401], "The token is not good any more", "It ran out, is for another server, or its session ended. Refresh the session, or sign in again."),
     code("42501", &[401, 403], "Not permitted", "The access rules do not permit it: 401 for a visitor, 403 for everybody else. Nothing was written."),
     code("42703", &[400], "There is no such column", "Or none that this caller may read. `hint` has the nearest name."),
+    code("42P10", &[400], "Nothing unique to tell rows by", "`on_conflict` names the key, a field that is `unique`, or all fields of an index with `unique = true`."),
     code("42883", &[400], "The operator does not go with the column's type", "For example `like` on a number."),
     code("22P02", &[400, 422], "Not a value of the column's type", "400: in the URL. 422: in the body, with its place in `errors`."),
     code("23502", &[422], "A required value is missing", "`errors` has each with its place."),

@@ -109,6 +109,15 @@ impl From<Refusal> for Problem {
             Refusal::Unsupported { what, hint } => {
                 Problem { hint, ..Problem::new("PGRST127", 400, "Feature not implemented").with_details(what) }
             }
+            Refusal::NotUnique { collection } => Problem::new(
+                "42P10",
+                400,
+                "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+            )
+            .with_details(format!(
+                "on_conflict names neither the key of {collection} nor a unique combination of its fields."
+            ))
+            .with_hint("Declare the field unique, or an index with unique = true over the fields."),
             Refusal::Malformed { message, hint } => Problem { hint, ..Problem::new("PGRST100", 400, message) },
         }
     }

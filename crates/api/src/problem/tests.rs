@@ -209,6 +209,12 @@ fn what_is_not_acceptable() {
         Refusal::Unsupported { what: "full-text search".into(), hint: Some("Use ilike.".into()) },
         "400 PGRST127 Feature not implemented | details: full-text search | hint: Use ilike.",
     );
+    check(
+        Refusal::NotUnique { collection: "pairs".into() },
+        "400 42P10 there is no unique or exclusion constraint matching the ON CONFLICT specification | details: on_conflict names \
+         neither the key of pairs nor a unique combination of its fields. | hint: Declare the field unique, or an index with \
+         unique = true over the fields.",
+    );
     check(Refusal::Malformed { message: "No.".into(), hint: None }, "400 PGRST100 No.");
 }
 

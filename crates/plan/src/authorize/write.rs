@@ -148,10 +148,7 @@ impl<'a> Builder<'a> {
             _ => false,
         };
         if !is_unique(collection, &target) {
-            return Err(Refusal::Malformed {
-                message: "on_conflict does not name the key or a unique combination of fields".into(),
-                hint: Some("declare the field unique, or an index with unique = true over the fields".into()),
-            });
+            return Err(Refusal::NotUnique { collection: collection.name.clone() });
         }
         if target.iter().any(|field| !inputs.contains(field)) {
             // An identity that nobody gave cannot be there already.
@@ -347,12 +344,7 @@ pub(super) fn mentions_row(expr: &Expr, row: RowVar) -> bool {
 }
 
 /// Whether an expression looks at one of these fields of a row, itself or to follow a relation from it.
-pub(super) fn touches(
-    model: &undergird_model::Model,
-    expr: &Expr,
-    row: RowVar,
-    changed: &dyn Fn(FieldId) -> bool,
-) -> bool {
+fn touches(model: &undergird_model::Model, expr: &Expr, row: RowVar, changed: &dyn Fn(FieldId) -> bool) -> bool {
     expr.any_node(&mut |node| match node {
         Node::Field(of, field) => *of == row && changed(*field),
         Node::Via { from, relation, .. } | Node::Exists { from, relation, .. } | Node::Count { from, relation, .. } => {
