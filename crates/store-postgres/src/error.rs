@@ -102,6 +102,8 @@ fn of_server(error: &DbError) -> Fault {
         ("57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "3D000", _) | (_, "08" | "28" | "58") => {
             Fault::Lost(told())
         }
+        // Patterns are written by us: what is wrong with one is its size.
+        ("2201B", _) => Fault::Store(StoreError::Unsupported(undergird_store::sql::pattern::HEAVY)),
         (_, "54") => Fault::Store(StoreError::TooLarge),
         _ if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => Fault::Lost(told()),
         _ => Fault::Store(StoreError::Internal(told())),

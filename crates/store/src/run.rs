@@ -806,13 +806,16 @@ fn bound_value<'a>(plan: &'a Plan, bind: &'a Bind, input: &'a [Value]) -> Result
         Bind::Pattern(function, words, expr) => {
             let bindings = Bindings { caller: plan.caller(), params: plan.params(), input };
             let translated = |value| match value {
-                Value::Text(text) => pattern::translated(*words, *function, &text).map_or(NULL, Value::Text),
-                _ => NULL,
+                Value::Text(text) => match pattern::translated(*words, *function, &text) {
+                    Ok(pattern) => Ok(pattern.map_or(NULL, Value::Text)),
+                    Err(lacking) => Err(StoreError::Unsupported(lacking)),
+                },
+                _ => Ok(NULL),
             };
             let pattern = evaluate(expr, bindings, &RowWorld::default(), &[]).map_err(|_| StoreError::TooLarge)?;
             Cow::Owned(match pattern {
-                Value::List(items) => Value::List(items.into_iter().map(translated).collect()),
-                other => translated(other),
+                Value::List(items) => Value::List(items.into_iter().map(translated).collect::<Result<_, _>>()?),
+                other => translated(other)?,
             })
         }
         Bind::Keys(_) | Bind::KeyRows => Cow::Owned(NULL),

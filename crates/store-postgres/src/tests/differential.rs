@@ -3,7 +3,7 @@
 use super::database;
 use crate::PostgresStore;
 use undergird_store::Store;
-use undergird_store::conformance::differential::{Trial, agree, wrong_readers_are_found_out};
+use undergird_store::conformance::differential::{Trial, agree, patterns_agree, wrong_readers_are_found_out};
 
 fn trial(store: &PostgresStore) -> Trial<'_> {
     let before = &["SET LOCAL session_replication_role = replica"];
@@ -26,4 +26,13 @@ async fn a_wrong_reader_is_found_out() {
     let answer = wrong_readers_are_found_out(Trial { rows: 250, ..trial(&store) }).await;
     Store::close(&*store).await;
     answer.unwrap_or_else(|hidden| panic!("{hidden}"));
+}
+
+#[tokio::test]
+async fn patterns_find_the_same() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    let answer = patterns_agree(Trial { rows: 250, rules: 400, pairs: 200_000, ..trial(&store) }).await;
+    Store::close(&*store).await;
+    println!("{}", answer.unwrap_or_else(|difference| panic!("{difference}")));
 }

@@ -6,6 +6,10 @@
 //! purpose must be found out. Rules that a store refuses by name ([`crate::sql::Dialect::lacks`]) are counted by that name, and are no
 //! pairs. Absent: writes and orders, which the [suite](super::run_all) has. Compiled for tests alone, as it passes over authorization.
 
+mod patterns;
+
+pub use patterns::patterns_agree;
+
 use super::runner::migrated;
 use crate::run::cell_value;
 use crate::{
@@ -217,6 +221,9 @@ impl<'a> Case<'a> {
         let query = Prepared { plan, statements: Arc::new(statements) };
         let sink = Box::new(Answers { filter: question.filter, rows: FxHashMap::default() });
         let answer = self.trial.store.read(query, sink, deadline()).await;
+        if let Err(StoreError::Unsupported(name)) = answer.result {
+            return Ok(Told::Refused(name));
+        }
         if let Err(error) = answer.result {
             return Err(format!("{error:?}\n{}", question.told(&text)));
         }

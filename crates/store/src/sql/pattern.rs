@@ -60,25 +60,141 @@ pub fn takes_pattern(function: Function) -> bool {
     matches!(function, Function::Matches | Function::MatchesInsensitive | Function::Like | Function::LikeInsensitive)
 }
 
+/// What a store lacks whose engine would take too long to read a pattern.
+pub const HEAVY: &str = "regular expressions this heavy";
+
 /// A pattern of a function in a store's words: that of a `LIKE` as it is, all others as a regular expression that matches somewhere
 /// in the text. `None` is null: the pattern is malformed or too large.
-pub fn translated(words: PatternWords, function: Function, pattern: &str) -> Option<String> {
+///
+/// # Errors
+/// What the store lacks, when its engine would take too long to read it.
+pub fn translated(words: PatternWords, function: Function, pattern: &str) -> Result<Option<String>, &'static str> {
     // The engine itself says what is malformed.
     let probe = [Value::text(""), Value::text(pattern)];
     if function::call(function, Type::BOOL, &probe).is_null() {
-        return None;
+        return Ok(None);
     }
-    match function {
+    Ok(match function {
         Function::Matches | Function::MatchesInsensitive => {
             let insensitive = function == Function::MatchesInsensitive;
-            let hir = ParserBuilder::new().case_insensitive(insensitive).build().parse(pattern).ok()?;
+            let Ok(hir) = ParserBuilder::new().case_insensitive(insensitive).build().parse(pattern) else {
+                return Ok(None);
+            };
+            let weight = weight(&hir);
+            if words == PatternWords::Advanced && (weight.states > STATES_MAX || weight.loose > LOOSE_MAX) {
+                return Err(HEAVY);
+            }
             let mut out = String::new();
             regular(words, &hir, &mut out);
             Some(out)
         }
         Function::LikeInsensitive => like(words, pattern),
         _ => Some(pattern.to_owned()),
+    })
+}
+
+/// Most states of an automaton in [`PatternWords::Advanced`], roughly, and most of those that may be passed without reading anything:
+/// PostgreSQL takes time with their third power. At these it is some tens of milliseconds (PostgreSQL 15).
+const STATES_MAX: u64 = 10_000;
+const LOOSE_MAX: u64 = 300;
+
+/// How large the automaton of an expression is, roughly.
+#[derive(Clone, Copy, Default)]
+struct Weight {
+    states: u64,
+    /// Those that may be passed without reading anything.
+    loose: u64,
+}
+
+fn weight(hir: &Hir) -> Weight {
+    let sum = |parts: &[Hir]| {
+        parts.iter().map(weight).fold(Weight::default(), |all, one| Weight {
+            states: all.states.saturating_add(one.states),
+            loose: all.loose.saturating_add(one.loose),
+        })
+    };
+    match hir.kind() {
+        _ if nothing(hir).is_some() => Weight { states: 1, loose: 0 },
+        HirKind::Empty => Weight { states: 1, loose: 1 },
+        HirKind::Literal(literal) => Weight { states: literal.0.len() as u64, loose: 0 },
+        HirKind::Class(_) => Weight { states: 1, loose: 0 },
+        HirKind::Look(_) => Weight { states: 10, loose: 2 },
+        HirKind::Capture(capture) => weight(&capture.sub),
+        HirKind::Concat(parts) => sum(parts),
+        HirKind::Alternation(ways) => {
+            let Weight { states, loose } = sum(ways);
+            Weight { states, loose: loose.saturating_add(u64::from(may_be_empty(hir))) }
+        }
+        HirKind::Repetition(repetition) => {
+            let one = weight(&repetition.sub);
+            let times = u64::from(repetition.max.unwrap_or_else(|| repetition.min.saturating_add(1)));
+            let loose = if may_be_empty(&repetition.sub) {
+                one.loose.saturating_add(1).saturating_mul(times)
+            } else {
+                one.loose.saturating_mul(times).saturating_add(1)
+            };
+            Weight { states: one.states.saturating_mul(times), loose }
+        }
     }
+}
+
+/// What an expression comes to that never matches, or that repeats what takes no room: less than what it says.
+fn nothing(hir: &Hir) -> Option<Nothing<'_>> {
+    if is_never(hir) {
+        return Some(Nothing::Never);
+    }
+    match hir.kind() {
+        HirKind::Repetition(of) if of.min == 0 && (is_never(&of.sub) || takes_no_room(&of.sub)) => Some(Nothing::Empty),
+        HirKind::Repetition(of) if takes_no_room(&of.sub) => Some(Nothing::Once(&of.sub)),
+        _ => None,
+    }
+}
+
+/// Whether it matches nowhere.
+fn is_never(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) => false,
+        HirKind::Class(Class::Unicode(class)) => class.ranges().is_empty(),
+        HirKind::Class(Class::Bytes(class)) => class.ranges().is_empty(),
+        HirKind::Repetition(of) => of.min > 0 && is_never(&of.sub),
+        HirKind::Capture(of) => is_never(&of.sub),
+        HirKind::Concat(parts) => parts.iter().any(is_never),
+        HirKind::Alternation(ways) => ways.iter().all(is_never),
+    }
+}
+
+/// Whether it may match without reading anything.
+fn may_be_empty(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => true,
+        HirKind::Literal(_) | HirKind::Class(_) => false,
+        HirKind::Repetition(of) => of.min == 0 || may_be_empty(&of.sub),
+        HirKind::Capture(of) => may_be_empty(&of.sub),
+        HirKind::Concat(parts) => parts.iter().all(may_be_empty),
+        HirKind::Alternation(ways) => ways.iter().any(may_be_empty),
+    }
+}
+
+/// Whether it never reads anything: once or often is the same then.
+fn takes_no_room(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => true,
+        HirKind::Literal(_) | HirKind::Class(_) => false,
+        HirKind::Repetition(of) => of.max == Some(0) || takes_no_room(&of.sub),
+        HirKind::Capture(of) => takes_no_room(&of.sub),
+        HirKind::Concat(parts) => parts.iter().all(takes_no_room),
+        HirKind::Alternation(ways) => ways.iter().all(takes_no_room),
+    }
+}
+
+/// See [`nothing`].
+enum Nothing<'a> {
+    /// It never matches.
+    Never,
+    /// It matches everywhere.
+    Empty,
+    /// It is this.
+    Once(&'a Hir),
 }
 
 /// `LIKE` without regard to case. What stands between two `%` is taken where it comes first and never given up, since no later place
@@ -118,6 +234,12 @@ fn like(words: PatternWords, pattern: &str) -> Option<String> {
 }
 
 fn regular(words: PatternWords, hir: &Hir, out: &mut String) {
+    match nothing(hir) {
+        Some(Nothing::Never) => return out.push_str("(?!)"),
+        Some(Nothing::Empty) => return out.push_str("(?:)"),
+        Some(Nothing::Once(sub)) => return regular(words, sub, out),
+        None => {}
+    }
     // Writing to a String cannot fail.
     let _ = match hir.kind() {
         HirKind::Empty => write!(out, "(?:)"),
@@ -160,7 +282,8 @@ fn regular(words: PatternWords, hir: &Hir, out: &mut String) {
         }
         HirKind::Alternation(ways) => {
             out.push_str("(?:");
-            for (position, way) in ways.iter().enumerate() {
+            let ways = ways.iter().filter(|way| !is_never(way));
+            for (position, way) in ways.enumerate() {
                 if position > 0 {
                     out.push('|');
                 }
@@ -295,7 +418,7 @@ mod tests {
             (LikeInsensitive, "a\\", None),
         ] {
             let written = translated(PatternWords::Perl, function, pattern);
-            assert_eq!(written.as_deref(), expected, "{function:?} {pattern:?}");
+            assert_eq!(written.as_ref().map(Option::as_deref), Ok(expected), "{function:?} {pattern:?}");
         }
     }
 
@@ -307,10 +430,27 @@ mod tests {
             (Matches, "x{300}", "(?:x){255}(?:x){45}"),
             (Matches, "x{2,}?", "(?:x){2}(?:x)*"),
             (Matches, "x{1,300}", "(?:x){1}(?:x){0,255}(?:x){0,44}"),
+            (Matches, "(?:^){9}([a&&b]|x)(?:\\b){0,9}[a&&b]*", "\\A(?:(?:x))(?:)(?:)"),
             (LikeInsensitive, "%1%\\%", "\\A.*1.*\\U00000025\\Z"),
         ] {
             let written = translated(PatternWords::Advanced, function, pattern);
-            assert_eq!(written.as_deref(), Some(expected), "{function:?} {pattern:?}");
+            assert_eq!(written.as_ref().map(Option::as_deref), Ok(Some(expected)), "{function:?} {pattern:?}");
+        }
+    }
+
+    #[test]
+    fn what_would_take_long_to_read_is_refused() {
+        for (pattern, heavy) in [
+            ("[a-z]{0,300}x{300}".to_owned(), false),
+            ("(a?){300}".to_owned(), true),
+            ("(a?b?){0,200}".to_owned(), true),
+            ("(?:\\ba?){0,100}".to_owned(), true),
+            ("a?".repeat(400), true),
+            ("((a{30}b){30}c){30}".to_owned(), true),
+            ("(?:[a-z0-9]+-?){1,64}".to_owned(), false),
+        ] {
+            let written = translated(PatternWords::Advanced, Function::Matches, &pattern);
+            assert_eq!(written.is_err(), heavy, "{pattern}");
         }
     }
 }
