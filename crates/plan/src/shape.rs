@@ -105,7 +105,7 @@ pub struct ReadNode {
     pub object: Object,
     /// Positions in `columns` of the ordering's values, for the cursor to the next page. Empty when none can be made.
     pub cursor: Vec<usize>,
-    /// Positions in `columns` whose cells make the row's version (its `ETag`): what the caller may read of the row itself. Only for a read by key.
+    /// Positions in `columns` whose cells make the row's version (its `ETag`): what the caller may read of the row itself. Only for a read by key without aggregates.
     pub version: Vec<usize>,
 }
 

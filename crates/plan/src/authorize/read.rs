@@ -321,8 +321,11 @@ impl<'a> Builder<'a> {
         Ok(Expr::all(terms))
     }
 
-    /// Selects everything that the caller may read of the row itself, for its version.
+    /// Selects everything that the caller may read of the row itself, for its version. Aggregates are of no one row: they have none.
     fn version(&mut self, collection: &'a Collection, node: &mut ReadNode) {
+        if node.group_by.is_some() {
+            return;
+        }
         for field in &collection.fields {
             if self.exists(field) {
                 let column = Column::Plain(self.masked_alike(field, node));
