@@ -4,6 +4,7 @@
 use crate::failure::Kind;
 use crate::{Engine, Failure, Isolation, Outcome, Transaction};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use undergird_model::Value;
 use undergird_plan::caller::Moment;
@@ -95,6 +96,23 @@ pub async fn keep(
         // The same key came twice at once and the other was first: run again, this one finds its answer.
         Err(Failure::Constraint(constraint)) if constraint.kind == Kind::Unique => Err(Failure::Conflict),
         Err(failure) => Err(failure),
+    }
+}
+
+/// Whether what stands in a keyed request's way may be that request's own effect. A store that is shared tells a constraint before it
+/// tells that another transaction was first: unique keys look past what a transaction sees. Run again, the request finds the answer of
+/// the other with its key, or meets the constraint for good.
+#[derive(Debug, Default)]
+pub struct Doubt(AtomicBool);
+
+impl Doubt {
+    /// The failure, or once that the work is to be run again.
+    #[must_use]
+    pub fn once(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Constraint(_) if !self.0.swap(true, Ordering::Relaxed) => Failure::Conflict,
+            failure => failure,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 use std::time::Instant;
-use undergird_engine::idempotency;
+use undergird_engine::idempotency::{self, Doubt};
 use undergird_engine::observe::Stage;
 use undergird_engine::{Failure, Isolation, Outcome, Transaction};
 use undergird_model::settings::Limits;
@@ -59,7 +59,7 @@ pub async fn handle(exchange: &mut Exchange<'_>, caller: Caller) -> Result<Answe
     // A batch that only reads needs one moment and no writer.
     let reads = kept.is_none() && steps.iter().all(|step| step.method == Method::GET);
     let isolation = if reads { Isolation::Snapshot } else { Isolation::Serializable };
-    let work = Arc::new(Work { caller, steps, limits, kept });
+    let work = Arc::new(Work { caller, steps, limits, kept, doubt: Doubt::default() });
     let result = exchange
         .engine
         .transaction(isolation, move |transaction| {
@@ -150,6 +150,7 @@ struct Work {
     limits: Limits,
     /// The idempotency key, and what it stands for.
     kept: Option<(String, Vec<u8>)>,
+    doubt: Doubt,
 }
 
 /// What a step answered: for the batch's answer, and for references.
@@ -229,6 +230,7 @@ impl Work {
             }
             match change(transaction, &caller, &decoded).await {
                 Ok((written, encoded)) => respond::write(&decoded, keyed, &written, encoded, transaction.app()),
+                Err(failure) if self.kept.is_some() => return own(self.doubt.once(failure)),
                 Err(failure) => return own(failure),
             }
         };

@@ -13,7 +13,7 @@ use http::{HeaderName, Method};
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
 use std::time::Instant;
-use undergird_engine::idempotency;
+use undergird_engine::idempotency::{self, Doubt};
 use undergird_engine::observe::Stage;
 use undergird_engine::{Failure, Isolation, Outcome, Transaction, Written};
 use undergird_model::operation::OperationKind;
@@ -172,7 +172,7 @@ async fn write(exchange: &mut Exchange<'_>, caller: Caller, parts: Parts, decode
     // What is read first and decided upon must still be so at the end; a plain write carries its conditions in its own statement.
     let decides = parts.if_match.is_some() || request_hash.is_some();
     let isolation = if decides { Isolation::Serializable } else { Isolation::Committed };
-    let work = Arc::new(Work { caller, parts, decoded, request_hash });
+    let work = Arc::new(Work { caller, parts, decoded, request_hash, doubt: Doubt::default() });
     let result = exchange
         .engine
         .transaction(isolation, move |transaction| {
@@ -190,6 +190,7 @@ struct Work {
     parts: Parts,
     decoded: Decoded,
     request_hash: Option<Vec<u8>>,
+    doubt: Doubt,
 }
 
 impl Work {
@@ -202,7 +203,11 @@ impl Work {
         if let Some(condition) = &self.parts.if_match {
             precondition::if_match(transaction, &self.caller, &self.decoded.request, condition).await?;
         }
-        let (written, encoded) = change(transaction, &self.caller, &self.decoded).await?;
+        let changed = change(transaction, &self.caller, &self.decoded).await;
+        let (written, encoded) = match changed {
+            Err(failure) if self.request_hash.is_some() => return Err(self.doubt.once(failure)),
+            changed => changed?,
+        };
         let answer = match respond::write(&self.decoded, self.parts.key.is_some(), &written, encoded, transaction.app())
         {
             Ok(answer) => answer,
