@@ -88,12 +88,13 @@ pub(crate) async fn current(conn: &mut Conn, server: &Server) -> Result<Option<A
     }
 }
 
-/// Installs the functions of the dialect when those that are there are of another version.
+/// Installs the functions of the dialect when those that are there are of another version, or are not all there: a dump has none of
+/// them unless it was made with `--routines`.
 pub(crate) async fn install(conn: &mut Conn, functions: &[String]) -> Result<(), StoreError> {
     let version = version(functions);
     let text = format!("SELECT functions FROM {} ORDER BY id DESC LIMIT 1", name(RECORD));
     let there: Option<String> = conn.exec_first(text, ()).await.map_err(wrong)?;
-    if there.as_deref() == Some(version.as_str()) {
+    if there.as_deref() == Some(version.as_str()) && are_there(conn, functions).await? {
         return Ok(());
     }
     for function in functions {
@@ -101,6 +102,13 @@ pub(crate) async fn install(conn: &mut Conn, functions: &[String]) -> Result<(),
     }
     let text = format!("UPDATE {} SET functions = ?", name(RECORD));
     conn.exec_drop(text, (version,)).await.map_err(wrong)
+}
+
+async fn are_there(conn: &mut Conn, functions: &[String]) -> Result<bool, StoreError> {
+    let wanted = functions.iter().filter(|text| text.starts_with("CREATE FUNCTION")).count();
+    let text = "SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = DATABASE() AND LEFT(routine_name, 3) = 'ug_'";
+    let there: Option<usize> = conn.query_first(text).await.map_err(wrong)?;
+    Ok(there.is_some_and(|there| there >= wanted))
 }
 
 /// Names the functions by their text.
