@@ -1,8 +1,11 @@
 //! B5, B6, C6: members that are not the caller's to set, and values of another form than the field's.
 
+use crate::support::databases::On;
 use crate::world::{ABSENT, ONE, PRIVATE, Reply, Who, World};
 use serde_json::{Value as Json, json};
 use undergird_model::{Kind, Type};
+
+crate::on_each_store!(members_that_are_not_the_callers_to_set_are_named, values_of_another_form_are_refused);
 
 /// A body that the victim may create, by collection, so that what is added to it is the only fault.
 fn good(world: &World) -> Vec<(&'static str, Json)> {
@@ -39,9 +42,8 @@ fn names(reply: &Reply, member: &str) -> bool {
     reply.status == 422 && pointed || reply.status == 403 && reply.text().contains(member)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn members_that_are_not_the_callers_to_set_are_named() {
-    let world = World::hostile().await;
+async fn members_that_are_not_the_callers_to_set_are_named(on: On) {
+    let Some(world) = World::hostile(on).await else { return };
     let before = world.dump();
     let model = world.model();
     let columns: Vec<String> = model
@@ -104,9 +106,8 @@ async fn members_that_are_not_the_callers_to_set_are_named() {
 }
 
 /// C6: an object, a list, a number or a bool where a text belongs, and the like for other types.
-#[tokio::test(flavor = "multi_thread")]
-async fn values_of_another_form_are_refused() {
-    let world = World::hostile().await;
+async fn values_of_another_form_are_refused(on: On) {
+    let Some(world) = World::hostile(on).await else { return };
     let before = world.dump();
     let model = world.model();
     for (name, body) in good(&world) {

@@ -1,6 +1,7 @@
 //! An application in memory's reach: the server's library without a socket, people, their rows, and canaries in whatever is hidden.
 
 use crate::support::Folder;
+use crate::support::databases::{Database, On};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -110,18 +111,24 @@ pub struct World {
     pub tokens: BTreeMap<Who, String>,
     pub ids: BTreeMap<Who, String>,
     blog: bool,
+    /// Last, for it goes when nobody uses it any more.
+    database: Database,
 }
 
 impl World {
-    pub async fn hostile() -> World {
-        let world = World::open(Folder::example("hostile"), BTreeMap::new(), BTreeMap::new(), false).await;
+    /// The hostile application on a store; `None` where the store has no server.
+    pub async fn hostile(on: On) -> Option<World> {
+        let database = Database::new(on)?;
+        let world = World::open(Folder::example("hostile"), database, BTreeMap::new(), BTreeMap::new(), false).await;
         let world = world.people().await;
         world.rows().await;
-        world
+        Some(world)
     }
 
-    pub async fn blog() -> World {
-        let world = World::open(Folder::example("blog"), BTreeMap::new(), BTreeMap::new(), true).await;
+    /// The blog on a store.
+    pub async fn blog(on: On) -> Option<World> {
+        let database = Database::new(on)?;
+        let world = World::open(Folder::example("blog"), database, BTreeMap::new(), BTreeMap::new(), true).await;
         let world = world.people().await;
         let author = &world.ids[&Who::Victim];
         for (id, slug, status) in [(PRIVATE, "draft", "draft"), (PUBLIC, "open", "published")] {
@@ -132,29 +139,39 @@ impl World {
         world.make("tags", json!({"id": ROW, "name": "tag"})).await;
         world.make("comments", json!({"id": ROW, "post_id": PRIVATE, "author_id": author, "body": "KANARI-ONE"})).await;
         world.make("post_tags", json!({"post_id": PRIVATE, "tag_id": ROW})).await;
-        world
+        Some(world)
     }
 
     /// Opens the application in a folder.
-    pub async fn open(folder: Folder, tokens: BTreeMap<Who, String>, ids: BTreeMap<Who, String>, blog: bool) -> World {
+    async fn open(
+        folder: Folder,
+        database: Database,
+        tokens: BTreeMap<Who, String>,
+        ids: BTreeMap<Who, String>,
+        blog: bool,
+    ) -> World {
+        // Why an answer is an error of the server, its log alone says.
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_test_writer();
+        let _ = log.try_init();
         let server = Server::builder(&folder.0)
-            .environment(Default::default())
+            .environment(database.environment())
             .schema(SchemaPolicy::Follow { accept_data_loss: false })
             .make_keys(true)
             .build()
             .await
             .unwrap_or_else(|error| panic!("{error}"));
-        World { folder, server, tokens, ids, blog }
+        World { folder, server, tokens, ids, blog, database }
     }
 
     /// Two applications on copies of one database: same keys, same people, same rows.
     pub async fn twins(self) -> (World, World) {
         let copy = Folder::new();
-        let World { folder, server, tokens, ids, blog } = self;
+        let World { folder, server, tokens, ids, blog, database } = self;
         server.close().await;
         copy_all(&folder.0, &copy.0);
-        let first = World::open(folder, tokens.clone(), ids.clone(), blog).await;
-        let second = World::open(copy, tokens, ids, blog).await;
+        let theirs = database.copy();
+        let first = World::open(folder, database, tokens.clone(), ids.clone(), blog).await;
+        let second = World::open(copy, theirs, tokens, ids, blog).await;
         (first, second)
     }
 
@@ -417,26 +434,7 @@ impl World {
 
     /// All that is in the database, system tables included, by table.
     pub fn dump(&self) -> BTreeMap<String, Vec<String>> {
-        let path = self.folder.0.join("data/main.db");
-        let database = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let mut names = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
-        let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        names
-            .into_iter()
-            .map(|name| {
-                let mut rows = database.prepare(&format!("SELECT * FROM \"{name}\"")).unwrap();
-                let width = rows.column_count();
-                let mut texts: Vec<String> = rows
-                    .query_map([], |row| {
-                        (0..width).map(|at| Ok(format!("{:?}", row.get_ref(at)?))).collect::<Result<Vec<_>, _>>()
-                    })
-                    .unwrap()
-                    .map(|row| row.unwrap().join(", "))
-                    .collect();
-                texts.sort();
-                (name, texts)
-            })
-            .collect()
+        self.database.dump(&self.folder.0)
     }
 }
 

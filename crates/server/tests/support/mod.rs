@@ -1,6 +1,8 @@
 //! The real binary on a copy of an application, and an HTTP client of a few lines that can also misbehave.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, reason = "each test file uses its part")]
 
+pub mod databases;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
