@@ -3,7 +3,8 @@
 Durable, on a free port, in a folder that goes with it. Absent: SQL (`stores`), and what is tested. Run as a program this file is the wire: a
 TCP proxy in a process of its own, so that clients' threads do not slow it.
 
-    cluster.py TARGET_PORT      prints the port it listens on; then reads commands, a line each, and answers each with a line:
+    cluster.py TARGET_PORT ADDRESS
+                                prints the port it listens on; then reads commands, a line each, and answers each with a line:
                                 pass: carries bytes; hold: keeps all that comes, in both directions, until `pass`; mute: keeps what
                                 the server says; reset: ends every connection with a TCP reset
 """
@@ -24,6 +25,8 @@ import time
 from pathlib import Path
 
 START_SECONDS_MAX = 60
+# An address of the wire's own, so that a route can lose what is sent there.
+WIRE = "127.0.0.5"
 
 
 def free_port():
@@ -58,8 +61,11 @@ class Cluster:
         if ended.returncode != 0:
             raise RuntimeError(ended.stderr)
 
-    def url(self, database="postgres", port=None):
-        return f"postgres://undergird:{self.password}@127.0.0.1:{port or self.port}/{database}"
+    def url(self, database="postgres"):
+        return f"postgres://undergird:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def url_by(self, wire, database):
+        return f"postgres://undergird:{self.password}@{WIRE}:{wire.port}/{database}"
 
     def start(self):
         """Starts it and waits until it takes questions."""
@@ -106,7 +112,7 @@ class Wire:
 
     def __init__(self, port):
         self.process = subprocess.Popen(
-            [sys.executable, __file__, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, str(port), WIRE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.port = int(self.process.stdout.readline())
 
@@ -118,6 +124,24 @@ class Wire:
     def stop(self):
         self.process.kill()
         self.process.wait()
+
+
+def isolate(argv):
+    """Runs this program again in a network of its own, where packets may be lost; gives whether we are in one. That takes root."""
+    if os.environ.get("E2E_ISOLATED"):
+        return True
+    enter = [shutil.which("unshare"), "--net"]
+    tools = enter[0] and shutil.which("ip", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if os.geteuid() != 0 or not tools or subprocess.run([*enter, "true"], capture_output=True).returncode != 0:
+        return False
+    up = f'"{tools}" link set lo up && exec "$@"'
+    os.execve(enter[0], [*enter, "sh", "-c", up, "sh", sys.executable, *argv], dict(os.environ, E2E_ISOLATED=tools))
+
+
+def lose(lost):
+    """Loses all that is sent to the wire, or no more. TCP hears nothing of it."""
+    line = ["route", "add" if lost else "del", "blackhole", f"{WIRE}/32", "table", "local"]
+    subprocess.run([os.environ["E2E_ISOLATED"], *line], check=True)
 
 
 async def proxy(target):
@@ -155,7 +179,7 @@ async def proxy(target):
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
-    server = await asyncio.start_server(connection, "127.0.0.1", 0, backlog=512)
+    server = await asyncio.start_server(connection, sys.argv[2], 0, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)

@@ -3,7 +3,7 @@
 
 Clients create, change, batch, retry and read without pause, and check every answer. In the middle of it, one after another: the server is
 killed (-9); PostgreSQL's postmaster is; PostgreSQL is stopped `-m immediate`; all its sessions are terminated; the wire resets every
-connection; the wire holds all bytes. Held, in each round:
+connection; loses answers; loses packets; holds all bytes. Held, in each round:
 
 - no answer is wrong: a read shows what was acknowledged before it, and nothing that was never sent;
 - no acknowledged write is lost, no batch is there by half, no Idempotency-Key had two effects, however often it was sent again;
@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import stores
 from app import App
-from cluster import Cluster, Wire
+from cluster import Cluster, Wire, isolate, lose
 
 ROUNDS = 1
 CLIENTS = 16
@@ -199,7 +199,7 @@ class World:
         self.database = stores.create(self.cluster.url())
         self.wire = Wire(self.cluster.port)
         name = urlsplit(self.database).path.strip("/")
-        self.app = App("blog", url=self.cluster.url(name, self.wire.port))
+        self.app = App("blog", url=self.cluster.url_by(self.wire, name))
         self.app.run("migrate")
         self.app.start("serve")
         self.headers = {"authorization": f"Bearer {self.app.secret}", "content-type": "application/json"}
@@ -334,6 +334,13 @@ def hold_and_reset(world):
     world.wire.tell("pass")
 
 
+def lose_packets(world):
+    """A network that swallows what is sent."""
+    lose(True)
+    time.sleep(DURING)
+    lose(False)
+
+
 FAULTS = {
     "kill the server": kill_app,
     "kill the postmaster": kill_postmaster,
@@ -341,6 +348,7 @@ FAULTS = {
     "terminate all": terminate_all,
     "reset": reset,
     "lose answers": lose_answers,
+    "lose packets": lose_packets,
     "hold": hold,
     "hold and reset": hold_and_reset,
 }
@@ -433,7 +441,10 @@ def careless(world):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    names = sys.argv[2:] or list(FAULTS)
+    isolated = isolate(sys.argv)
+    names = sys.argv[2:] or [name for name in FAULTS if isolated or name != "lose packets"]
+    if not isolated:
+        print("skipped: \"lose packets\" takes root and a network of its own (unshare, ip)")
     seed = random.randrange(1 << 32)
     print(f"seed {seed}, {rounds} rounds of {len(names)} faults, {CLIENTS} clients", flush=True)
     world = World(seed)
