@@ -301,6 +301,20 @@ async fn two_that_wait_for_each_other_both_end() {
     assert_eq!(database.number("SELECT CAST(sum(n) AS SIGNED) FROM things").await, 6);
 }
 
+/// A dump has no functions unless it is asked for them: what is missing is there again when the store is opened.
+#[tokio::test]
+async fn functions_that_are_gone_come_back() {
+    let Some((database, store)) = things().await else { return };
+    store.migrate(&[], &undergird_store::schema::Applied::empty()).await.unwrap();
+    store.close().await;
+    let there = "SELECT count(*) FROM information_schema.routines WHERE routine_schema = DATABASE()";
+    let all = database.number(there).await;
+    assert!(all > 20, "{all}");
+    database.execute(&["DROP FUNCTION ug_u_text"]).await;
+    database.open().await.close().await;
+    assert_eq!(database.number(there).await, all);
+}
+
 #[tokio::test]
 async fn notices_of_what_is_committed() {
     let Some((database, store)) = things().await else { return };
