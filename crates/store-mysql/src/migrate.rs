@@ -94,7 +94,7 @@ pub(crate) async fn install(conn: &mut Conn, functions: &[String]) -> Result<(),
     let version = version(functions);
     let text = format!("SELECT functions FROM {} ORDER BY id DESC LIMIT 1", name(RECORD));
     let there: Option<String> = conn.exec_first(text, ()).await.map_err(wrong)?;
-    if there.as_deref() == Some(version.as_str()) && are_there(conn, functions).await? {
+    if serves(there.as_deref(), &version) && are_there(conn, functions).await? {
         return Ok(());
     }
     for function in functions {
@@ -111,13 +111,23 @@ async fn are_there(conn: &mut Conn, functions: &[String]) -> Result<bool, StoreE
     Ok(there.is_some_and(|there| there >= wanted))
 }
 
-/// Names the functions by their text.
+/// The number of the functions' edition: greater whenever they are changed, so that an older node which starts again in the middle of an
+/// upgrade leaves the newer ones alone.
+const EDITION: u32 = 1;
+
+/// Whether the functions that are there are these, or a later edition, which goes on serving what this one's statements call.
+fn serves(there: Option<&str>, version: &str) -> bool {
+    let edition = |there: &str| there.split_once(' ')?.0.parse::<u32>().ok();
+    there == Some(version) || there.and_then(edition).is_some_and(|there| there > EDITION)
+}
+
+/// Names the functions by their edition and text.
 fn version(functions: &[String]) -> String {
     let hash = functions
         .iter()
         .flat_map(|text| text.bytes())
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    format!("{hash:016x}")
+    format!("{EDITION} {hash:016x}")
 }
 
 async fn lock(conn: &mut Conn) -> Result<(), StoreError> {

@@ -72,7 +72,7 @@ pub async fn migrate(client: &mut Client, steps: &[Step], wanted: &Applied, func
 pub async fn install_functions(client: &mut Client, functions: &str) -> Result<(), StoreError> {
     let version = version(functions);
     let row = client.query_opt(INSTALLED, &[]).await.map_err(|error| broken("reading the schema undergird", &error))?;
-    if row.is_some_and(|row| row.get::<_, Option<&str>>(0) == Some(version.as_str()) && row.get::<_, bool>(1)) {
+    if row.is_some_and(|row| serves(row.get(0), &version) && row.get::<_, bool>(1)) {
         return Ok(());
     }
     patiently(client, Errand::Install { functions }).await
@@ -83,13 +83,26 @@ pub async fn install_functions(client: &mut Client, functions: &str) -> Result<(
 const INSTALLED: &str = "SELECT obj_description(n.oid, 'pg_namespace'), r.rolsuper OR pg_has_role(n.nspowner, 'USAGE') \
      FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner WHERE n.nspname = 'undergird'";
 
+/// The number of the functions' edition: greater whenever they are changed, so that an older node which starts again in the middle of an
+/// upgrade leaves the newer ones alone.
+const EDITION: u32 = 1;
+
+/// How the comment begins; the edition follows, and what names these very texts.
+const MADE: &str = "Functions of Undergird, made by it:";
+
+/// Whether the functions that a comment tells of are these, or a later edition, which goes on serving what this one's statements call.
+fn serves(there: Option<&str>, version: &str) -> bool {
+    let edition = |comment: &str| comment.strip_prefix(MADE)?.split_whitespace().next()?.parse::<u32>().ok();
+    there == Some(version) || there.and_then(edition).is_some_and(|there| there > EDITION)
+}
+
 fn version(functions: &str) -> String {
     // FNV-1a of 64 bits: it tells versions apart and guards against nothing.
     let hash = [IDENTITY_FOLLOWS, functions]
         .iter()
         .flat_map(|text| text.bytes())
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("Functions of Undergird, made by it: {hash:016x}")
+    format!("{MADE} {EDITION} {hash:016x}")
 }
 
 /// An attempt that failed.
@@ -224,7 +237,7 @@ async fn install(transaction: &Transaction<'_>, functions: &str) -> Result<(), A
                     .into(),
             )));
         }
-        Some((Some(installed), true)) if installed == version => return Ok(()),
+        Some((installed, true)) if serves(installed.as_deref(), &version) => return Ok(()),
         Some(_) | None => {}
     }
     let script = format!(

@@ -279,5 +279,10 @@ fn functions_of_a_stranger_are_not_trusted() {
         let newer = functions.replace("SELECT 1", "SELECT 2");
         crate::ddl::install_functions(&mut client, &newer).await.unwrap();
         assert_eq!(rows(&client, "SELECT undergird.one()").await, ["2"]);
+        // A node of a later version was here: its functions stay.
+        let later = "COMMENT ON SCHEMA undergird IS 'Functions of Undergird, made by it: 4000000000 0'";
+        client.batch_execute(later).await.unwrap();
+        crate::ddl::install_functions(&mut client, functions).await.unwrap();
+        assert_eq!(rows(&client, "SELECT undergird.one()").await, ["2"]);
     });
 }
