@@ -120,8 +120,9 @@ impl Target {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_millis(1_500));
         }
+        // Less than the two seconds in which a request must fail: some of them try once more on a fresh connection.
         if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(Duration::from_secs(2));
+            config.tcp_user_timeout(Duration::from_secs(1));
         }
         config.keepalives_idle(Duration::from_secs(2));
         config.keepalives_interval(Duration::from_secs(1));
