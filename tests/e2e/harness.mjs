@@ -24,8 +24,8 @@ export const environment = Object.fromEntries(
 // Packages are in the cache, not beside this file.
 export const installed = createRequire(path.join(CACHE, 'node', 'package.json'))
 
-/** Starts the binary on a copy of `examples/{example}`. */
-export async function start(example) {
+/** Starts the binary on a copy of `examples/{example}`, after `change` had its folder. */
+export async function start(example, change = () => {}) {
   const folder = mkdtempSync(path.join(SCRATCH, `${example}-`))
   const app = path.join(folder, 'app')
   const data = path.join(folder, 'data')
@@ -33,6 +33,7 @@ export async function start(example) {
     recursive: true,
     filter: (from) => path.basename(from) !== 'data',
   })
+  change(app)
   const log = path.join(folder, 'server.log')
   const database = stores('create')
   const env = database ? { ...environment, UNDERGIRD_STORES_MAIN_URL: database } : environment
