@@ -1,6 +1,6 @@
 //! The schema in PostgreSQL's words: tables with real constraints, and [`Step`]s as statements.
 //!
-//! Every name is quoted and none says its schema: [`migrate`] sets the `search_path` to the application's schema alone, the first one
+//! Every name is quoted and none says its schema: [`migrate()`] sets the `search_path` to the application's schema alone, the first one
 //! of the connection's own path, which is where queries look too. Foreign keys that are in the way of other changes step aside first
 //! and come back last. Absent: any decision about what is to change; that is [`undergird_store::schema::steps`].
 

@@ -168,7 +168,7 @@ fn encode(value: &Value, ty: &PgType, out: &mut BytesMut) -> Result<IsNull, Fail
     Ok(IsNull::No)
 }
 
-/// An array: one dimension, counted from 1. https://www.postgresql.org/docs/15/arrays.html; the format is that of `array_send`.
+/// An array: one dimension, counted from 1. <https://www.postgresql.org/docs/15/arrays.html>; the format is that of `array_send`.
 fn encode_array(items: &[Value], ty: &PgType, out: &mut BytesMut) -> Result<IsNull, Failed> {
     let PgKind::Array(element) = ty.kind() else {
         return Err(format!("a list does not fit the parameter's type {ty}").into());

@@ -1,5 +1,5 @@
 //! MySQL's and MariaDB's words. What their operators say differently from our expressions goes through the stored functions of
-//! [`functions`], which a migration installs; what neither can say is refused by name ([`Dialect::lacks`]), never computed otherwise.
+//! [`functions()`], which a migration installs; what neither can say is refused by name ([`Dialect::lacks`]), never computed otherwise.
 //!
 //! Forms of storage, decided here and in the schema: bool is `tinyint(1)`, int and duration (microseconds) `bigint`, float `double`,
 //! decimal `decimal`, text `utf8mb4` of a binary collation without padding, uuid `binary(16)`, timestamp `datetime(6)` in UTC, date
