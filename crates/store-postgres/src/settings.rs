@@ -184,7 +184,6 @@ impl Target {
     }
 
     /// A connection past any pooler, with a task of its own.
-    #[allow(dead_code, reason = "migrations and introspection are on their way")]
     pub(crate) async fn dedicated(&self) -> Result<Dedicated, StoreError> {
         let (client, wire) = self.connect_direct().await?;
         let task = tokio::spawn(async move {
