@@ -62,6 +62,10 @@ enum Command {
     Config(commands::config::Arguments),
     /// Fills the database with made-up rows.
     Seed(commands::seed::Arguments),
+    /// Writes the database and its files into one archive, while a server runs.
+    Backup(commands::backup::Arguments),
+    /// Puts an archive of `backup` in the place of the data.
+    Restore(commands::restore::Arguments),
     /// Tells who may do what and why.
     Explain(commands::explain::Arguments),
     /// Prints the version.
@@ -91,6 +95,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Users(arguments) => commands::users::run(arguments),
         Command::Config(arguments) => commands::config::run(arguments),
         Command::Seed(arguments) => commands::seed::run(arguments),
+        Command::Backup(arguments) => commands::backup::run(arguments),
+        Command::Restore(arguments) => commands::restore::run(arguments),
         Command::Explain(arguments) => commands::explain::run(arguments),
         Command::Version => say!("undergird {}", env!("CARGO_PKG_VERSION")),
     };

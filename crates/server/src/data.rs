@@ -1,5 +1,6 @@
 //! The data directory: one process at a time, readable by its owner alone.
 
+use crate::backup::restore;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ pub struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Makes the directory if need be, and takes it.
+    /// Makes the directory if need be, and takes it. A restore that was killed half-way is put in place first.
     ///
     /// # Errors
     /// A sentence: it cannot be made, or another process has it.
@@ -39,6 +40,9 @@ impl DataDirectory {
         }
         // Who has it, for the message above. Not being able to say so is no reason to stop.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        restore::finish(path).map_err(|error| {
+            format!("a backup was being restored into {}, and putting it in place fails: {error}", path.display())
+        })?;
         Ok(DataDirectory { path: path.to_owned(), _lock: Some(file) })
     }
 
@@ -52,6 +56,9 @@ impl DataDirectory {
     /// # Errors
     /// A sentence: it is not there.
     pub fn beside(path: &Path) -> Result<DataDirectory, String> {
+        if restore::is_pending(path) {
+            return Err(format!("a backup is being restored into {}: try again when that is done", path.display()));
+        }
         match path.is_dir() {
             true => Ok(DataDirectory { path: path.to_owned(), _lock: None }),
             false => Err(format!("there is no data in {} yet; `undergird dev` makes it", path.display())),

@@ -12,6 +12,7 @@
 //! The one crate that names concrete stores, methods of signing in and surfaces. Deliberately absent: any of their work.
 
 mod accounts;
+pub mod backup;
 mod cli;
 pub mod commands;
 pub mod config;

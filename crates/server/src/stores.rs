@@ -1,7 +1,8 @@
 //! Opens the store that a URL names: the one place that knows which stores there are.
 
+use crate::cli::Exit;
 use crate::server::StartError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use undergird_model::settings::Settings;
 use undergird_store::Store;
@@ -57,17 +58,51 @@ fn unknown(scheme: &str) -> StartError {
     StartError::Wrong(format!("[stores.main] url: this build has no store for \"{scheme}:\"; it has {known}"))
 }
 
+/// Where a database is that is a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the data directory, there.
+    InData(PathBuf),
+    /// Somewhere else.
+    Elsewhere(PathBuf),
+}
+
+/// Where the main store's file is.
+///
+/// # Errors
+/// 2: it is no file; what to use instead.
+pub(crate) fn file(settings: &Settings, application: &Path) -> Result<Place, Exit> {
+    let url = settings.store.url.as_str();
+    let instead = match Kind::of(url) {
+        Some(Kind::Sqlite) => match url.strip_prefix("sqlite:").unwrap_or_default() {
+            ":memory:" => "a database in memory has nothing that lasts",
+            path => {
+                let place = match path.strip_prefix("data/") {
+                    Some(inside) => Place::InData(inside.into()),
+                    None => Place::Elsewhere(application.join(path)),
+                };
+                return Ok(place);
+            }
+        },
+        Some(Kind::Postgres) => {
+            "the database is PostgreSQL's, which has better tools of its own: pg_dump --format=custom and pg_restore, or \
+             pg_basebackup with archived logs"
+        }
+        Some(Kind::Mysql) => {
+            "the database is MySQL's or MariaDB's, which have better tools of their own: mysqldump (mariadb-dump) with \
+             --single-transaction --routines and the mysql client, or mariadb-backup"
+        }
+        None => "`[stores.main] url` names no store",
+    };
+    Err(Exit::wrong(format!("backup and restore are for SQLite: {instead}")))
+}
+
 fn sqlite(settings: &Settings, application: &Path, data: &Path) -> Result<Arc<dyn Store>, StartError> {
     use undergird_store_sqlite::{Options, SqliteStore};
-    let url = match settings.store.url.strip_prefix("sqlite:").unwrap_or_default() {
-        ":memory:" => "sqlite::memory:".to_owned(),
-        path => {
-            let path = match path.strip_prefix("data/") {
-                Some(inside) => data.join(inside),
-                None => application.join(path),
-            };
-            format!("sqlite:{}", path.display())
-        }
+    let url = match file(settings, application) {
+        Ok(Place::InData(inside)) => format!("sqlite:{}", data.join(inside).display()),
+        Ok(Place::Elsewhere(path)) => format!("sqlite:{}", path.display()),
+        Err(_) => "sqlite::memory:".to_owned(),
     };
     let options = Options { writes_waiting: settings.limits.writes_waiting as usize, ..Options::default() };
     let store = SqliteStore::open(&url, &options)

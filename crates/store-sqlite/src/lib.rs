@@ -3,6 +3,7 @@
 //! One thread writes and commits what waits as a group; reads run on the caller's own thread unless they take long. Deliberately
 //! absent: any decision about access, and any SQL text beyond transactions, settings and [`ddl`]: statements arrive written.
 
+pub mod backup;
 mod checkpoint;
 mod connection;
 mod control;

@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments, what it does, what it prints. What a command is about goes to standard output, what it
 //! says about its work to standard error.
 
+pub mod backup;
 pub mod check;
 pub mod config;
 pub mod dev;
@@ -9,6 +10,7 @@ pub mod keys;
 pub mod migrate;
 pub mod new;
 pub mod openapi;
+pub mod restore;
 pub mod schema;
 pub mod seed;
 pub mod serve;
@@ -44,6 +46,11 @@ impl Application {
             Some(path) => builder.data(path),
             None => builder,
         }
+    }
+
+    /// Where its data is.
+    pub fn data_directory(&self) -> PathBuf {
+        crate::config::data_directory(&self.directory, &Environment::of_process(), self.data.as_deref())
     }
 
     /// Its definition alone.
