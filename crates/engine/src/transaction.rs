@@ -6,7 +6,7 @@ use std::borrow::Borrow;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use undergird_plan::{Caller, Refusal, Request, RowSink};
-use undergird_store::run::{self, WriteAnswer, Written};
+use undergird_store::run::{self, Then, WriteAnswer, Written};
 use undergird_store::{Connection, Decision, StoreError, Work, WorkAnswer};
 
 /// An open transaction.
@@ -66,10 +66,36 @@ impl Transaction<'_> {
         request: impl Borrow<Request> + Send,
         sink: Option<&mut dyn RowSink>,
     ) -> Result<Written, Failure> {
-        let verb = request.borrow().shape.verb;
-        let prepared = self.engine.prepare(&self.app, caller, request.borrow())?;
+        self.write_then(caller, request.borrow(), sink, Then::More).await
+    }
+
+    /// Writes rows as the last thing in this transaction, which is to be committed when that succeeds and changes anything; a store may
+    /// have done so already when this answers.
+    ///
+    /// # Errors
+    /// As for [`Transaction::write`].
+    pub async fn write_last(&mut self, caller: &Caller, request: &Request) -> Result<Written, Failure> {
+        let demands = &request.demands;
+        // What the number of rows may still undo is not over with its statement.
+        let then = if demands.rollback || demands.singular || demands.max_affected.is_some() {
+            Then::More
+        } else {
+            Then::Commit
+        };
+        self.write_then(caller, request, None, then).await
+    }
+
+    async fn write_then(
+        &mut self,
+        caller: &Caller,
+        request: &Request,
+        sink: Option<&mut dyn RowSink>,
+        then: Then,
+    ) -> Result<Written, Failure> {
+        let verb = request.shape.verb;
+        let prepared = self.engine.prepare(&self.app, caller, request)?;
         let demands = prepared.plan.demands();
-        let answer = run::write(self.connection, &prepared, sink).await;
+        let answer = run::write(self.connection, &prepared, sink, then).await;
         match answer.map_err(|error| Failure::from_store(self.app.model(), error))? {
             WriteAnswer::Done(written) => {
                 if demands.singular && written.affected != 1 {

@@ -1,7 +1,7 @@
 //! PostgreSQL: one driver, one dialect, its DDL and introspection.
 //!
-//! A pool of connections, each polled by whoever uses it. A read of one statement is one round trip; a transaction is one per
-//! statement and one for its commit. Deliberately absent: any decision about access, and any SQL text beyond transactions, settings
+//! A pool of connections, each polled by whoever uses it. A read of one statement is one round trip, and so is a write of one statement;
+//! any other transaction is one per statement and one for its commit. Deliberately absent: any decision about access, and any SQL text beyond transactions, settings
 //! and the schema: statements arrive written.
 
 mod cancel;

@@ -8,7 +8,7 @@
 use crate::error::Fault;
 use crate::settings::{Target, Wire};
 use crate::values::{Param, Scratch, parameter_type};
-use futures_util::future::join;
+use futures_util::future::{join, join4};
 use futures_util::{FutureExt, StreamExt};
 use rustc_hash::FxHashMap;
 use std::pin::{Pin, pin};
@@ -131,6 +131,16 @@ impl Line {
         self.wired.0.is_some() && !self.broken && !self.busy && !self.open
     }
 
+    /// Nothing is under way on it any more.
+    pub(crate) fn at_rest(&mut self) {
+        (self.busy, self.open, self.committing) = (false, false, false);
+    }
+
+    /// Whether a statement is prepared on it.
+    pub(crate) fn is_prepared(&self, statement: &Statement) -> bool {
+        !self.unnamed && self.statements.contains_key(statement.text.as_str())
+    }
+
     /// Whether its statements go unnamed.
     pub(crate) fn is_unnamed(&self) -> bool {
         self.unnamed
@@ -210,6 +220,14 @@ impl Line {
         let Line { client, wired, ending, unnamed, .. } = self;
         let (client, unnamed) = (&*client, *unnamed);
         let (before, wait) = before;
+        if before.is_empty() && ending.is_none() {
+            // Most reads; the combinators below would be copied around for nothing.
+            let (kept, answer) = wired.drive(run(client, unnamed, kept, statement, values, each)).await?;
+            if let Some(kept) = kept.filter(|_| unknown) {
+                self.keep(statement, kept);
+            }
+            return Ok(answer);
+        }
         let first = async { if before.is_empty() { Ok(()) } else { client.batch_execute(before).await } };
         let main = run(client, unnamed, kept, statement, values, each);
         let (ended, (first, main)) = wired
@@ -226,24 +244,54 @@ impl Line {
             .await;
         ended?;
         if let Err(error) = first {
-            // A server that takes no BEGIN as we mean it (a standby, since a moment ago) is the wrong one; nothing of ours is lost.
-            return Err(match Fault::from(error) {
-                Fault::Store(_) if before.starts_with("BEGIN") => {
-                    Fault::Lost("the server takes no transactions".into())
-                }
-                fault => fault,
-            });
+            return Err(begun(before, error));
         }
         let (kept, answer) = main?;
         if let Some(kept) = kept.filter(|_| unknown) {
-            if self.statements.len() >= STATEMENTS_MAX
-                && let Some(any) = self.statements.keys().next().cloned()
-            {
-                self.statements.remove(&any);
-            }
-            self.statements.insert(statement.text.as_str().into(), kept);
+            self.keep(statement, kept);
         }
         Ok(answer)
+    }
+
+    fn keep(&mut self, statement: &Statement, kept: Kept) {
+        if self.statements.len() >= STATEMENTS_MAX
+            && let Some(any) = self.statements.keys().next().cloned()
+        {
+            self.statements.remove(&any);
+        }
+        self.statements.insert(statement.text.as_str().into(), kept);
+    }
+
+    /// Runs a [prepared](Line::is_prepared) statement between what stands `before` it and `COMMIT`, all in one packet. What the statement
+    /// came to, and what the commit did: after a failed statement the latter rolled back and says so to nobody.
+    ///
+    /// # Errors
+    /// That the server took no transaction, so that nothing was done.
+    pub(crate) async fn query_and_commit(
+        &mut self,
+        before: &str,
+        statement: &Statement,
+        values: &[Bound<'_>],
+        each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
+    ) -> Result<(Result<Answer, Fault>, Result<(), Fault>), Fault> {
+        let kept = self.statements.get(statement.text.as_str()).cloned();
+        let Line { client, wired, ending, unnamed, .. } = self;
+        let (client, unnamed) = (&*client, *unnamed);
+        // Each is sent when it is first polled, so they go in this order.
+        let all = join4(
+            finish(ending),
+            async { if before.is_empty() { Ok(()) } else { client.batch_execute(before).await } },
+            run(client, unnamed, kept, statement, values, each),
+            client.batch_execute("COMMIT"),
+        );
+        let (ended, first, main, commit) = wired.drive(all).await;
+        let main = match (ended, first) {
+            (Err(fault), _) => Err(fault),
+            (Ok(()), Err(error)) if error.as_db_error().is_some() => return Err(begun(before, error)),
+            (Ok(()), Err(error)) => Err(error.into()),
+            (Ok(()), Ok(())) => main.map(|(_, answer)| answer),
+        };
+        Ok((main, commit.map_err(Fault::from)))
     }
 
     /// Says good-bye, so that the server need not wonder.
@@ -254,6 +302,15 @@ impl Line {
             // It ends by itself when the client is gone; a server that does not listen is not waited for.
             let _ = tokio::time::timeout(Duration::from_secs(1), wire).await;
         }
+    }
+}
+
+/// Why what stood before a statement failed.
+fn begun(before: &str, error: tokio_postgres::Error) -> Fault {
+    match Fault::from(error) {
+        // A server that takes no BEGIN as we mean it (a standby, since a moment ago) is the wrong one; nothing of ours is lost.
+        Fault::Store(_) if before.starts_with("BEGIN") => Fault::Lost("the server takes no transactions".into()),
+        fault => fault,
     }
 }
 

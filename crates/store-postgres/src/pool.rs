@@ -251,7 +251,7 @@ async fn clean(pool: &Pool, line: &mut Line) -> bool {
     if line.execute("ROLLBACK").await.is_err() {
         return false;
     }
-    (line.busy, line.open, line.committing) = (false, false, false);
+    line.at_rest();
     true
 }
 

@@ -5,7 +5,9 @@
 
 use crate::error::Fault;
 use crate::line::Line;
+use crate::settings::Target;
 use futures_util::future::BoxFuture;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 use undergird_model::{Type, Value};
 use undergird_plan::RowRef;
@@ -44,6 +46,8 @@ pub(crate) enum End {
 /// One use of a line.
 pub(crate) struct Session<'l> {
     line: &'l mut Line,
+    /// Where statements that commit are cancelled, when they are late.
+    target: Option<&'l Target>,
     deadline: Instant,
     /// What goes before the next statement.
     before: String,
@@ -61,6 +65,10 @@ pub(crate) struct Session<'l> {
     /// A failure after which nothing more goes over this line.
     over: Option<StoreError>,
     again: Option<Again>,
+    /// Whether the next statement is the last.
+    finishing: bool,
+    /// What the last statement changed, when it has been committed.
+    finished: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +85,17 @@ impl<'l> Session<'l> {
     /// One statement without a transaction.
     pub(crate) fn alone(line: &'l mut Line, deadline: Instant) -> Session<'l> {
         Session::new(line, deadline, Mode::Alone, "")
+    }
+
+    /// A transaction of work, which begins with its first statement.
+    pub(crate) fn work(
+        line: &'l mut Line,
+        target: &'l Target,
+        isolation: Isolation,
+        careful: bool,
+        deadline: Instant,
+    ) -> Session<'l> {
+        Session { target: Some(target), ..Session::begin(line, isolation, careful, deadline) }
     }
 
     /// A transaction, which begins with its first statement.
@@ -96,6 +115,7 @@ impl<'l> Session<'l> {
     fn new(line: &'l mut Line, deadline: Instant, mode: Mode, before: &str) -> Session<'l> {
         Session {
             line,
+            target: None,
             deadline,
             before: before.to_owned(),
             wait: false,
@@ -107,6 +127,8 @@ impl<'l> Session<'l> {
             aborted: None,
             over: None,
             again: None,
+            finishing: false,
+            finished: None,
         }
     }
 
@@ -136,6 +158,15 @@ impl<'l> Session<'l> {
             self.end_read();
             return End::Done(Ok(answer));
         }
+        if let Some(rows) = self.finished {
+            return End::Done(match answer.decision {
+                Decision::Rollback if rows > 0 => {
+                    Err(StoreError::Internal("work that said it was finishing changed its mind".into()))
+                }
+                // Where nothing was changed, both are the same.
+                Decision::Commit | Decision::Rollback => Ok(answer),
+            });
+        }
         if answer.decision == Decision::Rollback || !self.begun {
             return End::Done(Ok(answer));
         }
@@ -152,12 +183,9 @@ impl<'l> Session<'l> {
         self.prepend("COMMIT");
         (self.line.busy, self.line.committing) = (true, true);
         let until = self.deadline.max(Instant::now()) + COMMIT_GRACE;
-        let unknown = |why: &str| {
-            StoreError::Unavailable(format!("the outcome of the commit is unknown, look before you try again: {why}"))
-        };
         match tokio::time::timeout_at(until.into(), self.line.execute(&self.before)).await {
             Ok(Ok(())) => {
-                (self.line.busy, self.line.open, self.line.committing) = (false, false, false);
+                self.line.at_rest();
                 End::Done(Ok(answer))
             }
             Ok(Err(Fault::Lost(why))) => {
@@ -166,7 +194,7 @@ impl<'l> Session<'l> {
             }
             Ok(Err(fault)) => {
                 // The server refused it (a deferred constraint, a conflict), and has rolled back.
-                (self.line.busy, self.line.open, self.line.committing) = (false, false, false);
+                self.line.at_rest();
                 match fault {
                     Fault::Store(error) => End::Done(Err(error)),
                     Fault::Conflict => End::Again(Again::Conflict),
@@ -210,6 +238,14 @@ impl<'l> Session<'l> {
             self.line.open = true;
             self.begun = true;
         }
+        if std::mem::take(&mut self.finishing)
+            && self.mode == Mode::Write
+            && !self.careful
+            && self.marks == 0
+            && let Some(target) = self.target.filter(|_| self.line.is_prepared(statement))
+        {
+            return self.run_last(target, statement, values, each).await;
+        }
         let before = std::mem::take(&mut self.before);
         let wait = std::mem::take(&mut self.wait);
         let query = self.line.query((&before, wait), statement, values, each);
@@ -226,6 +262,53 @@ impl<'l> Session<'l> {
                 Err(self.failed(fault, careful))
             }
         }
+    }
+
+    /// Runs a statement with its `COMMIT` behind it in the same packet. When the statement fails, the server takes that for `ROLLBACK`.
+    async fn run_last(
+        &mut self,
+        target: &Target,
+        statement: &Statement,
+        values: &[Bound<'_>],
+        each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
+    ) -> Result<u64, StoreError> {
+        self.line.committing = true;
+        let before = std::mem::take(&mut self.before);
+        let token = self.line.cancel_token();
+        let deadline = self.deadline;
+        let ended = {
+            let mut query = pin!(self.line.query_and_commit(&before, statement, values, each));
+            match tokio::time::timeout_at(deadline.into(), &mut query).await {
+                Ok(ended) => Ok(ended),
+                Err(_) => {
+                    // Stopped, it tells what has become of it. A stop that comes too late is one of nothing.
+                    crate::cancel::cancel(target, &token).await;
+                    tokio::time::timeout(COMMIT_GRACE, query).await.map_err(|_| "no answer in time")
+                }
+            }
+        };
+        let (fault, commit) = match ended {
+            Ok(Ok((Ok(answer), Ok(())))) => {
+                self.line.at_rest();
+                self.finished = Some(answer.rows);
+                return Ok(if statement.writes { answer.rows } else { 0 });
+            }
+            Ok(Ok((Err(fault), _))) => (fault, false),
+            Ok(Ok((Ok(_), Err(fault)))) => (fault, true),
+            // Nothing was done, so it may be done again.
+            Ok(Err(fault)) => return Err(self.failed(fault, false)),
+            Err(why) => (Fault::Lost(why.into()), true),
+        };
+        if let Fault::Lost(why) = fault {
+            self.line.broken = true;
+            return Err(self.finish(unknown(&why)));
+        }
+        self.line.at_rest();
+        Err(match fault {
+            // The statement was as it should be, and the work has nothing to say to what the commit met.
+            Fault::Store(error) if commit => self.finish(error),
+            fault => self.failed(fault, false),
+        })
     }
 
     /// That a statement may be sent.
@@ -280,6 +363,10 @@ impl<'l> Session<'l> {
     }
 }
 
+fn unknown(why: &str) -> StoreError {
+    StoreError::Unavailable(format!("the outcome of the commit is unknown, look before you try again: {why}"))
+}
+
 impl Connection for Session<'_> {
     fn query<'a>(
         &'a mut self,
@@ -288,6 +375,10 @@ impl Connection for Session<'_> {
         each: &'a mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move { self.run(statement, &values, each).await })
+    }
+
+    fn finishing(&mut self) {
+        self.finishing = true;
     }
 
     fn announce<'a>(&'a mut self, topic: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -388,7 +388,7 @@ struct Change(Prepared);
 impl Work for Change {
     fn run<'a>(&'a mut self, connection: &'a mut dyn Connection) -> BoxFuture<'a, Result<WorkAnswer, StoreError>> {
         Box::pin(async move {
-            let done = matches!(run::write(connection, &self.0, None).await?, WriteAnswer::Done(_));
+            let done = matches!(run::write(connection, &self.0, None, run::Then::Commit).await?, WriteAnswer::Done(_));
             let decision = if done { Decision::Commit } else { Decision::Rollback };
             Ok(WorkAnswer { decision, value: Box::new(done) })
         })

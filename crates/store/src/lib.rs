@@ -160,6 +160,10 @@ pub trait Connection: Send {
         each: &'a mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> BoxFuture<'a, Result<u64, StoreError>>;
 
+    /// Says that the next statement is the work's last, and that the work gives [`Decision::Commit`] when it succeeds and changes
+    /// anything. A store may commit in the same round trip then; the work may not go on after it.
+    fn finishing(&mut self) {}
+
     /// Tells the other processes about a topic when this transaction commits. See [`Store::notices`].
     fn announce<'a>(&'a mut self, topic: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         let _ = topic;

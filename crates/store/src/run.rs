@@ -97,6 +97,15 @@ async fn guessed(
     Ok(rows)
 }
 
+/// What follows a write in its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Perhaps more.
+    More,
+    /// Nothing but its commit, if it changes anything.
+    Commit,
+}
+
 /// Runs a write: guards, the change, the representation.
 ///
 /// # Errors
@@ -105,12 +114,16 @@ pub async fn write(
     connection: &mut dyn Connection,
     query: &Prepared,
     sink: Option<&mut dyn RowSink>,
+    then: Then,
 ) -> Result<WriteAnswer, StoreError> {
     let (Shape::Write(shape), Statements::Write(statements)) = (query.plan.shape().as_ref(), query.statements.as_ref())
     else {
         return Err(StoreError::Internal("a read was given to be written".into()));
     };
     let plan = &query.plan;
+    if then == Then::Commit && sink.is_none() && is_one_statement(plan, shape, statements) {
+        connection.finishing();
+    }
     let answer = match &shape.action {
         Action::Insert { .. } => insert(connection, plan, shape, statements, sink).await,
         Action::Update { guards, again, .. } => {
@@ -119,6 +132,17 @@ pub async fn write(
         Action::Delete { guards, .. } => delete(connection, plan, shape, statements, guards, sink).await,
     };
     answer.map_err(|error| named(error, plan, shape))
+}
+
+/// Whether a write without a representation is its main statement and, when that succeeds, nothing else.
+fn is_one_statement(plan: &Plan, shape: &Write, statements: &WriteStatements) -> bool {
+    match &shape.action {
+        Action::Insert { upsert, .. } => plan.input().len() == 1 && upsert.is_none() && statements.after.is_none(),
+        Action::Update { .. } | Action::Delete { .. } => {
+            let asked = [&statements.guard, &statements.noted, &statements.keys, &statements.again];
+            asked.iter().all(|statement| statement.is_none())
+        }
+    }
 }
 
 /// The value of a bind that is not a list of keys, for one input row.

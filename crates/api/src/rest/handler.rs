@@ -203,7 +203,11 @@ impl Work {
         if let Some(condition) = &self.parts.if_match {
             precondition::if_match(transaction, &self.caller, &self.decoded.request, condition).await?;
         }
-        let changed = change(transaction, &self.caller, &self.decoded).await;
+        let is_last = self.request_hash.is_none() && self.decoded.request.shape.returning != Returning::Representation;
+        let changed = match is_last {
+            true => transaction.write_last(&self.caller, &self.decoded.request).await.map(|written| (written, None)),
+            false => change(transaction, &self.caller, &self.decoded).await,
+        };
         let (written, encoded) = match changed {
             Err(failure) if self.request_hash.is_some() => return Err(self.doubt.once(failure)),
             changed => changed?,

@@ -6,6 +6,7 @@ mod conformance;
 mod differential;
 mod driver;
 mod failing;
+mod finishing;
 mod pooler;
 mod values;
 

@@ -21,7 +21,7 @@ use undergird_model::field_type::wire;
 use undergird_model::{Model, Source, Type, Value, definition};
 use undergird_plan::caller::Moment;
 use undergird_plan::{Caller, Plan, Request, RowRef, RowSink, authorize};
-use undergird_store::run::{WriteAnswer, cell_value};
+use undergird_store::run::{self, WriteAnswer, cell_value};
 use undergird_store::{
     Connection, Decision, Flow, Isolation, Prepared, Statement, Statements, Store, StoreError, Work, WorkAnswer,
     schema, sql,
@@ -126,7 +126,8 @@ impl Work for Change {
     fn run<'a>(&'a mut self, connection: &'a mut dyn Connection) -> BoxFuture<'a, Result<WorkAnswer, StoreError>> {
         Box::pin(async move {
             let mut lines = Lines::default();
-            let answer = undergird_store::run::write(connection, &self.query, Some(&mut lines)).await?;
+            let answer =
+                undergird_store::run::write(connection, &self.query, Some(&mut lines), run::Then::More).await?;
             let decision = match answer {
                 WriteAnswer::Done(_) => Decision::Commit,
                 WriteAnswer::Refused { .. } => Decision::Rollback,

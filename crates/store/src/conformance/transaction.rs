@@ -133,7 +133,7 @@ impl Work for Script {
 pub(super) async fn one(connection: &mut dyn Connection, query: &Prepared) -> Result<(String, bool), StoreError> {
     let mut tree = Tree::default();
     if matches!(**query.plan.shape(), Shape::Write(_)) {
-        let answer = run::write(connection, query, Some(&mut tree)).await?;
+        let answer = run::write(connection, query, Some(&mut tree), run::Then::More).await?;
         let refused = matches!(answer, WriteAnswer::Refused { .. });
         return Ok((told(query, &answer, &tree), refused));
     }

@@ -1,0 +1,148 @@
+//! A work's last statement, whose commit goes with it.
+
+use super::{Database, change, commit, count, database, int, read, soon, text, transact, transact_until};
+use crate::PostgresStore;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use undergird_store::{ConstraintKind, Decision, Isolation, StoreError, WorkAnswer};
+
+const INSERT: &str = "INSERT INTO things (id, name, parent) VALUES ($1::bigint, $2::text, $3::bigint)";
+
+/// A table, and a store of one connection on which [`INSERT`] is prepared: only such a statement can be sent with its commit. One row,
+/// 1, is there.
+async fn things() -> Option<(Database, Arc<PostgresStore>)> {
+    let database = database().await?;
+    database
+        .execute(&["CREATE TABLE things (id bigint PRIMARY KEY, name text NOT NULL UNIQUE, \
+                    parent bigint REFERENCES things (id) DEFERRABLE INITIALLY DEFERRED)"])
+        .await;
+    let store = database.open_with("pool=1").await;
+    last(&store, (1, "one", 1), soon()).await.unwrap();
+    Some((database, store))
+}
+
+/// Inserts a row as the last of its work, and tells how many rows others saw before the work was over.
+async fn last(
+    store: &PostgresStore,
+    (id, name, parent): (i64, &'static str, i64),
+    deadline: Instant,
+) -> Result<u64, StoreError> {
+    transact_until(store, Isolation::Committed, deadline, move |connection| {
+        Box::pin(async move {
+            connection.finishing();
+            commit(change(connection, INSERT, vec![int(id), text(name), int(parent)]).await?)
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn it_is_committed_when_it_answers() {
+    let Some((database, store)) = things().await else { return };
+    for isolation in [Isolation::Committed, Isolation::Serializable] {
+        let url = database.url.clone();
+        let seen = transact::<(i64, i64), _>(&store, isolation, move |connection| {
+            let url = url.clone();
+            Box::pin(async move {
+                let id = 2 + i64::from(isolation == Isolation::Serializable);
+                let before = count(connection, "SELECT count(*) FROM things").await?;
+                connection.finishing();
+                change(connection, INSERT, vec![int(id), text(&id.to_string()), int(1)]).await?;
+                let after = super::number(&url, "SELECT count(*) FROM things").await;
+                commit((before, after))
+            })
+        });
+        let (before, after) = seen.await.unwrap();
+        assert_eq!(after, before + 1, "{isolation:?}: others see it before the work is over");
+    }
+    assert_eq!(read(&store, &["SELECT count(*) FROM things"]).await.unwrap(), ["0 3"]);
+}
+
+#[tokio::test]
+async fn what_fails_leaves_nothing_and_a_connection_at_rest() {
+    let Some((database, store)) = things().await else { return };
+    let constraint = |told: StoreError| match told {
+        StoreError::Constraint { kind, .. } => kind,
+        other => panic!("{other:?}"),
+    };
+    let taken = last(&store, (2, "one", 1), soon()).await.unwrap_err();
+    assert_eq!(constraint(taken), ConstraintKind::Unique);
+    // The statement goes well, and its commit does not.
+    let dangling = last(&store, (2, "two", 9), soon()).await.unwrap_err();
+    assert_eq!(constraint(dangling), ConstraintKind::ForeignKey);
+    assert_eq!(read(&store, &["SELECT count(*) FROM things"]).await.unwrap(), ["0 1"]);
+    assert_eq!(last(&store, (2, "two", 1), soon()).await, Ok(1));
+    assert_eq!(database.number("SELECT count(*) FROM things").await, 2);
+}
+
+#[tokio::test]
+async fn work_that_goes_on_after_its_failure_runs_again_carefully() {
+    let Some((database, store)) = things().await else { return };
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = runs.clone();
+    let found = transact::<i64, _>(&store, Isolation::Committed, move |connection| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            connection.finishing();
+            let failed = change(connection, INSERT, vec![int(1), text("x"), int(1)]).await.unwrap_err();
+            // As the engine does, to find out which rule comes before the constraint.
+            let found = count(connection, "SELECT count(*) FROM things").await?;
+            assert!(matches!(failed, StoreError::Constraint { .. }), "{failed:?}");
+            Ok(WorkAnswer { decision: Decision::Rollback, value: Box::new(found) })
+        })
+    });
+    assert_eq!(found.await.unwrap(), 1);
+    assert_eq!(runs.load(Ordering::Relaxed), 2);
+    assert_eq!(database.number("SELECT count(*) FROM things").await, 1);
+}
+
+#[tokio::test]
+async fn nobody_changes_his_mind_after_it() {
+    let Some((_database, store)) = things().await else { return };
+    for (id, told) in [(2, false), (1, true)] {
+        let ended = transact::<(), _>(&store, Isolation::Committed, move |connection| {
+            Box::pin(async move {
+                let nothing = "INSERT INTO things (id, name, parent) SELECT $1::bigint, $2::text, $3::bigint \
+                               WHERE $1::bigint > 1 ON CONFLICT DO NOTHING";
+                // Prepared by the first, which is not the last.
+                change(connection, nothing, vec![int(1), text("x"), int(1)]).await?;
+                connection.finishing();
+                change(connection, nothing, vec![int(id), text("two"), int(1)]).await?;
+                Ok(WorkAnswer { decision: Decision::Rollback, value: Box::new(()) })
+            })
+        });
+        assert_eq!(ended.await.is_ok(), told, "row {id}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_late_is_stopped_and_known_not_to_be_there() {
+    let Some((database, store)) = things().await else { return };
+    let (client, wire) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.unwrap();
+    let task = tokio::spawn(wire);
+    client.batch_execute("BEGIN; INSERT INTO things VALUES (2, 'two')").await.unwrap();
+    let late = last(&store, (2, "two", 1), Instant::now() + Duration::from_millis(300)).await;
+    assert_eq!(late, Err(StoreError::Deadline));
+    client.batch_execute("ROLLBACK").await.unwrap();
+    drop(client);
+    task.await.unwrap().unwrap();
+    assert_eq!(read(&store, &["SELECT count(*) FROM things"]).await.unwrap(), ["0 1"]);
+}
+
+#[tokio::test]
+async fn when_the_line_is_cut_nobody_knows() {
+    let Some((database, store)) = things().await else { return };
+    let (client, wire) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.unwrap();
+    let task = tokio::spawn(wire);
+    client.batch_execute("BEGIN; INSERT INTO things VALUES (2, 'two')").await.unwrap();
+    let (told, ()) = tokio::join!(last(&store, (2, "two", 1), soon()), async {
+        database.until_running("INSERT INTO things (id", 1).await;
+        database.cut().await;
+    });
+    assert!(matches!(&told, Err(StoreError::Unavailable(why)) if why.contains("unknown")), "{told:?}");
+    drop(client);
+    let _ = task.await;
+    // The one that was cut is not given to the next.
+    assert_eq!(last(&store, (2, "two", 1), soon()).await, Ok(1));
+}
