@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom, SystemRandom};
 use undergird_model::Value;
 use undergird_plan::{Caller, Identity};
 
@@ -34,10 +33,14 @@ impl CursorKey {
     }
 }
 
-/// Seals a position for a [`context`]. `None` when it would be too long for a URL (an ordering by a long text): there is no link then.
-pub fn seal(key: &CursorKey, values: &[Value], context: &[u8]) -> Option<String> {
-    let mut nonce = [0; NONCE_LEN];
-    SystemRandom::new().fill(&mut nonce).ok()?;
+/// Seals a position for a [`context`], with random bits that were used for nothing else. `None` when it would be too long for a URL (an
+/// ordering by a long text): there is no link then.
+pub fn seal(key: &CursorKey, values: &[Value], context: &[u8], fresh: u128) -> Option<String> {
+    if fresh == 0 {
+        // The clock's dice when the system has none. A nonce that repeats would open what it seals.
+        return None;
+    }
+    let nonce: [u8; NONCE_LEN] = *fresh.to_le_bytes().first_chunk()?;
     let mut octets = Vec::with_capacity(64);
     for value in values {
         canonical::write_value(&mut octets, value);
@@ -159,16 +162,17 @@ mod tests {
             Value::Bytes(vec![0, 255]),
             Value::Duration(8),
         ];
-        let sealed = seal(&key, &values, b"here").unwrap();
+        let sealed = seal(&key, &values, b"here", 1).unwrap();
         assert_eq!(open(&key, &sealed, b"here").unwrap(), values);
-        assert_ne!(sealed, seal(&key, &values, b"here").unwrap());
-        assert!(seal(&key, &[Value::text("x".repeat(5_000))], b"here").is_none());
+        assert_ne!(sealed, seal(&key, &values, b"here", 2).unwrap());
+        assert!(seal(&key, &[Value::text("x".repeat(5_000))], b"here", 3).is_none());
+        assert!(seal(&key, &values, b"here", 0).is_none());
     }
 
     #[test]
     fn nothing_else_opens() {
         let key = CursorKey::new(&[7; 32]).unwrap();
-        let sealed = seal(&key, &[Value::Int(1)], b"here").unwrap();
+        let sealed = seal(&key, &[Value::Int(1)], b"here", 4).unwrap();
         assert_eq!(open(&key, &sealed, b"there").unwrap_err().code, "UG101");
         assert!(open(&CursorKey::new(&[8; 32]).unwrap(), &sealed, b"here").is_err());
         let octets = URL_SAFE_NO_PAD.decode(&sealed).unwrap();

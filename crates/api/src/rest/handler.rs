@@ -138,7 +138,9 @@ async fn read(
     let position = encoded.cursor.as_deref().filter(|_| encoded.rows == page && parts.key.is_none());
     let next = position.and_then(|position| {
         let context = cursor::context(&caller, &parts.collection, &parts.query);
-        let cursor = cursor::seal(exchange.cursors, position, &context)?;
+        // Not those of this request, which whatever it makes may show.
+        let fresh = exchange.engine.moment().entropy;
+        let cursor = cursor::seal(exchange.cursors, position, &context, fresh)?;
         let query = cursor::next_query(&parts.query, &cursor);
         Some(format!("<{}?{query}>; rel=\"next\"", exchange.head.uri.path()))
     });
