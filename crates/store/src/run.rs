@@ -2,13 +2,19 @@
 //!
 //! Absent: transactions (whoever lends the connection has begun one) and the demands on the outcome (the engine's).
 
-use crate::sql::{ReadStatements, WriteStatements, pattern};
-use crate::{Bind, Bound, Connection, ConstraintKind, Flow, Prepared, Statement, Statements, StoreError, schema};
-use rustc_hash::{FxHashMap, FxHashSet};
-use std::borrow::Cow;
+mod bind;
+mod insert;
+mod judge;
+
+pub use bind::{bind_value, cell_value, element_type};
+
+use crate::sql::{ReadStatements, WriteStatements};
+use crate::{Connection, ConstraintKind, Flow, Prepared, Statement, Statements, StoreError, schema};
+use bind::{Keys, bind, input_row, value_cell};
+use judge::{refusal, refused_again, with_noted};
+use rustc_hash::FxHashSet;
 use std::cmp::Ordering;
-use undergird_model::{FieldId, Kind, Type, Value};
-use undergird_plan::evaluate::{Bindings, RowWorld, evaluate};
+use undergird_model::{Kind, Type, Value};
 use undergird_plan::function;
 use undergird_plan::request::{Aggregate, Count};
 use undergird_plan::shape::{Action, Again, Column, Guard, Otherwise, Read, ReadNode, Shape, Write};
@@ -125,7 +131,7 @@ pub async fn write(
         connection.finishing();
     }
     let answer = match &shape.action {
-        Action::Insert { .. } => insert(connection, plan, shape, statements, sink).await,
+        Action::Insert { .. } => insert::insert(connection, plan, shape, statements, sink).await,
         Action::Update { guards, again, .. } => {
             update(connection, plan, shape, statements, (guards, again), sink).await
         }
@@ -142,51 +148,6 @@ fn is_one_statement(plan: &Plan, shape: &Write, statements: &WriteStatements) ->
             let asked = [&statements.guard, &statements.noted, &statements.keys, &statements.again];
             asked.iter().all(|statement| statement.is_none())
         }
-    }
-}
-
-/// The value of a bind that is not a list of keys, for one input row.
-///
-/// # Errors
-/// [`StoreError::TooLarge`] when computing it takes too many steps.
-pub fn bind_value(plan: &Plan, bind: &Bind, input: &[Value]) -> Result<Value, StoreError> {
-    Ok(bound_value(plan, bind, input)?.into_owned())
-}
-
-/// Keys of parent rows, by column, each combination once.
-#[derive(Default)]
-struct Keys {
-    columns: Vec<Vec<Value>>,
-    seen: FxHashSet<Vec<Value>>,
-}
-
-impl Keys {
-    /// Keeps a key, unless part of it is null (nothing hangs on that) or it is there already.
-    fn add(&mut self, key: Vec<Value>) {
-        if key.iter().any(Value::is_null) || self.seen.contains(&key) {
-            return;
-        }
-        self.columns.resize_with(key.len(), Vec::new);
-        for (column, value) in self.columns.iter_mut().zip(&key) {
-            column.push(value.clone());
-        }
-        self.seen.insert(key);
-    }
-
-    /// The keys as rows.
-    fn rows(&self) -> Vec<Value> {
-        let count = self.columns.first().map_or(0, Vec::len);
-        let row =
-            |at| Value::List(self.columns.iter().filter_map(|column: &Vec<Value>| column.get(at).cloned()).collect());
-        (0..count).map(row).collect()
-    }
-
-    fn of(keys: &[Vec<Value>], positions: &[usize]) -> Keys {
-        let mut all = Keys::default();
-        for key in keys {
-            all.add(positions.iter().map(|at| key.get(*at).cloned().unwrap_or(Value::Null)).collect());
-        }
-        all
     }
 }
 
@@ -295,24 +256,6 @@ impl RowRef for Nothing<'_> {
     }
 }
 
-/// A value as a cell. Keys and counts are scalars: a list is not one.
-fn value_cell(value: &Value) -> Cell<'_> {
-    match value {
-        Value::Null | Value::Duration(_) | Value::List(_) => Cell::Null,
-        Value::Bool(value) => Cell::Bool(*value),
-        Value::Int(value) => Cell::Int(*value),
-        Value::Float(value) => Cell::Float(value.get()),
-        Value::Decimal(value) => Cell::Decimal(*value),
-        Value::Text(value) => Cell::Text(value),
-        Value::Uuid(value) => Cell::Uuid(*value),
-        Value::Timestamp(value) => Cell::Timestamp(*value),
-        Value::Date(value) => Cell::Date(*value),
-        Value::Time(value) => Cell::Time(*value),
-        Value::Json(value) => Cell::Json(value),
-        Value::Bytes(value) => Cell::Bytes(value),
-    }
-}
-
 /// The representation of what was written, when somebody wants it.
 async fn represent(
     connection: &mut dyn Connection,
@@ -380,32 +323,6 @@ async fn change_locked(
         .await?;
     let changed = if statement.writes { changed } else { found };
     if changed == keys.len() as u64 { Ok(()) } else { Err(StoreError::Conflict) }
-}
-
-/// The guard that the first offending row fails, if there is one.
-async fn refusal(
-    connection: &mut dyn Connection,
-    plan: &Plan,
-    statement: Option<&Statement>,
-    guards: &[Guard],
-) -> Result<Option<WriteAnswer>, StoreError> {
-    let Some(statement) = statement else { return Ok(None) };
-    let mut failed = None;
-    connection
-        .query(statement, bind(plan, statement, input_row(plan, 0), None)?, &mut |row| {
-            failed = first_failed(row, 0, guards);
-            Flow::Stop
-        })
-        .await?;
-    Ok(failed.map(|otherwise| WriteAnswer::Refused { otherwise, row: None }))
-}
-
-fn first_failed(row: &dyn RowRef, from: usize, guards: &[Guard]) -> Option<Otherwise> {
-    guards.iter().enumerate().find(|(at, _)| row.cell(from + at) != Cell::Bool(true)).map(|(_, guard)| guard.otherwise)
-}
-
-fn input_row(plan: &Plan, at: usize) -> &[Value] {
-    plan.input().get(at).map_or(&[], Vec::as_slice)
 }
 
 async fn update(
@@ -479,275 +396,6 @@ fn sorted(mut keys: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
     keys
 }
 
-/// How one input row ended.
-enum Outcome {
-    Made(Vec<Value>),
-    /// Its key, and what was noted of it before.
-    Changed(Vec<Value>, Vec<Value>),
-    Ignored,
-    Refused(Otherwise),
-}
-
-async fn insert(
-    connection: &mut dyn Connection,
-    plan: &Plan,
-    shape: &Write,
-    statements: &WriteStatements,
-    sink: Option<&mut dyn RowSink>,
-) -> Result<WriteAnswer, StoreError> {
-    let Action::Insert { guards, upsert } = &shape.action else {
-        return Err(StoreError::Internal("not an insert".into()));
-    };
-    let key = &plan.model().collection(shape.collection).key;
-    let key_inputs: Vec<Option<usize>> =
-        key.iter().map(|field| shape.inputs.iter().position(|input| input == field)).collect();
-    let mut written = Written::default();
-    let mut made: Vec<(Vec<Value>, usize)> = Vec::new();
-    let mut changed: Vec<Changed> = Vec::new();
-    for (row, input) in plan.input().iter().enumerate() {
-        let found = match (upsert, &statements.lookup) {
-            (Some(upsert), Some(lookup)) => {
-                upsert_found(connection, plan, key.len(), upsert, lookup, statements.update.as_ref(), input).await?
-            }
-            _ => None,
-        };
-        let outcome = match found {
-            // The create rule decides whether there is anything to be ignored: else the answer would tell who may not make the row
-            // that it is there.
-            Some(Outcome::Ignored) => match refused_before(connection, plan, statements, guards, input).await? {
-                Some(otherwise) => Outcome::Refused(otherwise),
-                None => Outcome::Ignored,
-            },
-            Some(outcome) => outcome,
-            None => match insert_row(connection, plan, &statements.main, &key_inputs, input).await {
-                Ok(key) => Outcome::Made(key),
-                // Rules come before constraints: whoever may not make the row must not learn what stands in its way.
-                Err(error @ StoreError::Constraint { .. }) => {
-                    if let Some(after) = &statements.after
-                        && let Some((otherwise, row)) =
-                            refused_after(connection, plan, (after, guards), &made, key, &[]).await?
-                    {
-                        return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
-                    }
-                    match refused_before(connection, plan, statements, guards, input).await? {
-                        Some(otherwise) => Outcome::Refused(otherwise),
-                        None => return Err(error),
-                    }
-                }
-                Err(error) => return Err(error),
-            },
-        };
-        match outcome {
-            Outcome::Made(key) => {
-                if statements.after.is_some() {
-                    made.push((key.clone(), row));
-                }
-                written.keys.push(key);
-            }
-            Outcome::Changed(key, noted) => {
-                if statements.again.is_some() {
-                    changed.push(Changed { key: key.clone(), row, noted });
-                }
-                written.updated += 1;
-                written.keys.push(key);
-            }
-            Outcome::Ignored => {}
-            Outcome::Refused(otherwise) => return Ok(WriteAnswer::Refused { otherwise, row: Some(row) }),
-        }
-    }
-    written.affected = written.keys.len() as u64;
-    if let Some(after) = &statements.after
-        && let Some((otherwise, row)) = refused_after(connection, plan, (after, guards), &made, key, &[]).await?
-    {
-        return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
-    }
-    if let Some(upsert) = upsert
-        && let Some((otherwise, row)) =
-            refused_again(connection, plan, shape, statements, &upsert.again, &changed).await?
-    {
-        return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
-    }
-    represent(connection, plan, shape, statements, &written.keys, sink).await?;
-    Ok(WriteAnswer::Done(written))
-}
-
-/// Makes one row and gives its key.
-async fn insert_row(
-    connection: &mut dyn Connection,
-    plan: &Plan,
-    statement: &Statement,
-    key_inputs: &[Option<usize>],
-    input: &[Value],
-) -> Result<Vec<Value>, StoreError> {
-    let returned = keys_of(connection, plan, statement, input).await?;
-    if statement.identity {
-        // What the row brought along is its key, and what it left to the database is what the database tells.
-        let made = returned.into_iter().next().and_then(|row| row.into_iter().next()).unwrap_or(Value::Null);
-        let given = key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).filter(|value| !value.is_null()));
-        return Ok(given.map(|value| value.unwrap_or(&made).clone()).collect());
-    }
-    Ok(match returned.into_iter().next() {
-        Some(key) => key,
-        None => key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).cloned().unwrap_or(Value::Null)).collect(),
-    })
-}
-
-/// What becomes of the row that is there already; `None` when none is.
-async fn upsert_found(
-    connection: &mut dyn Connection,
-    plan: &Plan,
-    key_width: usize,
-    upsert: &undergird_plan::shape::Upsert,
-    lookup: &Statement,
-    update: Option<&Statement>,
-    input: &[Value],
-) -> Result<Option<Outcome>, StoreError> {
-    let mut found = None;
-    connection
-        .query(lookup, bind(plan, lookup, input, None)?, &mut |row| {
-            let key: Vec<Value> = (0..key_width).map(|at| cell_value(row.cell(at))).collect();
-            let first = key_width + upsert.guards.len();
-            let noted = (first..first + upsert.again.noted.len()).map(|at| cell_value(row.cell(at))).collect();
-            found = Some((key, first_failed(row, key_width, &upsert.guards), noted));
-            Flow::Stop
-        })
-        .await?;
-    let Some((key, failed, noted)) = found else { return Ok(None) };
-    if upsert.ignore {
-        return Ok(Some(Outcome::Ignored));
-    }
-    if let Some(otherwise) = failed {
-        return Ok(Some(Outcome::Refused(otherwise)));
-    }
-    let Some(update) = update else { return Ok(Some(Outcome::Changed(key, noted))) };
-    let (mut returned, mut found) = (None, 0);
-    let width = update.columns.len();
-    let values = bind(plan, update, input, None)?;
-    let affected = connection
-        .query(update, values, &mut |row| {
-            found += 1;
-            returned = Some((0..width).map(|at| cell_value(row.cell(at))).collect::<Vec<_>>());
-            Flow::Continue
-        })
-        .await?;
-    // The guards are asked in the change itself: a row that another has changed since it was found may pass no more.
-    if if update.writes && width == 0 { affected } else { found } != 1 {
-        return Err(StoreError::Conflict);
-    }
-    Ok(Some(Outcome::Changed(returned.filter(|key| !key.is_empty()).unwrap_or(key), noted)))
-}
-
-/// The guard that an input row would fail if it were there.
-async fn refused_before(
-    connection: &mut dyn Connection,
-    plan: &Plan,
-    statements: &WriteStatements,
-    guards: &[Guard],
-    input: &[Value],
-) -> Result<Option<Otherwise>, StoreError> {
-    let Some(before) = &statements.before else { return Ok(None) };
-    let mut failed = None;
-    connection
-        .query(before, bind(plan, before, input, None)?, &mut |row| {
-            failed = first_failed(row, 0, guards);
-            Flow::Stop
-        })
-        .await?;
-    Ok(failed)
-}
-
-/// The guard that the first offending one of the made rows fails, and which input row that is.
-async fn refused_after(
-    connection: &mut dyn Connection,
-    plan: &Plan,
-    (statement, guards): (&Statement, &[Guard]),
-    made: &[(Vec<Value>, usize)],
-    key: &[FieldId],
-    input: &[Value],
-) -> Result<Option<(Otherwise, usize)>, StoreError> {
-    if made.is_empty() {
-        return Ok(None);
-    }
-    let mut keys = Keys::default();
-    for (key, _) in made {
-        keys.add(key.clone());
-    }
-    let mut first: Option<(Otherwise, usize)> = None;
-    let mut offenders: Vec<(Vec<Value>, Otherwise)> = Vec::new();
-    connection
-        .query(statement, bind(plan, statement, input, Some(&keys))?, &mut |row| {
-            if let Some(otherwise) = first_failed(row, 0, guards) {
-                let key = (0..key.len()).map(|at| cell_value(row.cell(guards.len() + at))).collect();
-                offenders.push((key, otherwise));
-            }
-            Flow::Continue
-        })
-        .await?;
-    for (key, otherwise) in offenders {
-        let row = made.iter().find(|(made, _)| *made == key).map_or(0, |(_, row)| *row);
-        if first.is_none_or(|(_, earlier)| row < earlier) {
-            first = Some((otherwise, row));
-        }
-    }
-    Ok(first)
-}
-
-/// A row that was changed.
-struct Changed {
-    key: Vec<Value>,
-    /// By which input row.
-    row: usize,
-    /// What was noted of it before.
-    noted: Vec<Value>,
-}
-
-/// The changed rows with what was noted of each: a key as it will be, and behind it the notes.
-fn with_noted(noted: Vec<Vec<Value>>, keys: &[Vec<Value>], again: &Again) -> Result<Vec<Changed>, StoreError> {
-    if again.guards.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut by_key: FxHashMap<Vec<Value>, Vec<Value>> = FxHashMap::default();
-    for mut row in noted {
-        let notes = row.split_off(row.len().saturating_sub(again.noted.len()));
-        by_key.insert(row, notes);
-    }
-    let changed = keys.iter().map(|key| {
-        let noted = match by_key.remove(key) {
-            Some(noted) => noted,
-            None if again.noted.is_empty() => Vec::new(),
-            // Another has made it one of these rows since.
-            None => return Err(StoreError::Conflict),
-        };
-        Ok(Changed { key: key.clone(), row: 0, noted })
-    });
-    changed.collect()
-}
-
-/// The guard that a changed row fails as it has become, and which input row that is.
-async fn refused_again(
-    connection: &mut dyn Connection,
-    plan: &Plan,
-    shape: &Write,
-    statements: &WriteStatements,
-    again: &Again,
-    changed: &[Changed],
-) -> Result<Option<(Otherwise, usize)>, StoreError> {
-    let Some(statement) = &statements.again else { return Ok(None) };
-    let key = &plan.model().collection(shape.collection).key;
-    let question = (statement, again.guards.as_slice());
-    if again.noted.is_empty() {
-        let rows: Vec<(Vec<Value>, usize)> = changed.iter().map(|one| (one.key.clone(), one.row)).collect();
-        return refused_after(connection, plan, question, &rows, key, &[]).await;
-    }
-    for one in changed {
-        let row = [(one.key.clone(), one.row)];
-        if let Some(refused) = refused_after(connection, plan, question, &row, key, &one.noted).await? {
-            return Ok(Some(refused));
-        }
-    }
-    Ok(None)
-}
-
 /// A constraint in the same words on every store, whatever this one's server tells: what is unique by its columns, a check by its name,
 /// a reference not at all (not every store knows which one it was, and it may be that of a collection that the caller knows nothing of).
 fn named(error: StoreError, plan: &Plan, shape: &Write) -> StoreError {
@@ -778,96 +426,4 @@ fn unique_columns(plan: &Plan, table: &str, name: &str) -> Option<Vec<String>> {
     }
     let index = table.indexes.iter().find(|index| index.name == name)?;
     Some(index.columns.iter().map(|column| column.name.clone()).collect())
-}
-
-fn bind<'a>(
-    plan: &'a Plan,
-    statement: &'a Statement,
-    input: &'a [Value],
-    keys: Option<&'a Keys>,
-) -> Result<Vec<Bound<'a>>, StoreError> {
-    if let Some(capability) = statement.lacks {
-        return Err(StoreError::Unsupported(capability));
-    }
-    let mut bound = Vec::with_capacity(statement.binds.len());
-    for (ty, bind) in &statement.binds {
-        bound.push(match bind {
-            Bind::SlotList(slot) => Bound::List(*ty, list(plan.params().get(usize::from(slot.0)))),
-            Bind::Keys(column) => {
-                let column = keys.and_then(|keys| keys.columns.get(*column)).map_or(&[][..], Vec::as_slice);
-                Bound::List(*ty, Cow::Borrowed(column))
-            }
-            Bind::KeyRows => Bound::List(*ty, Cow::Owned(keys.map_or_else(Vec::new, Keys::rows))),
-            _ => Bound::Value(*ty, bound_value(plan, bind, input)?),
-        });
-    }
-    Ok(bound)
-}
-
-fn list(value: Option<&Value>) -> Cow<'_, [Value]> {
-    match value {
-        Some(Value::List(items)) => Cow::Borrowed(items),
-        // Nothing is in a null list.
-        None | Some(Value::Null) => Cow::Borrowed(&[]),
-        Some(one) => Cow::Borrowed(std::slice::from_ref(one)),
-    }
-}
-
-fn bound_value<'a>(plan: &'a Plan, bind: &'a Bind, input: &'a [Value]) -> Result<Cow<'a, Value>, StoreError> {
-    const NULL: Value = Value::Null;
-    Ok(match bind {
-        Bind::Slot(slot) | Bind::SlotList(slot) => {
-            plan.params().get(usize::from(slot.0)).map_or(Cow::Owned(NULL), Cow::Borrowed)
-        }
-        Bind::Input(position) => input.get(usize::from(*position)).map_or(Cow::Owned(NULL), Cow::Borrowed),
-        Bind::Literal(value) => Cow::Borrowed(value),
-        Bind::Auth(fact) => Cow::Owned(plan.caller().fact(fact)),
-        Bind::Now => Cow::Owned(Value::Timestamp(plan.caller().moment().now)),
-        Bind::Computed(expr) => {
-            let bindings = Bindings { caller: plan.caller(), params: plan.params(), input };
-            Cow::Owned(evaluate(expr, bindings, &RowWorld::default(), &[]).map_err(|_| StoreError::TooLarge)?)
-        }
-        Bind::Pattern(function, words, expr) => {
-            let bindings = Bindings { caller: plan.caller(), params: plan.params(), input };
-            let translated = |value| match value {
-                Value::Text(text) => match pattern::translated(*words, *function, &text) {
-                    Ok(pattern) => Ok(pattern.map_or(NULL, Value::Text)),
-                    Err(lacking) => Err(StoreError::Unsupported(lacking)),
-                },
-                _ => Ok(NULL),
-            };
-            let pattern = evaluate(expr, bindings, &RowWorld::default(), &[]).map_err(|_| StoreError::TooLarge)?;
-            Cow::Owned(match pattern {
-                Value::List(items) => Value::List(items.into_iter().map(translated).collect::<Result<_, _>>()?),
-                other => translated(other)?,
-            })
-        }
-        Bind::Keys(_) | Bind::KeyRows => Cow::Owned(NULL),
-    })
-}
-
-/// A cell as a value of its own. A list stays what it is on the wire, as JSON: keys have no lists.
-pub fn cell_value(cell: Cell<'_>) -> Value {
-    match cell {
-        Cell::Null => Value::Null,
-        Cell::Bool(value) => Value::Bool(value),
-        Cell::Int(value) => Value::Int(value),
-        Cell::Float(value) => Value::float(value),
-        Cell::Decimal(value) => Value::Decimal(value),
-        Cell::Text(value) => Value::text(value),
-        Cell::Uuid(value) => Value::Uuid(value),
-        Cell::Timestamp(value) => Value::Timestamp(value),
-        Cell::Date(value) => Value::Date(value),
-        Cell::Time(value) => Value::Time(value),
-        Cell::Json(value) | Cell::List(value) => Value::Json(value.to_owned()),
-        Cell::Bytes(value) => Value::Bytes(value.to_vec()),
-    }
-}
-
-/// The type of a list's elements, or the type itself.
-pub fn element_type(ty: Type) -> Type {
-    match ty {
-        Type::List(kind) => Type::Scalar(kind),
-        other => other,
-    }
 }

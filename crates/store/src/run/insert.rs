@@ -1,0 +1,170 @@
+//! Inserts, row by row: made, merged into what is there, or ignored.
+//!
+//! Absent: which statement says what; that is the writer's.
+
+use super::bind::{bind, cell_value};
+use super::judge::{Changed, first_failed, refused_after, refused_again, refused_before};
+use super::{WriteAnswer, Written, keys_of, represent};
+use crate::sql::WriteStatements;
+use crate::{Connection, Flow, Statement, StoreError};
+use undergird_model::Value;
+use undergird_plan::shape::{Action, Otherwise, Upsert, Write};
+use undergird_plan::{Plan, RowSink};
+
+/// How one input row ended.
+enum Outcome {
+    Made(Vec<Value>),
+    /// Its key, and what was noted of it before.
+    Changed(Vec<Value>, Vec<Value>),
+    Ignored,
+    Refused(Otherwise),
+}
+
+pub(super) async fn insert(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    shape: &Write,
+    statements: &WriteStatements,
+    sink: Option<&mut dyn RowSink>,
+) -> Result<WriteAnswer, StoreError> {
+    let Action::Insert { guards, upsert } = &shape.action else {
+        return Err(StoreError::Internal("not an insert".into()));
+    };
+    let key = &plan.model().collection(shape.collection).key;
+    let key_inputs: Vec<Option<usize>> =
+        key.iter().map(|field| shape.inputs.iter().position(|input| input == field)).collect();
+    let mut written = Written::default();
+    let mut made: Vec<(Vec<Value>, usize)> = Vec::new();
+    let mut changed: Vec<Changed> = Vec::new();
+    for (row, input) in plan.input().iter().enumerate() {
+        let found = match (upsert, &statements.lookup) {
+            (Some(upsert), Some(lookup)) => {
+                upsert_found(connection, plan, key.len(), upsert, lookup, statements.update.as_ref(), input).await?
+            }
+            _ => None,
+        };
+        let outcome = match found {
+            // The create rule decides whether there is anything to be ignored: else the answer would tell who may not make the row
+            // that it is there.
+            Some(Outcome::Ignored) => match refused_before(connection, plan, statements, guards, input).await? {
+                Some(otherwise) => Outcome::Refused(otherwise),
+                None => Outcome::Ignored,
+            },
+            Some(outcome) => outcome,
+            None => match insert_row(connection, plan, &statements.main, &key_inputs, input).await {
+                Ok(key) => Outcome::Made(key),
+                // Rules come before constraints: whoever may not make the row must not learn what stands in its way.
+                Err(error @ StoreError::Constraint { .. }) => {
+                    if let Some(after) = &statements.after
+                        && let Some((otherwise, row)) =
+                            refused_after(connection, plan, (after, guards), &made, key, &[]).await?
+                    {
+                        return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
+                    }
+                    match refused_before(connection, plan, statements, guards, input).await? {
+                        Some(otherwise) => Outcome::Refused(otherwise),
+                        None => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        match outcome {
+            Outcome::Made(key) => {
+                if statements.after.is_some() {
+                    made.push((key.clone(), row));
+                }
+                written.keys.push(key);
+            }
+            Outcome::Changed(key, noted) => {
+                if statements.again.is_some() {
+                    changed.push(Changed { key: key.clone(), row, noted });
+                }
+                written.updated += 1;
+                written.keys.push(key);
+            }
+            Outcome::Ignored => {}
+            Outcome::Refused(otherwise) => return Ok(WriteAnswer::Refused { otherwise, row: Some(row) }),
+        }
+    }
+    written.affected = written.keys.len() as u64;
+    if let Some(after) = &statements.after
+        && let Some((otherwise, row)) = refused_after(connection, plan, (after, guards), &made, key, &[]).await?
+    {
+        return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
+    }
+    if let Some(upsert) = upsert
+        && let Some((otherwise, row)) =
+            refused_again(connection, plan, shape, statements, &upsert.again, &changed).await?
+    {
+        return Ok(WriteAnswer::Refused { otherwise, row: Some(row) });
+    }
+    represent(connection, plan, shape, statements, &written.keys, sink).await?;
+    Ok(WriteAnswer::Done(written))
+}
+
+/// Makes one row and gives its key.
+async fn insert_row(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    statement: &Statement,
+    key_inputs: &[Option<usize>],
+    input: &[Value],
+) -> Result<Vec<Value>, StoreError> {
+    let returned = keys_of(connection, plan, statement, input).await?;
+    if statement.identity {
+        // What the row brought along is its key, and what it left to the database is what the database tells.
+        let made = returned.into_iter().next().and_then(|row| row.into_iter().next()).unwrap_or(Value::Null);
+        let given = key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).filter(|value| !value.is_null()));
+        return Ok(given.map(|value| value.unwrap_or(&made).clone()).collect());
+    }
+    Ok(match returned.into_iter().next() {
+        Some(key) => key,
+        None => key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).cloned().unwrap_or(Value::Null)).collect(),
+    })
+}
+
+/// What becomes of the row that is there already; `None` when none is.
+async fn upsert_found(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    key_width: usize,
+    upsert: &Upsert,
+    lookup: &Statement,
+    update: Option<&Statement>,
+    input: &[Value],
+) -> Result<Option<Outcome>, StoreError> {
+    let mut found = None;
+    connection
+        .query(lookup, bind(plan, lookup, input, None)?, &mut |row| {
+            let key: Vec<Value> = (0..key_width).map(|at| cell_value(row.cell(at))).collect();
+            let first = key_width + upsert.guards.len();
+            let noted = (first..first + upsert.again.noted.len()).map(|at| cell_value(row.cell(at))).collect();
+            found = Some((key, first_failed(row, key_width, &upsert.guards), noted));
+            Flow::Stop
+        })
+        .await?;
+    let Some((key, failed, noted)) = found else { return Ok(None) };
+    if upsert.ignore {
+        return Ok(Some(Outcome::Ignored));
+    }
+    if let Some(otherwise) = failed {
+        return Ok(Some(Outcome::Refused(otherwise)));
+    }
+    let Some(update) = update else { return Ok(Some(Outcome::Changed(key, noted))) };
+    let (mut returned, mut found) = (None, 0);
+    let width = update.columns.len();
+    let values = bind(plan, update, input, None)?;
+    let affected = connection
+        .query(update, values, &mut |row| {
+            found += 1;
+            returned = Some((0..width).map(|at| cell_value(row.cell(at))).collect::<Vec<_>>());
+            Flow::Continue
+        })
+        .await?;
+    // The guards are asked in the change itself: a row that another has changed since it was found may pass no more.
+    if if update.writes && width == 0 { affected } else { found } != 1 {
+        return Err(StoreError::Conflict);
+    }
+    Ok(Some(Outcome::Changed(returned.filter(|key| !key.is_empty()).unwrap_or(key), noted)))
+}
