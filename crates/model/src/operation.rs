@@ -79,12 +79,16 @@ pub fn operations(model: &Model) -> Vec<Operation> {
     for collection in model.public() {
         let (id, name) = (collection.id, &collection.name);
         let rows = format!("/rest/v1/{name}");
+        let row = format!("{rows}/{{key}}");
         add(format!("{name}.list"), "GET", rows.clone(), OperationKind::List(id));
+        if collection.readonly {
+            add(format!("{name}.read"), "GET", row, OperationKind::Read(id));
+            continue;
+        }
         add(format!("{name}.create"), "POST", rows.clone(), OperationKind::Create(id));
         add(format!("{name}.update"), "PATCH", rows.clone(), OperationKind::Update(id));
         add(format!("{name}.replace"), "PUT", rows.clone(), OperationKind::Replace(id));
         add(format!("{name}.delete"), "DELETE", rows.clone(), OperationKind::Delete(id));
-        let row = format!("{rows}/{{key}}");
         add(format!("{name}.read"), "GET", row.clone(), OperationKind::Read(id));
         add(format!("{name}.update_one"), "PATCH", row.clone(), OperationKind::UpdateOne(id));
         add(format!("{name}.replace_one"), "PUT", row.clone(), OperationKind::ReplaceOne(id));

@@ -85,6 +85,12 @@ pub struct Collection {
     pub name: String,
     /// The table's name in the database (the same unless adopted).
     pub table: String,
+    /// The schema (PostgreSQL) or the database (MySQL) of the table, where that is not the connection's own.
+    pub schema: Option<String>,
+    /// The table exists as it is: Undergird reads and writes its rows, and never makes, changes or drops it.
+    pub adopted: bool,
+    /// Its rows are read only, by everybody: a view, or a table without a key.
+    pub readonly: bool,
     /// What it is for, shown in the contract.
     pub description: Option<String>,
     /// Undergird's own (users, sessions, idempotency keys, …): reachable by [`Caller::system`] alone, under no route.
@@ -147,6 +153,8 @@ pub struct Field {
     pub declared: FieldType,
     /// What expressions and stores see of it.
     pub ty: Type,
+    /// How the column keeps it.
+    pub kept: Kept,
     /// What it is for, shown in the contract.
     pub description: Option<String>,
     /// May be null.
@@ -176,6 +184,16 @@ impl Field {
     pub fn is_secret(&self) -> bool {
         matches!(self.declared, FieldType::Secret)
     }
+
+    /// Whether a create that does not say it leaves it to the database: an identity, or a default of an adopted table.
+    pub fn is_left_to_database(&self) -> bool {
+        matches!(self.default, Some(Default::Identity | Default::Database { .. }))
+    }
+
+    /// Computed by the database always, so that nobody writes it, a secret key included.
+    pub fn is_computed_by_database(&self) -> bool {
+        matches!(self.default, Some(Default::Database { always: true }))
+    }
 }
 
 /// What a field is when a create leaves it out.
@@ -189,6 +207,22 @@ pub enum Default {
     UuidV7,
     /// The next number of the table, given out by the database.
     Identity,
+    /// Whatever an adopted table has for a default: the column is left out of the insert.
+    Database {
+        /// The database computes it always, so that nobody may write it.
+        always: bool,
+    },
+}
+
+/// How a column keeps a field's values.
+#[derive(Clone, Debug, PartialEq, Eq, core::default::Default)]
+pub enum Kept {
+    /// In the store's own form for the type, as Undergird made the column.
+    #[default]
+    Own,
+    /// As other tools keep it in that database: the column of an adopted table. The word is the field's `storage`, a form that is not
+    /// the usual one for the type.
+    Adopted(Option<String>),
 }
 
 /// A way from one collection to another.

@@ -68,6 +68,7 @@ fn collection() -> Collection {
         read: None,
         write: None,
         renamed_from: None,
+        kept: undergird_model::schema::Kept::Own,
     };
     Collection {
         id,
@@ -75,6 +76,9 @@ fn collection() -> Collection {
         table: "variables".to_owned(),
         description: None,
         system: false,
+        schema: None,
+        adopted: false,
+        readonly: false,
         key: vec![field.id],
         fields: vec![field],
         relations: Vec::new(),

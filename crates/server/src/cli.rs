@@ -46,6 +46,8 @@ enum Command {
     Serve(commands::serve::Arguments),
     /// Tells all mistakes in a definition.
     Check(commands::check::Arguments),
+    /// Writes an application over a database that is there already.
+    Adopt(commands::adopt::Arguments),
     /// Brings the database to the definition, as `dev` would.
     Migrate(commands::migrate::Arguments),
     /// Prints the JSON Schemas of the definition's files, for editors.
@@ -87,6 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dev(arguments) => commands::dev::run(arguments),
         Command::Serve(arguments) => commands::serve::run(arguments),
         Command::Check(arguments) => commands::check::run(arguments),
+        Command::Adopt(arguments) => commands::adopt::run(arguments),
         Command::Migrate(arguments) => commands::migrate::run(arguments),
         Command::Schema(arguments) => commands::schema::run(arguments),
         Command::Keys(arguments) => commands::keys::run(arguments),

@@ -120,7 +120,7 @@ impl Definition {
 }
 
 /// Undergird's own collections.
-fn system() -> Vec<Source> {
+pub(crate) fn system() -> Vec<Source> {
     let all = undergird_engine::SYSTEM.iter().chain(undergird_auth::SYSTEM);
     all.map(|(name, text)| Source { name: format!("system/{name}.toml").into(), text: (*text).into() }).collect()
 }

@@ -401,6 +401,13 @@ async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Res
     if !lacking.is_empty() {
         return Err(StartError::Schema(format!("the store cannot keep these rules:\n  {}", lacking.join("\n  "))));
     }
+    let unknown = undergird_store::sql::unknown_forms(model, store.dialect());
+    if !unknown.is_empty() {
+        return Err(StartError::Schema(format!(
+            "the store cannot read these columns of adopted tables:\n  {}",
+            unknown.join("\n  ")
+        )));
+    }
     let change = Change::plan(store, model).await.map_err(unreadable)?;
     if change.is_nothing() {
         return Ok(String::new());

@@ -5,7 +5,8 @@ use crate::server::StartError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use undergird_model::settings::Settings;
-use undergird_store::Store;
+use undergird_store::adopt::Survey;
+use undergird_store::{Store, StoreError};
 
 /// What a URL's scheme stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,22 @@ pub(crate) async fn open(settings: &Settings, application: &Path, data: &Path) -
         Some(Kind::Postgres) => postgres(settings, url).await,
         Some(Kind::Mysql) => mysql(settings, url).await,
         // The rest of the URL may hold a password.
+        None => Err(unknown(url.split(':').next().unwrap_or_default())),
+    }
+}
+
+/// What is in a database that others made, and whether Undergird has been in it before. Nothing is changed.
+///
+/// # Errors
+/// No such store in this build, or the database cannot be read.
+pub(crate) async fn survey(url: &str) -> Result<(Survey, bool), StartError> {
+    let failed = |error: StoreError| StartError::Failed(format!("cannot read the database: {error}"));
+    match Kind::of(url) {
+        Some(Kind::Sqlite) => {
+            let path = url.strip_prefix("sqlite:").unwrap_or(url);
+            undergird_store_sqlite::survey::survey(Path::new(path)).map_err(failed)
+        }
+        Some(Kind::Postgres | Kind::Mysql) => Err(StartError::Wrong("not yet".into())),
         None => Err(unknown(url.split(':').next().unwrap_or_default())),
     }
 }

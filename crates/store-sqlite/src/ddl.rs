@@ -103,18 +103,26 @@ fn migrate_locked(connection: &mut Connection, steps: &[Step], wanted: &Applied)
             ))
         })?;
     }
-    check_references(&transaction, steps)?;
+    check_references(&transaction, steps, wanted)?;
     introspect::record(&transaction, wanted)?;
     transaction.commit().map_err(|error| broken("committing the new schema", &error))
 }
 
 /// No row may refer to one that is not there.
-fn check_references(connection: &Connection, steps: &[Step]) -> Result<(), StoreError> {
+fn check_references(connection: &Connection, steps: &[Step], ours: &Applied) -> Result<(), StoreError> {
     let wrong = |error: rusqlite::Error| broken("checking references", &error);
     let mut statement = connection.prepare("PRAGMA foreign_key_check").map_err(wrong)?;
     let mut rows = statement.query([]).map_err(wrong)?;
-    let Some(row) = rows.next().map_err(wrong)? else { return Ok(()) };
-    let (child, parent): (String, String) = (row.get(0).map_err(wrong)?, row.get(2).map_err(wrong)?);
+    let mut found: Option<(String, String)> = None;
+    while let Some(row) = rows.next().map_err(wrong)? {
+        let (child, parent): (String, String) = (row.get(0).map_err(wrong)?, row.get(2).map_err(wrong)?);
+        // What others made may have been broken before.
+        if ours.tables.iter().any(|table| table.name == child || table.name == parent) {
+            found = Some((child, parent));
+            break;
+        }
+    }
+    let Some((child, parent)) = found else { return Ok(()) };
     let cause = steps.iter().find(|step| match step {
         Step::AddReference { table, reference } => *table == child && reference.table == parent,
         _ => false,

@@ -4,7 +4,7 @@ use crate::signature::{Signature, type_tag};
 use undergird_model::expr::{Arithmetic, Comparison, Function};
 use undergird_model::{Kind, Type};
 use undergird_store::Dialect;
-use undergird_store::sql::Operand;
+use undergird_store::sql::{Form, Operand};
 
 /// SQLite's dialect.
 pub static DIALECT: Sqlite = Sqlite;
@@ -41,6 +41,10 @@ impl Dialect for Sqlite {
 
     fn parameter(&self, number: usize, _: Type) -> String {
         format!("?{number}")
+    }
+
+    fn form(&self, ty: Type, storage: Option<&str>) -> Result<Form, String> {
+        crate::kept::form(ty, storage)
     }
 
     fn bool_literal(&self, value: bool) -> &'static str {

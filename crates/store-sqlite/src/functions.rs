@@ -1,6 +1,7 @@
 //! The SQL functions that make SQLite compute what our expressions mean: each hands its arguments to `plan::function`, the very
 //! code of the evaluator in memory, so that the two readers of an expression agree by construction.
 
+use crate::kept::{self, Kept};
 use crate::signature::{Signature, parse_arithmetic, parse_comparison, parse_type, parse_types};
 use crate::values::{elements, owned, value};
 use parking_lot::Mutex;
@@ -68,6 +69,12 @@ pub(crate) fn register(connection: &Connection) -> Result<()> {
         Ok(elements(value(*ty, context.get_raw(1))))
     })?;
     connection.create_scalar_function("ug_order", 1, FLAGS, |context| Ok(order_key(context.get_raw(0))))?;
+    connection.create_scalar_function("ug_read", 2, FLAGS, |context| {
+        Ok(kept::read(*told(context, Kept::parse)?, context.get_raw(1)))
+    })?;
+    connection.create_scalar_function("ug_keep", 2, FLAGS, |context| {
+        Ok(kept::keep(*told(context, Kept::parse)?, context.get_raw(1)))
+    })?;
     connection.create_aggregate_function("ug_sum", 1, FLAGS, Sum)
 }
 

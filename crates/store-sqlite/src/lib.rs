@@ -12,10 +12,12 @@ mod dialect;
 mod error;
 mod functions;
 pub mod introspect;
+mod kept;
 mod queue;
 mod readers;
 mod session;
 mod signature;
+pub mod survey;
 #[cfg(test)]
 mod tests;
 mod values;

@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: any driver, any connection, any name of a concrete store.
 
+pub mod adopt;
 pub mod capability;
 pub mod conformance;
 pub mod error;

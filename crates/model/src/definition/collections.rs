@@ -96,10 +96,14 @@ pub(super) fn read(draft: &Draft, drafts: &[Draft], suspects: &mut Vec<String>, 
     let mut deaf = Report::deaf();
     let report = if draft.whole { report } else { &mut deaf };
     let told = |key: &str| draft.tree.text(key).map(|(text, _)| text.to_owned());
+    let flag = |key: &str| draft.tree.bool(key).unwrap_or(false);
     let mut collection = Collection {
         id: draft.id,
         name: draft.name.clone(),
         table: told("table").unwrap_or_else(|| draft.name.clone()),
+        schema: told("schema"),
+        adopted: flag("adopted"),
+        readonly: flag("readonly"),
         description: told("description"),
         system: draft.system,
         fields: Vec::new(),
@@ -109,6 +113,13 @@ pub(super) fn read(draft: &Draft, drafts: &[Draft], suspects: &mut Vec<String>, 
         checks: Vec::new(),
         access: Access::default(),
     };
+    for key in ["schema", "readonly"] {
+        if let (false, Some(entry)) = (collection.adopted, draft.tree.get(key)) {
+            report
+                .error(entry.place, codes::NOT_ADOPTED, format!("\"{key}\" is for an adopted table"))
+                .hint("adopted = true says that the table exists as it is");
+        }
+    }
     read_fields(draft, drafts, &mut collection, suspects, report);
     read_key(draft, &mut collection, report);
     read_indexes(draft, &mut collection, report);
@@ -144,7 +155,9 @@ fn read_fields(
             suspects.push(field.name.clone());
             suspects.extend(field.name.strip_suffix("_id").map(str::to_owned));
         }
-        if let Some(twin) = collection.fields.iter().find(|other| other.column.eq_ignore_ascii_case(&field.column)) {
+        if let Some(twin) = collection.fields.iter().find(|other| {
+            other.column.eq_ignore_ascii_case(&field.column) && (!collection.adopted || other.column == field.column)
+        }) {
             let message = format!("the column \"{}\" belongs to the field \"{}\" already", field.column, twin.name);
             report.error(entry.place, codes::DUPLICATE_NAME, message);
         }
@@ -201,7 +214,9 @@ fn give_single_key_its_default(draft: &Draft, collection: &mut Collection) {
     let [only] = collection.key[..] else { return };
     let Some(field) = collection.fields.get_mut(usize::from(only.index)) else { return };
     let computed = draft.tree.table("fields").and_then(|fields| fields.table(&field.name)?.node("default")).is_some();
-    if field.default.is_some() || computed {
+    let entry = draft.tree.table("fields").and_then(|fields| fields.table(&field.name));
+    let never = entry.is_some_and(|entry| entry.text("generated").is_some_and(|(word, _)| word == "never"));
+    if field.default.is_some() || computed || never {
         return;
     }
     field.default = match field.declared {
@@ -281,12 +296,18 @@ pub(super) fn check_database_names(drafts: &[Draft], collections: &[Collection],
     let mut tables = rustc_hash::FxHashMap::default();
     let mut indexes = rustc_hash::FxHashMap::default();
     for (draft, collection) in drafts.iter().zip(collections) {
-        if let Some(other) = tables.insert(collection.table.to_ascii_lowercase(), &collection.name) {
+        let schema = collection.schema.as_deref().unwrap_or_default();
+        // What is adopted may differ in case alone: its database says that these are two.
+        let table = if collection.adopted { collection.table.clone() } else { collection.table.to_ascii_lowercase() };
+        if let Some(other) = tables.insert((schema, table), &collection.name) {
             let place = draft.tree.node("table").map_or(draft.place(), |node| node.place);
             let message = format!("the table \"{}\" belongs to the collection \"{other}\" already", collection.table);
             report.error(place, codes::DUPLICATE_NAME, message);
         }
         for (index, item) in collection.indexes.iter().zip(draft.tree.items("indexes")) {
+            if collection.adopted {
+                continue;
+            }
             if let Some(other) = indexes.insert(index.name.to_ascii_lowercase(), &collection.name) {
                 let message = format!("the index \"{}\" exists already, in \"{other}\"", index.name);
                 report.error(item.place, codes::DUPLICATE_NAME, message).hint("give one of them a name");

@@ -8,7 +8,7 @@ use super::names;
 use super::report::{Place, Report, codes};
 use super::tree::{Data, Entry, Table};
 use crate::field_type::{FieldType, OnDelete, Pattern, decimal, schema};
-use crate::schema::{CollectionId, Default, Field, FieldId};
+use crate::schema::{CollectionId, Default, Field, FieldId, Kept};
 use crate::value::Value;
 
 /// Greatest compiled size of one pattern, in bytes.
@@ -17,7 +17,8 @@ const PATTERN_SIZE_MAX: usize = 1 << 20;
 /// Reads a field. The flag says whether its type could be made out; if not, it is text, so that the rest can be checked.
 pub(super) fn read(id: FieldId, entry: &Entry, drafts: &[Draft], report: &mut Report) -> (Field, bool) {
     let Data::Table(table) = &entry.value.data else { return (blank(id, &entry.key), false) };
-    let system = drafts[usize::from(id.collection.0)].system;
+    let draft = &drafts[usize::from(id.collection.0)];
+    let system = draft.system;
     names::check(&entry.key, "field", false, entry.place, report);
     let declared = declared(table, entry.place, id.collection, drafts, report);
     let whole = declared.is_some();
@@ -32,13 +33,53 @@ pub(super) fn read(id: FieldId, entry: &Entry, drafts: &[Draft], report: &mut Re
     field.unique = flag("unique");
     field.readonly = flag("readonly");
     field.immutable = flag("immutable");
+    adopted(table, draft.tree.bool("adopted").unwrap_or(false), &mut field, report);
     if whole {
         keys_fit_type(table, &field, report);
         bounds(table, &mut field, report);
-        field.default = literal_default(table, &field, report);
+        field.default = literal_default(table, &field, report).or(field.default);
         flags_fit(table, &field, system, report);
     }
     (field, whole)
+}
+
+/// Most characters of a `storage`.
+const STORAGE_CHARS_MAX: usize = 200;
+
+/// What is said of a column that was there before the definition.
+fn adopted(table: &Table, is_adopted: bool, field: &mut Field, report: &mut Report) {
+    for key in ["storage", "generated"] {
+        if let (false, Some(entry)) = (is_adopted, table.get(key)) {
+            report
+                .error(entry.place, codes::NOT_ADOPTED, format!("\"{key}\" is for the columns of an adopted table"))
+                .hint("Undergird's own tables keep values in its own forms; adopted = true says that the table exists as it is");
+            return;
+        }
+    }
+    if !is_adopted {
+        return;
+    }
+    let storage = table.text("storage");
+    if let Some((word, place)) = storage
+        // It stands in statements, so it is a type's name and nothing that could be more.
+        && (word.is_empty() || word.chars().count() > STORAGE_CHARS_MAX || !word.chars().all(is_of_type_name))
+    {
+        report.error(place, codes::NOT_ADOPTED, "\"storage\" is the name of a column's type");
+        return;
+    }
+    field.kept = Kept::Adopted(storage.map(|(word, _)| word.to_owned()));
+    match table.text("generated") {
+        Some(("always", _)) => field.default = Some(Default::Database { always: true }),
+        Some(("default", _)) => field.default = Some(Default::Database { always: false }),
+        _ => {}
+    }
+    if let (Some(_), Some(entry)) = (&field.default, table.get("default")) {
+        report.error(entry.place, codes::BAD_DEFAULT, "what the database generates has no other default");
+    }
+}
+
+fn is_of_type_name(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, ' ' | '_' | '.' | '(' | ')' | ',' | '[' | ']' | '"')
 }
 
 /// A field of which nothing is known but its name.
@@ -61,6 +102,7 @@ pub(super) fn blank(id: FieldId, name: &str) -> Field {
         read: None,
         write: None,
         renamed_from: None,
+        kept: Kept::Own,
     }
 }
 

@@ -140,6 +140,19 @@ pub const COLLECTION: &[Key] = &[
     key("description", Text, "", "What the collection is for, shown in the contract."),
     key("table", Text, "", "The table's name in the database; by default the collection's."),
     key(
+        "adopted",
+        Bool,
+        "false",
+        "The table exists as it is, made by others: Undergird reads and writes its rows, and never makes, changes or drops it.",
+    ),
+    key(
+        "schema",
+        Text,
+        "",
+        "The PostgreSQL schema or MySQL database of an adopted table; by default the connection's own.",
+    ),
+    key("readonly", Bool, "false", "Of an adopted view, or table without a key: its rows are read, never written."),
+    key(
         "key",
         Names,
         "\"id\"",
@@ -199,6 +212,19 @@ pub const FIELD: &[Key] = &[
         "The type of the items. What that type needs (`values`, `precision`, …) stands beside.",
     ),
     key("column", Text, "", "The column's name in the database; by default the field's."),
+    key(
+        "storage",
+        Text,
+        "",
+        "How the column of an adopted table keeps it, where that is not the usual way; see adopting-a-database.md.",
+    ),
+    key(
+        "generated",
+        Choice(&["always", "default", "never"]),
+        "",
+        "Of an adopted column: the database computes it (`always`, then nobody writes it), or has a default of its own (`default`), or does \
+         not number the key (`never`).",
+    ),
     key("renamed_from", Text, "", "The name that the field had before, for migrations."),
     key("description", Text, "", "What it is for, shown in the contract."),
     key("read", Rule, "", "Who may read it in which rows; to others it is null."),

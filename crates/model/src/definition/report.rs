@@ -176,6 +176,7 @@ codes! {
     RELATION_NAME = "relation-name": "The relation of a `ref` has no name of its own: the field's name does not end with `_id`, or the name is taken. `as` gives one.";
     INVERSE_NAME = "inverse-name": "The way back of a `ref` has no name of its own: two refs lead to the same collection, or the name is taken. `inverse` gives one.";
     BAD_DEFAULT = "bad-default": "The default is not a value that the field may hold.";
+    NOT_ADOPTED = "not-adopted": "`schema`, `readonly`, `storage` and `generated` tell of a table that others made: they need `adopted = true`. `storage` is the name of a column's type.";
     DEFAULT_ORDER = "default-order": "A computed default may read only fields that are not themselves computed or numbered by the database.";
     BAD_BOUND = "bad-bound": "`min` or `max` is not a number of the field's kind, or a length that is negative.";
     MIN_ABOVE_MAX = "min-above-max": "`min` is greater than `max`, so nothing fits.";

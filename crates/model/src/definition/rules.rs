@@ -244,7 +244,7 @@ fn check_default_order(draft: &Draft, collection: &Collection, report: &mut Repo
         let Some(Default::Computed(expr)) = &field.default else { continue };
         let late = |id: FieldId| {
             let other = &collection.fields[usize::from(id.index)];
-            matches!(other.default, Some(Default::Computed(_) | Default::Identity)).then_some(&other.name)
+            (other.is_left_to_database() || matches!(other.default, Some(Default::Computed(_)))).then_some(&other.name)
         };
         let mut wrong = None;
         expr.any_node(&mut |node| {

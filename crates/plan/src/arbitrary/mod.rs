@@ -89,6 +89,9 @@ fn collection(dice: &mut Dice, at: usize, keys: &[FieldType]) -> Collection {
         table: name,
         description: None,
         system: false,
+        schema: None,
+        adopted: false,
+        readonly: false,
         key: vec![fields[0].id],
         fields,
         relations: Vec::new(),
@@ -116,6 +119,7 @@ fn field(id: FieldId, name: String, declared: FieldType, optional: bool) -> Fiel
         read: None,
         write: None,
         renamed_from: None,
+        kept: undergird_model::schema::Kept::Own,
     }
 }
 

@@ -222,6 +222,12 @@ impl Recipe {
                 Some(Default::UuidV7) => row[index] = Value::Uuid(ids.next()),
                 Some(Default::Computed(expr)) => computed.push((field, expr)),
                 Some(Default::Identity) => {}
+                // The whole body is one insert, whose columns are the same for every row.
+                Some(Default::Database { always: false }) if self.inputs.contains(&field.id) => {
+                    let message = "is the database's to give, in every row of a body or in none".into();
+                    errors.add(place, &field.name, "required", message);
+                }
+                Some(Default::Database { .. }) => {}
                 None if field.optional => {}
                 None => errors.add(place, &field.name, "required", "is required".into()),
             }
@@ -246,6 +252,9 @@ impl Recipe {
     /// Why the caller may not name a field, if so.
     fn forbidden(&self, collection: &Collection, field: &Field, caller: &Caller) -> Option<(&'static str, String)> {
         let privileged = matches!(caller.identity(), Identity::Secret | Identity::System);
+        if field.is_computed_by_database() {
+            return Some(("readonly", "is computed by the database".into()));
+        }
         if self.partial && field.immutable {
             return Some(("immutable", "is set at creation only".into()));
         }

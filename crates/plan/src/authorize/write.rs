@@ -22,6 +22,12 @@ impl<'a> Builder<'a> {
         body: Option<&Body>,
         names: &[String],
     ) -> Result<(Write, Option<Recipe>), Refusal> {
+        if collection.readonly {
+            return Err(Refusal::Unsupported {
+                what: format!("{} is only read: it is a view, or a table without a key", collection.name),
+                hint: Some("write to the tables behind it".into()),
+            });
+        }
         let items = self.request.select.as_deref().unwrap_or(&[]);
         self.embed_modifiers(items)?;
         let (inputs, action, recipe) = match self.request.verb {
@@ -56,11 +62,11 @@ impl<'a> Builder<'a> {
         }
         let given = self.given(collection, names);
         let is_given = |field: &Field| given.contains(&field.id) || self.in_path(collection, field);
-        // An identity that nobody gave is the database's to give.
+        // What the database numbers or has a default for, and nobody gave, is the database's to give.
         let inputs: Vec<FieldId> = collection
             .fields
             .iter()
-            .filter(|field| is_given(field) || collection.identity().is_none_or(|identity| identity.id != field.id))
+            .filter(|field| is_given(field) || !field.is_left_to_database())
             .map(|field| field.id)
             .collect();
         // The row as it would become is THIS in a create rule; a field's write rule holds for what the body names.
@@ -79,10 +85,11 @@ impl<'a> Builder<'a> {
             rules.push(Guard { predicate, otherwise: Otherwise::Check(position) });
         }
         rules.retain(|guard| partial::verdict(&guard.predicate, &self.kind) != Verdict::Allow);
-        // The number of an identity is known only when the row is made, so rules that look at it wait until then.
-        let identity = collection.identity().map(|field| field.id).filter(|field| !inputs.contains(field));
+        // What the database gives is known only when the row is made, so rules that look at it wait until then.
+        let made: Vec<FieldId> =
+            collection.fields.iter().map(|field| field.id).filter(|id| !inputs.contains(id)).collect();
         let (after, before): (Vec<Guard>, Vec<Guard>) = rules.into_iter().partition(|guard| {
-            guard.predicate.needs_relations() || identity.is_some_and(|field| mentions(&guard.predicate, field))
+            guard.predicate.needs_relations() || made.iter().any(|field| mentions(&guard.predicate, *field))
         });
         let upsert = self.upsert(collection, &inputs, &given)?;
         let recipe = Recipe {

@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments, what it does, what it prints. What a command is about goes to standard output, what it
 //! says about its work to standard error.
 
+pub mod adopt;
 pub mod backup;
 pub mod check;
 pub mod config;

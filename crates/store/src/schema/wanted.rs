@@ -16,7 +16,9 @@ pub fn wanted(model: &Model) -> Applied {
 
 /// The same, for the collections of a model in its order.
 pub(super) fn of_collections(collections: &[Collection]) -> Applied {
-    let mut tables: Vec<Table> = collections.iter().map(|collection| table(collections, collection)).collect();
+    // What is adopted exists as it is: no step ever makes, changes or drops it.
+    let own = collections.iter().filter(|collection| !collection.adopted);
+    let mut tables: Vec<Table> = own.map(|collection| table(collections, collection)).collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     // Tables and indexes share one namespace in SQLite and PostgreSQL; the indexes of `a_b`+`c` and `a`+`b_c` would meet.
     let mut taken: BTreeSet<String> = tables.iter().map(|table| table.name.clone()).collect();
@@ -95,7 +97,7 @@ fn table(collections: &[Collection], collection: &Collection) -> Table {
 fn column(field: &Field) -> Column {
     let default = match &field.default {
         Some(Default::Literal(value)) => literal(value, field.ty),
-        Some(Default::Computed(_) | Default::UuidV7 | Default::Identity) | None => None,
+        Some(Default::Computed(_) | Default::UuidV7 | Default::Identity | Default::Database { .. }) | None => None,
     };
     Column {
         name: field.column.clone(),

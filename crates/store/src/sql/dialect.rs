@@ -14,6 +14,52 @@ pub struct Operand {
     pub text: String,
 }
 
+/// How a column of an adopted table keeps its values: what is written around the column to have the value as expressions mean it,
+/// and around a value to have what the column keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Before and after the column.
+    pub read: (String, String),
+    /// Before and after a value.
+    pub write: (String, String),
+    /// How far the column as it is compares with what columns of this form keep.
+    pub bare: Bare,
+}
+
+/// What a column may be asked as it is, so that its indexes serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bare {
+    /// Nothing.
+    Never,
+    /// Whether two values are equal.
+    Equal,
+    /// Which of two comes first, too.
+    Ordered,
+}
+
+impl Form {
+    /// Values are kept as they are meant.
+    pub fn plain() -> Form {
+        Form::around(("", ""), ("", ""), Bare::Ordered)
+    }
+
+    /// What stands around.
+    pub fn around(read: (&str, &str), write: (&str, &str), bare: Bare) -> Form {
+        let own = |(before, after): (&str, &str)| (before.to_owned(), after.to_owned());
+        Form { read: own(read), write: own(write), bare }
+    }
+
+    /// The value of a column.
+    pub fn value(&self, column: &str) -> String {
+        format!("{}{column}{}", self.read.0, self.read.1)
+    }
+
+    /// What the column keeps of a value.
+    pub fn kept(&self, value: &str) -> String {
+        format!("{}{value}{}", self.write.0, self.write.1)
+    }
+}
+
 /// How a planner is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planner {
@@ -73,6 +119,17 @@ pub trait Dialect: Send + Sync {
     /// How the store's planner is asked for its guess of how many rows a statement gives. `None`: rows are counted.
     fn planner(&self) -> Option<Planner> {
         None
+    }
+
+    /// How a column of an adopted table keeps a type. The word is the field's `storage`; without it, what is usual there.
+    ///
+    /// # Errors
+    /// A sentence: the store knows no such form of the type.
+    fn form(&self, ty: Type, storage: Option<&str>) -> Result<Form, String> {
+        match storage {
+            None => Ok(Form::plain()),
+            Some(word) => Err(format!("{} keeps no {ty} as \"{word}\"", self.name())),
+        }
     }
 
     /// Null, as a value of a type.

@@ -1,12 +1,13 @@
 //! Expressions to SQL. Three positions: a *value* (null where the expression is null), a *truth* (a bool, never null), and a
 //! *condition* (null counts as false, so that plain comparisons stay plain and indexes serve them).
 
-use super::dialect::{Dialect, Operand};
+use super::dialect::{Bare, Dialect, Form, Operand};
 use super::pattern::takes_pattern;
 use super::{Bind, Statement};
 use crate::Capability;
 use undergird_model::expr::{Ask, AuthFact, Comparison, ElementVar, Function, Node, RowVar};
 use undergird_model::field_type::FieldType;
+use undergird_model::schema::Kept;
 use undergird_model::{CollectionId, Expr, FieldId, Kind, Model, RelationId, Type, Value};
 
 /// A row in scope.
@@ -102,7 +103,55 @@ impl<'a> Writer<'a> {
 
     /// `"table" AS alias`.
     pub(super) fn table(&self, collection: CollectionId, alias: &str) -> String {
-        format!("{} AS {alias}", self.dialect.identifier(&self.model.collection(collection).table))
+        format!("{} AS {alias}", self.table_name(collection))
+    }
+
+    /// `"table"`, after its schema where that is said.
+    pub(super) fn table_name(&self, collection: CollectionId) -> String {
+        let collection = self.model.collection(collection);
+        let name = self.dialect.identifier(&collection.table);
+        match &collection.schema {
+            Some(schema) => format!("{}.{name}", self.dialect.identifier(schema)),
+            None => name,
+        }
+    }
+
+    /// How a field's column keeps its values, where that is not the store's own way.
+    pub(super) fn form(&self, field: FieldId) -> Option<Form> {
+        match &self.model.field(field).kept {
+            Kept::Own => None,
+            // A form that the store does not know was refused when the definition was taken.
+            Kept::Adopted(storage) => self.dialect.form(self.model.field(field).ty, storage.as_deref()).ok(),
+        }
+    }
+
+    /// The value of a column, whose text this is.
+    pub(super) fn read(&self, field: FieldId, column: String) -> String {
+        self.form(field).map_or(column.clone(), |form| form.value(&column))
+    }
+
+    /// What a field's column keeps of a value.
+    pub(super) fn kept(&self, field: FieldId, value: String) -> String {
+        self.form(field).map_or(value.clone(), |form| form.kept(&value))
+    }
+
+    /// That a column has a value.
+    pub(super) fn equals(&self, field: FieldId, column: &str, value: &str) -> String {
+        match self.form(field) {
+            None => format!("{column} = {value}"),
+            Some(form) if form.bare >= Bare::Equal => format!("{column} = {}", form.kept(value)),
+            Some(form) => format!("{} = {value}", form.value(column)),
+        }
+    }
+
+    /// That two columns have the same value, as they are where they keep it alike.
+    fn columns_equal(&self, (one, column): (FieldId, &str), (other, with): (FieldId, &str)) -> String {
+        let (a, b) = (self.form(one), self.form(other));
+        let bare = |form: &Option<Form>| form.as_ref().is_none_or(|form| form.bare >= Bare::Equal);
+        if a == b && bare(&a) {
+            return format!("{column} = {with}");
+        }
+        format!("{} = {}", self.read(one, column.to_owned()), self.read(other, with.to_owned()))
     }
 
     /// The column of a field, without its row.
@@ -148,11 +197,42 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn field(&self, var: RowVar, field: FieldId) -> String {
-        match self.row(var) {
-            Some(row) => format!("{}.{}", row.alias, self.column(field)),
-            // A plan that names a row out of scope is a bug, and a bug must not read a wrong row.
-            None => "NULL".into(),
+        self.bare(var, field).map_or("NULL".into(), |column| self.read(field, column))
+    }
+
+    /// The column as it is. A plan that names a row out of scope is a bug, and a bug must not read a wrong row.
+    fn bare(&self, var: RowVar, field: FieldId) -> Option<String> {
+        self.row(var).map(|row| format!("{}.{}", row.alias, self.column(field)))
+    }
+
+    /// That the column of a row in scope has a value.
+    pub(super) fn has(&self, var: RowVar, field: FieldId, value: &str) -> String {
+        match self.bare(var, field) {
+            Some(column) => self.equals(field, &column, value),
+            None => self.dialect.bool_literal(false).into(),
         }
+    }
+
+    /// A column as it is and a constant as that keeps it, where the two compare so.
+    fn as_kept(&mut self, column: &Expr, constant: &Expr, need: Bare) -> Option<(String, String)> {
+        let Node::Field(row, field) = column.node else { return None };
+        if !is_constant(constant) || column.ty != constant.ty {
+            return None;
+        }
+        let form = self.form(field).filter(|form| form.bare >= need && *form != Form::plain())?;
+        let bare = self.bare(row, field)?;
+        Some((bare, form.kept(&self.value(constant))))
+    }
+
+    /// The two sides of an operator.
+    fn sides(&mut self, left: &Expr, right: &Expr, need: Bare) -> (String, String) {
+        if let Some(sides) = self.as_kept(left, right, need) {
+            return sides;
+        }
+        if let Some((column, constant)) = self.as_kept(right, left, need) {
+            return (constant, column);
+        }
+        (self.tight(left), self.tight(right))
     }
 
     fn operand(&mut self, expr: &Expr) -> Operand {
@@ -301,7 +381,7 @@ impl<'a> Writer<'a> {
             .on
             .iter()
             .zip(&values)
-            .map(|((_, theirs), value)| format!("{alias}.{} = {value}", self.column(*theirs)))
+            .map(|((_, theirs), value)| self.equals(*theirs, &format!("{alias}.{}", self.column(*theirs)), value))
             .collect();
         // A key that is too short is a bug, and must lead nowhere rather than everywhere.
         if on.len() < self.model.relation(relation).on.len() {
@@ -312,11 +392,24 @@ impl<'a> Writer<'a> {
 
     /// Enters the row that a relation leads to and gives its alias and the condition that ties it to where it starts.
     pub(super) fn follow(&mut self, from: RowVar, relation: RelationId, bind: RowVar) -> (String, String) {
-        let pairs: Vec<(String, FieldId)> =
-            self.model.relation(relation).on.iter().map(|(ours, theirs)| (self.field(from, *ours), *theirs)).collect();
+        let pairs: Vec<(Option<String>, FieldId, FieldId)> = self
+            .model
+            .relation(relation)
+            .on
+            .iter()
+            .map(|(ours, theirs)| (self.bare(from, *ours), *ours, *theirs))
+            .collect();
         let alias = self.enter(bind, false);
-        let on: Vec<String> =
-            pairs.iter().map(|(ours, theirs)| format!("{alias}.{} = {ours}", self.column(*theirs))).collect();
+        let on: Vec<String> = pairs
+            .iter()
+            .map(|(column, ours, theirs)| {
+                let there = format!("{alias}.{}", self.column(*theirs));
+                match column {
+                    Some(column) => self.columns_equal((*theirs, &there), (*ours, column)),
+                    None => format!("{there} = NULL"),
+                }
+            })
+            .collect();
         (alias, on.join(" AND "))
     }
 
@@ -335,7 +428,8 @@ impl<'a> Writer<'a> {
         let body = self.value(body);
         self.leave();
         let id = self.bind(Type::UUID, Bind::Auth(AuthFact::Id));
-        format!("(SELECT {body} FROM {} WHERE {alias}.{} = {id})", self.table(collection, &alias), self.column(key))
+        let is_key = self.equals(key, &format!("{alias}.{}", self.column(key)), &id);
+        format!("(SELECT {body} FROM {} WHERE {is_key})", self.table(collection, &alias))
     }
 
     /// Appends ` AND …` unless the filter lets everything pass.
@@ -511,7 +605,7 @@ impl<'a> Writer<'a> {
             return if positive { text } else { format!("NOT {text}") };
         }
         if positive && in_condition && self.says_equality_twice(left, right) {
-            let (left, right) = (self.tight(left), self.tight(right));
+            let (left, right) = self.sides(left, right, Bare::Equal);
             return format!("({left} = {right} OR {left} IS NULL AND {right} IS NULL)");
         }
         let operator = if positive && in_condition && (self.is_never_null(left) || self.is_never_null(right)) {
@@ -521,9 +615,11 @@ impl<'a> Writer<'a> {
         } else if let Some(is_not) = is_not {
             is_not
         } else {
-            return format!("NOT ({} {is} {})", self.tight(left), self.tight(right));
+            let (left, right) = self.sides(left, right, Bare::Equal);
+            return format!("NOT ({left} {is} {right})");
         };
-        format!("{} {operator} {}", self.tight(left), self.tight(right))
+        let (left, right) = self.sides(left, right, Bare::Equal);
+        format!("{left} {operator} {right}")
     }
 
     /// Whether null-safe equality is written in words that an index serves: of operands that may be null and cost nothing to write
@@ -554,7 +650,12 @@ impl<'a> Writer<'a> {
             Comparison::Greater => ">",
             Comparison::GreaterOrEqual => ">=",
         };
-        format!("{} {operator} {}", self.tight(left), self.tight(right))
+        let need = match comparison {
+            Comparison::Equal | Comparison::NotEqual => Bare::Equal,
+            _ => Bare::Ordered,
+        };
+        let (left, right) = self.sides(left, right, need);
+        format!("{left} {operator} {right}")
     }
 
     fn within(&mut self, item: &Expr, list: &Expr) -> String {

@@ -7,10 +7,10 @@ mod read;
 mod rules;
 mod write;
 
-pub use dialect::{Dialect, Operand, Planner};
+pub use dialect::{Bare, Dialect, Form, Operand, Planner};
 pub use expr::is_constant;
 pub use pattern::PatternWords;
-pub use rules::lacking;
+pub use rules::{lacking, unknown_forms};
 
 use undergird_model::expr::{AuthFact, Function, Slot};
 use undergird_model::{Expr, Model, Type, Value};

@@ -6,7 +6,7 @@ use super::dialect::Dialect;
 use super::expr::Writer;
 use undergird_model::Model;
 use undergird_model::expr::RowVar;
-use undergird_model::schema::{Collection, Rule};
+use undergird_model::schema::{Collection, Kept, Rule};
 
 /// The rules that a store cannot compute as expressions mean them, a sentence for each: which one, and what is lacking.
 pub fn lacking(model: &Model, dialect: &dyn Dialect) -> Vec<String> {
@@ -30,6 +30,21 @@ pub fn lacking(model: &Model, dialect: &dyn Dialect) -> Vec<String> {
         }
     }
     told
+}
+
+/// The fields of adopted tables that the store cannot read, a sentence for each: which one, and why.
+pub fn unknown_forms(model: &Model, dialect: &dyn Dialect) -> Vec<String> {
+    let fields =
+        model.collections.iter().flat_map(|collection| collection.fields.iter().map(move |one| (collection, one)));
+    fields
+        .filter_map(|(collection, field)| match &field.kept {
+            Kept::Own => None,
+            Kept::Adopted(storage) => {
+                let why = dialect.form(field.ty, storage.as_deref()).err()?;
+                Some(format!("{}.{}: {why}", collection.name, field.name))
+            }
+        })
+        .collect()
 }
 
 /// The rules that decide in the store, and where they stand. (Checks and defaults are computed in memory.)

@@ -93,14 +93,14 @@ impl Change<'_> {
 
     /// ` RETURNING` the key.
     fn returning(&self, writer: &Writer<'_>) -> String {
-        let columns: Vec<String> = self.key().iter().map(|field| writer.column(*field)).collect();
+        let columns: Vec<String> = self.key().iter().map(|field| writer.read(*field, writer.column(*field))).collect();
         format!(" RETURNING {}", columns.join(", "))
     }
 
     fn insert(&self, inputs: &[FieldId]) -> Statement {
         let mut writer = Writer::new(self.model, self.dialect);
         let collection = self.model.collection(self.collection);
-        let table = self.dialect.identifier(&collection.table);
+        let table = writer.table_name(collection.id);
         let columns: Vec<String> = inputs.iter().map(|field| writer.column(*field)).collect();
         let identity = collection.identity().map(|field| field.id);
         let values: Vec<String> = inputs
@@ -110,6 +110,7 @@ impl Change<'_> {
                 let position = u16::try_from(position).unwrap_or(u16::MAX);
                 let Field { ty, column, .. } = self.model.field(*field);
                 let parameter = writer.bind(*ty, Bind::Input(position));
+                let parameter = writer.kept(*field, parameter);
                 match Some(*field) == identity {
                     true => self.dialect.given_or_made(parameter, &collection.table, column),
                     false => parameter,
@@ -171,7 +172,7 @@ impl Change<'_> {
                     // An identity that the database would give.
                     None => self.dialect.null(field.ty),
                 };
-                format!("{value} AS {}", writer.column(field.id))
+                format!("{} AS {}", writer.kept(field.id, value), writer.column(field.id))
             })
             .collect();
         let text = format!(
@@ -219,7 +220,7 @@ impl Change<'_> {
             .iter()
             .map(|(field, expr)| {
                 let value = writer.value(expr);
-                format!("{} = {value}", writer.column(*field))
+                format!("{} = {}", writer.column(*field), writer.kept(*field, value))
             })
             .collect();
         terms.join(", ")
@@ -342,7 +343,7 @@ impl Change<'_> {
                     columns.push(value);
                     value = format!("{found}.c{}", columns.len() - 1);
                 }
-                format!("{changed}.{} = {value}", writer.column(*field))
+                format!("{changed}.{} = {}", writer.column(*field), writer.kept(*field, value))
             })
             .collect();
         let joined = self.joined_by_key(&writer, alias, (&changed, &found), &columns, &condition);
@@ -377,7 +378,9 @@ impl Change<'_> {
             .key()
             .iter()
             .enumerate()
-            .map(|(i, field)| format!("{changed}.{} = {found}.c{i}", writer.column(*field)))
+            .map(|(i, field)| {
+                writer.equals(*field, &format!("{changed}.{}", writer.column(*field)), &format!("{found}.c{i}"))
+            })
             .collect();
         // The limit keeps the store from folding the selection into the change, which may not read what it changes.
         let limit = self.dialect.no_limit().map_or_else(String::new, |all| format!(" LIMIT {all}"));
@@ -396,12 +399,11 @@ impl Change<'_> {
             .target
             .iter()
             .map(|field| {
-                let column = writer.field(RowVar::THIS, *field);
                 match inputs.iter().position(|input| input == field) {
                     Some(position) => {
                         let position = u16::try_from(position).unwrap_or(u16::MAX);
                         let value = writer.bind(self.model.field(*field).ty, Bind::Input(position));
-                        format!("{column} = {value}")
+                        writer.has(RowVar::THIS, *field, &value)
                     }
                     // A target that the rows do not have is met by none of them.
                     None => self.dialect.bool_literal(false).to_owned(),

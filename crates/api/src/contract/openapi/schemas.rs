@@ -231,6 +231,8 @@ fn default_in_words(field: &Field) -> Option<String> {
         Default::Computed(_) => Some("Worked out by the server when left out.".into()),
         Default::UuidV7 => Some("A new UUID when left out.".into()),
         Default::Identity => Some("The next number when left out.".into()),
+        Default::Database { always: true } => Some("Computed by the database.".into()),
+        Default::Database { always: false } => Some("The database's own default when left out.".into()),
     }
 }
 

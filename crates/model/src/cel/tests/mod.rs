@@ -119,6 +119,7 @@ fn collection(id: u16, name: &str, fields: Vec<(&str, FieldType)>, relations: Ve
         read: None,
         write: None,
         renamed_from: None,
+        kept: crate::schema::Kept::Own,
     };
     let relation = |(index, (name, target, cardinality, ours, junction)): (usize, Way<'_>)| {
         let relation_id = |(collection, index)| RelationId { collection: CollectionId(collection), index };
@@ -143,6 +144,9 @@ fn collection(id: u16, name: &str, fields: Vec<(&str, FieldType)>, relations: Ve
         table: name.to_owned(),
         description: None,
         system: false,
+        schema: None,
+        adopted: false,
+        readonly: false,
         fields: [("id", FieldType::Uuid)].into_iter().chain(fields).enumerate().map(field).collect(),
         key: vec![field_id(0)],
         relations: relations.into_iter().enumerate().map(relation).collect(),

@@ -1,0 +1,1 @@
+//! What is found in files of every kind.

@@ -1,0 +1,1 @@
+//! Names, checks and whole definitions, as text.
