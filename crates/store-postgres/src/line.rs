@@ -215,19 +215,33 @@ impl Line {
         values: &[Bound<'_>],
         each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> Result<Answer, Fault> {
-        let kept = self.statements.get(statement.text.as_str()).cloned();
-        let unknown = kept.is_none();
-        let Line { client, wired, ending, unnamed, .. } = self;
-        let (client, unnamed) = (&*client, *unnamed);
-        let (before, wait) = before;
-        if before.is_empty() && ending.is_none() {
-            // Most reads; the combinators below would be copied around for nothing.
-            let (kept, answer) = wired.drive(run(client, unnamed, kept, statement, values, each)).await?;
+        if before.0.is_empty() && self.ending.is_none() {
+            let kept = self.statements.get(statement.text.as_str()).cloned();
+            let unknown = kept.is_none();
+            let Line { client, wired, unnamed, .. } = self;
+            let (kept, answer) = wired.drive(run(client, *unnamed, kept, statement, values, each)).await?;
             if let Some(kept) = kept.filter(|_| unknown) {
                 self.keep(statement, kept);
             }
             return Ok(answer);
         }
+        // Apart, so that a read's future has no room for what only a transaction needs: futures are copied where they are made.
+        Box::pin(self.query_behind(before, statement, values, each)).await
+    }
+
+    /// A query behind something else.
+    async fn query_behind(
+        &mut self,
+        before: (&str, bool),
+        statement: &Statement,
+        values: &[Bound<'_>],
+        each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
+    ) -> Result<Answer, Fault> {
+        let kept = self.statements.get(statement.text.as_str()).cloned();
+        let unknown = kept.is_none();
+        let Line { client, wired, ending, unnamed, .. } = self;
+        let (client, unnamed) = (&*client, *unnamed);
+        let (before, wait) = before;
         let first = async { if before.is_empty() { Ok(()) } else { client.batch_execute(before).await } };
         let main = run(client, unnamed, kept, statement, values, each);
         let (ended, (first, main)) = wired
@@ -335,14 +349,14 @@ async fn run(
 ) -> Result<(Option<Kept>, Answer), Fault> {
     if unnamed {
         let typed: Vec<_> = values.iter().map(|value| (Param(value), parameter_type(value))).collect();
-        let rows = client.query_typed_raw(&statement.text, typed).await?;
+        let rows = Box::pin(client.query_typed_raw(&statement.text, typed)).await?;
         return Ok((None, lend(rows, statement, each).await?));
     }
     let kept = match kept {
         Some(kept) => kept,
         None => {
             let types: Vec<_> = values.iter().map(parameter_type).collect();
-            client.prepare_typed(&statement.text, &types).await?
+            Box::pin(client.prepare_typed(&statement.text, &types)).await?
         }
     };
     let rows = client.query_raw(&kept, values.iter().map(Param)).await?;

@@ -244,7 +244,8 @@ impl<'l> Session<'l> {
             && self.marks == 0
             && let Some(target) = self.target.filter(|_| self.line.is_prepared(statement))
         {
-            return self.run_last(target, statement, values, each).await;
+            // Apart, for the sake of the others' size.
+            return Box::pin(self.run_last(target, statement, values, each)).await;
         }
         let before = std::mem::take(&mut self.before);
         let wait = std::mem::take(&mut self.wait);
