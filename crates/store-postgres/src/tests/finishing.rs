@@ -24,7 +24,7 @@ async fn things() -> Option<(Database, Arc<PostgresStore>)> {
 
 /// Inserts a row as the last of its work, and tells how many rows others saw before the work was over.
 async fn last(
-    store: &PostgresStore,
+    store: &Arc<PostgresStore>,
     (id, name, parent): (i64, &'static str, i64),
     deadline: Instant,
 ) -> Result<u64, StoreError> {

@@ -12,6 +12,8 @@
 //! What is counted: a *check* is one step whose answer is compared, or one race. Steps that only fill a case's tables at its beginning
 //! (creates that answer `affected n`) are compared too, but not counted.
 
+#[cfg(feature = "differential")]
+pub mod by_hand;
 mod cases;
 #[cfg(feature = "differential")]
 pub mod differential;
