@@ -9,6 +9,7 @@ pub mod idempotency;
 pub mod observe;
 pub mod record;
 pub mod transaction;
+pub mod transfer;
 
 pub use failure::{Constraint, Failure};
 pub use record::Record;

@@ -68,6 +68,8 @@ enum Command {
     Backup(commands::backup::Arguments),
     /// Puts an archive of `backup` in the place of the data.
     Restore(commands::restore::Arguments),
+    /// Copies all data to another database while a server runs, proves it equal, and switches to it.
+    Move(commands::transfer::Arguments),
     /// Tells who may do what and why.
     Explain(commands::explain::Arguments),
     /// Prints the version.
@@ -100,6 +102,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Seed(arguments) => commands::seed::run(arguments),
         Command::Backup(arguments) => commands::backup::run(arguments),
         Command::Restore(arguments) => commands::restore::run(arguments),
+        Command::Move(arguments) => commands::transfer::run(arguments),
         Command::Explain(arguments) => commands::explain::run(arguments),
         Command::Version => say!("undergird {}", env!("CARGO_PKG_VERSION")),
     };

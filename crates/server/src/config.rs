@@ -18,7 +18,7 @@ const FILE_BYTES_MAX: u64 = (1 << 20) + 1;
 
 /// `UNDERGIRD_*` variables that are no settings of `undergird.toml`.
 pub const OTHER_VARIABLES: &[&str] =
-    &["UNDERGIRD_DATA", "UNDERGIRD_LOG", "UNDERGIRD_PUBLISHABLE_KEY", "UNDERGIRD_SECRET_KEY"];
+    &["UNDERGIRD_DATA", "UNDERGIRD_LOG", "UNDERGIRD_MOVE_TO", "UNDERGIRD_PUBLISHABLE_KEY", "UNDERGIRD_SECRET_KEY"];
 
 /// The environment, as pairs; a value so that tests can give their own.
 #[derive(Clone, Debug, Default)]
@@ -260,6 +260,56 @@ fn lookup<'t>(table: &'t toml::Table, path: &[&str]) -> Option<&'t toml::Value> 
     at.get(*last)
 }
 
+/// Writes another `[stores.main] url` into `undergird.toml`, and leaves every other octet of it as it is. Gives whether it could: not
+/// when the file says it in a way of its own (`${…}`, a table written on one line).
+///
+/// # Errors
+/// The file cannot be written: a sentence.
+pub fn switch_store(directory: &Path, url: &str) -> Result<bool, String> {
+    let path = directory.join("undergird.toml");
+    let fail = |why: io::Error| format!("cannot write {}: {why}", path.display());
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(fail(error)),
+    };
+    let Some(switched) = switched(&text, url) else { return Ok(false) };
+    // Beside it and then in its place, so that there is always a whole one.
+    let beside = directory.join(".undergird.toml.new");
+    fs::write(&beside, switched).map_err(fail)?;
+    fs::File::open(&beside).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&beside, &path)).map_err(fail)?;
+    Ok(true)
+}
+
+fn switched(text: &str, url: &str) -> Option<String> {
+    let value = toml::Value::String(url.to_owned()).to_string();
+    let table = toml::de::DeTable::parse(text).ok()?;
+    fn member<'a, 't>(
+        value: &'a toml::de::DeValue<'t>,
+        name: &str,
+    ) -> Option<&'a toml::Spanned<toml::de::DeValue<'t>>> {
+        value.as_table().and_then(|table| table.get(name))
+    }
+    let switched = match table.get_ref().get("stores") {
+        None => {
+            let line = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            format!("{text}{line}\n[stores.main]\nurl = {value}\n")
+        }
+        Some(stores) => {
+            let old = member(stores.get_ref(), "main").and_then(|main| member(main.get_ref(), "url"))?;
+            let span = old.span();
+            if text.get(span.clone())?.contains("${") {
+                return None;
+            }
+            format!("{}{value}{}", text.get(..span.start)?, text.get(span.end..)?)
+        }
+    };
+    // What was written is what will be read.
+    let read = switched.parse::<toml::Table>().ok()?;
+    let found = lookup(&read, &["stores", "main", "url"]).and_then(toml::Value::as_str) == Some(url);
+    found.then_some(switched)
+}
+
 /// The data directory: the flag, `UNDERGIRD_DATA`, or `data/` in the application's.
 pub fn data_directory(application: &Path, environment: &Environment, flag: Option<&Path>) -> PathBuf {
     match (flag, environment.get("UNDERGIRD_DATA").filter(|path| !path.is_empty())) {
@@ -304,6 +354,22 @@ mod tests {
             }
             Err(code) => assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [code]),
         }
+    }
+
+    #[test]
+    fn the_store_is_switched_and_all_else_stays() {
+        let check =
+            |text: &str, expected: Option<&str>| assert_eq!(switched(text, "postgres://x/y").as_deref(), expected);
+        check("", Some("\n[stores.main]\nurl = \"postgres://x/y\"\n"));
+        check("name = 'a' # b", Some("name = 'a' # b\n\n[stores.main]\nurl = \"postgres://x/y\"\n"));
+        check(
+            "[stores.main] # here\r\n  url   = 'sqlite:data/x.db'  # was\r\n[limits]\nrows = 1",
+            Some("[stores.main] # here\r\n  url   = \"postgres://x/y\"  # was\r\n[limits]\nrows = 1"),
+        );
+        check("stores = { main = { url = \"a\" } }", Some("stores = { main = { url = \"postgres://x/y\" } }"));
+        check("[stores.main]\nurl = \"${DATABASE}\"", None);
+        check("[stores.main]\n", None);
+        check("not toml", None);
     }
 
     #[test]

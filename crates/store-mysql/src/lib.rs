@@ -7,6 +7,7 @@ mod ddl;
 mod dialect;
 mod error;
 mod explain;
+mod hold;
 mod introspect;
 mod migrate;
 mod notices;
@@ -121,6 +122,15 @@ impl Store for MysqlStore {
         Box::pin(async move {
             let mut conn = self.dedicated().await?;
             let result = migrate::migrate(&mut conn, &self.pool.server, steps, wanted).await;
+            let _ = conn.disconnect().await;
+            result
+        })
+    }
+
+    fn hold_writes<'a>(&'a self, tables: &'a schema::Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut conn = self.dedicated().await?;
+            let result = hold::hold(&mut conn, tables, hold).await;
             let _ = conn.disconnect().await;
             result
         })

@@ -193,6 +193,13 @@ impl Store for PostgresStore {
         })
     }
 
+    fn hold_writes<'a>(&'a self, tables: &'a Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut client = self.dedicated().await?;
+            ddl::hold_writes(&mut client, tables, hold).await
+        })
+    }
+
     fn describe(&self, steps: &[Step], wanted: &Applied) -> Vec<String> {
         ddl::statements(steps, wanted)
     }

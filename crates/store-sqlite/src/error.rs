@@ -54,6 +54,9 @@ fn constraint(extended: i32, message: &str) -> StoreError {
         ffi::SQLITE_CONSTRAINT_CHECK => {
             (ConstraintKind::Check, String::new(), Some(subject.to_owned()).filter(|name| !name.is_empty()), Vec::new())
         }
+        ffi::SQLITE_CONSTRAINT_TRIGGER if message == crate::hold::SAID => {
+            return StoreError::Unavailable(message.to_owned());
+        }
         // SQLite does not say which.
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => {
             (ConstraintKind::ForeignKey, String::new(), None, Vec::new())

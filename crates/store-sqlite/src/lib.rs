@@ -11,6 +11,7 @@ pub mod ddl;
 mod dialect;
 mod error;
 mod functions;
+mod hold;
 pub mod introspect;
 mod kept;
 mod queue;
@@ -147,6 +148,11 @@ impl Store for SqliteStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let (steps, wanted) = (steps.to_vec(), wanted.clone());
         Box::pin(self.writes.raw(move |connection| ddl::migrate(connection, &steps, &wanted)))
+    }
+
+    fn hold_writes<'a>(&'a self, tables: &'a schema::Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>> {
+        let tables = tables.clone();
+        Box::pin(self.writes.raw(move |connection| hold::hold(connection, &tables, hold)))
     }
 
     fn describe(&self, steps: &[schema::Step], wanted: &schema::Applied) -> Vec<String> {

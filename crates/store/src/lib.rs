@@ -76,6 +76,11 @@ pub trait Store: Send + Sync + 'static {
         wanted: &'a schema::Applied,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
+    /// Has the database itself refuse every write to these tables, by whichever process and from the moment on at which this gives
+    /// `Ok`, or lets them be written again. Transactions that are under way end before. Whoever is refused gets
+    /// [`StoreError::Unavailable`]. Saying the same twice is no mistake.
+    fn hold_writes<'a>(&'a self, tables: &'a schema::Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>>;
+
     /// The SQL of a migration, for people to read.
     fn describe(&self, steps: &[schema::Step], wanted: &schema::Applied) -> Vec<String>;
 

@@ -15,6 +15,7 @@ pub mod restore;
 pub mod schema;
 pub mod seed;
 pub mod serve;
+pub mod transfer;
 pub mod types;
 pub mod users;
 

@@ -78,6 +78,45 @@ pub async fn install_functions(client: &mut Client, functions: &str) -> Result<(
     patiently(client, Errand::Install { functions }).await
 }
 
+/// Has triggers refuse every write to the tables, or removes them. A trigger can be made when the transactions that wrote to its table
+/// have ended, and who comes later meets it.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when others held locks for too long, or the connection broke.
+pub async fn hold_writes(client: &mut Client, tables: &Applied, hold: bool) -> Result<(), StoreError> {
+    patiently(client, Errand::Hold { tables, hold }).await
+}
+
+/// The name of these triggers and of their function.
+const HOLD: &str = "_undergird_hold";
+
+async fn hold_all(transaction: &Transaction<'_>, tables: &Applied, hold: bool) -> Result<(), Attempt> {
+    let home = introspect::home(transaction).await?;
+    introspect::settle(transaction, &home).await?;
+    let mut script = String::new();
+    if hold {
+        // As a server that takes no writes says it (read_only_sql_transaction).
+        script += &format!(
+            "CREATE OR REPLACE FUNCTION {HOLD}() RETURNS trigger LANGUAGE plpgsql AS $body$ BEGIN RAISE EXCEPTION USING \
+             ERRCODE = '25006', MESSAGE = 'the data is being moved, or was moved, to another database'; END $body$;\n"
+        );
+    }
+    for table in &tables.tables {
+        let table = name(&table.name);
+        script += &format!("DROP TRIGGER IF EXISTS {HOLD} ON {table};\n");
+        if hold {
+            script += &format!(
+                "CREATE TRIGGER {HOLD} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table} \
+                 FOR EACH STATEMENT EXECUTE FUNCTION {HOLD}();\n"
+            );
+        }
+    }
+    if !hold {
+        script += &format!("DROP FUNCTION IF EXISTS {HOLD}();");
+    }
+    transaction.batch_execute(&script).await.map_err(|error| failed("holding writes up", &error))
+}
+
 /// The comment on the schema of the helpers, which names their version, and whether whoever made it may be trusted: code of a
 /// stranger's would run with our rights.
 const INSTALLED: &str = "SELECT obj_description(n.oid, 'pg_namespace'), r.rolsuper OR pg_has_role(n.nspowner, 'USAGE') \
@@ -123,6 +162,7 @@ impl From<StoreError> for Attempt {
 enum Errand<'a> {
     Migrate { steps: &'a [Step], wanted: &'a Applied, functions: &'a str },
     Install { functions: &'a str },
+    Hold { tables: &'a Applied, hold: bool },
 }
 
 async fn patiently(client: &mut Client, errand: Errand<'_>) -> Result<(), StoreError> {
@@ -164,6 +204,7 @@ async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<(), Attempt> 
     match errand {
         Errand::Migrate { steps, wanted, functions } => attempt(&transaction, steps, wanted, functions).await?,
         Errand::Install { functions } => install(&transaction, functions).await?,
+        Errand::Hold { tables, hold } => hold_all(&transaction, tables, hold).await?,
     }
     transaction.commit().await.map_err(|error| failed("committing the new schema", &error))
 }

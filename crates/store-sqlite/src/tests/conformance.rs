@@ -84,6 +84,10 @@ impl Store for Careless {
         self.store.migrate(steps, wanted)
     }
 
+    fn hold_writes<'a>(&'a self, tables: &'a schema::Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.hold_writes(tables, hold)
+    }
+
     fn describe(&self, steps: &[schema::Step], wanted: &schema::Applied) -> Vec<String> {
         self.store.describe(steps, wanted)
     }

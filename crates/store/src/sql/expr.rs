@@ -750,7 +750,7 @@ impl<'a> Writer<'a> {
 }
 
 /// A text in which each [`marker`](super::marker) is a `?`, and what these are bound to, in their order.
-fn in_order_of_text(text: &str, binds: &[(Type, Bind)]) -> (String, Vec<(Type, Bind)>) {
+pub(super) fn in_order_of_text(text: &str, binds: &[(Type, Bind)]) -> (String, Vec<(Type, Bind)>) {
     let mut out = String::with_capacity(text.len());
     let mut order = Vec::with_capacity(binds.len());
     for (at, part) in text.split('\0').enumerate() {

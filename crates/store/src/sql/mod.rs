@@ -136,6 +136,22 @@ impl Statements {
     }
 }
 
+/// A statement about a whole table, of no plan: for copying one database into another. `text` is given the parameters of its numbers,
+/// which are bound to [`Bind::Input`]s of these types, in order.
+pub fn about_table(
+    dialect: &dyn Dialect,
+    parameters: &[Type],
+    columns: Vec<Type>,
+    writes: bool,
+    text: impl FnOnce(&dyn Fn(usize) -> String) -> String,
+) -> Statement {
+    let text = text(&|at| parameters.get(at).map_or_else(String::new, |ty| dialect.parameter(at + 1, *ty)));
+    let input = |(at, ty): (usize, &Type)| (*ty, Bind::Input(u16::try_from(at).unwrap_or(u16::MAX)));
+    let binds: Vec<(Type, Bind)> = parameters.iter().enumerate().map(input).collect();
+    let (text, binds) = if dialect.is_positional() { expr::in_order_of_text(&text, &binds) } else { (text, binds) };
+    Statement { text, binds, columns, writes, identity: false, lacks: None }
+}
+
 /// Writes the statements of a shape.
 pub fn write(model: &Model, shape: &Shape, dialect: &dyn Dialect) -> Statements {
     match shape {

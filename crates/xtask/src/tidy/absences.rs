@@ -95,6 +95,13 @@ pub const RULES: &[Rule] = &[
         except: &[("crates/server/src/commands/explain.rs", "for people with the database in their hands")],
     },
     Rule {
+        because: "copying whole tables passes over all rules: no surface may have it, only `undergird move`",
+        words: &["undergird_engine::transfer", "about_table"],
+        within: Within::Code,
+        crates: Crates::NotIn(&["engine", "store"]),
+        except: &[("crates/server/src/commands/transfer.rs", "for people with both databases in their hands")],
+    },
+    Rule {
         because: "plans that no rule was asked about are for the differential test alone",
         words: &["undergird_plan::arbitrary"],
         within: Within::Code,

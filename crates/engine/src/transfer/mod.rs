@@ -1,0 +1,313 @@
+//! Copies all that one database holds into another, on whichever stores, while the first is in use, and proves the two equal.
+//!
+//! It works on whole tables below all plans and rules, Undergird's own tables and secrets included, and goes by the record of the schema
+//! in the database, not by a definition: like a migration it is the business of whoever has the databases in his hands, and no surface
+//! may have it (`cargo xtask tidy` holds that). While rows are copied the target has no references, so their order does not matter,
+//! whatever circles there are; these come, and are checked by the target, when the rows are known to be equal.
+//!
+//! Absent: which databases (the composition root opens them), what is shown, and what becomes of the configuration.
+
+mod rows;
+mod schema;
+mod words;
+
+use ring::digest::{Context, SHA256};
+use rows::{Cursor, Meeting, Writes, canonical, order, read};
+use schema::{in_order, under_way};
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use undergird_model::Value;
+use undergird_store::schema::{Applied, steps};
+use undergird_store::{Store, StoreError};
+use words::Words;
+
+/// Most times that all tables are compared while the source is in use.
+const ROUNDS_MAX: usize = 5;
+/// So few changes in a round, and the next round would find about as many.
+const FEW: u64 = 1_000;
+/// Most times that a table is compared while nobody writes: the first time mends, the second proves.
+const PROOFS_MAX: usize = 4;
+
+/// What happens, for whoever shows it.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// A table's turn, with about as many rows.
+    Table {
+        /// What is done: `copying`, `comparing`, `proving`.
+        doing: &'static str,
+        /// Its name.
+        name: &'a str,
+        /// About how many rows it has.
+        rows: u64,
+    },
+    /// So many rows more of it are done.
+    Rows(u64),
+    /// A table is done.
+    Done {
+        /// What was done.
+        doing: &'static str,
+        /// Its name.
+        name: &'a str,
+        /// Rows that were looked at.
+        rows: u64,
+        /// Rows that were written.
+        written: u64,
+    },
+    /// An earlier attempt was interrupted, and this one goes on with it.
+    Resumed,
+    /// From now on nobody can write to the source.
+    Held,
+    /// References are made.
+    Completing,
+}
+
+/// Who is told.
+pub type Watcher<'w> = &'w mut (dyn FnMut(News<'_>) + Send);
+
+/// What was proved of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Its name.
+    pub table: String,
+    /// How many rows both have.
+    pub rows: u64,
+    /// SHA-256 of all rows in the order of their keys, alike on both.
+    pub sha256: String,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Of each table.
+    pub proofs: Vec<Proof>,
+    /// How long writes had been held when all was proved; `None` when the target was complete and equal before.
+    pub held: Option<Duration>,
+}
+
+/// Copies, holds writes to the source, copies the rest, proves, and completes the target. The source stays as it is and goes on refusing
+/// writes; after a failure it takes them again.
+///
+/// # Errors
+/// A sentence. What was copied stays in the target, and the next call goes on with it.
+pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: Watcher<'_>) -> Result<Report, String> {
+    let full = schema_of(source, "the source").await?;
+    let full = full.ok_or("the source is empty: there is nothing to move")?;
+    if schema::is_under_way(&full) {
+        return Err("the source is itself the target of a move that was not finished".into());
+    }
+    let bare = under_way(&full);
+    match schema_of(target, "the target").await? {
+        None => migrate(target, None, &bare).await?,
+        Some(there) if there.fingerprint() == bare.fingerprint() => watch(News::Resumed),
+        Some(there) if there.fingerprint() == full.fingerprint() => {
+            let proofs = prove(source, target, &full, false, watch).await.map_err(|why| {
+                format!("the target is not empty, and not equal to the source either, so nothing was done: {why}")
+            })?;
+            return Ok(Report { proofs, held: None });
+        }
+        Some(_) => {
+            return Err("the target is not empty: give it a database of its own, with nothing in it".into());
+        }
+    }
+    let pairs = pairs(source, target, &full);
+    for pair in &pairs {
+        copy(pair, watch).await?;
+    }
+    for _ in 0..ROUNDS_MAX {
+        let mut written = 0;
+        for pair in &pairs {
+            written += compare(pair, "comparing", Some(Meeting::Passed), watch).await?.written;
+        }
+        if written <= FEW {
+            break;
+        }
+    }
+    let began = Instant::now();
+    source.hold_writes(&full, true).await.map_err(|error| format!("writes to the source cannot be held: {error}"))?;
+    watch(News::Held);
+    match last(source, target, &full, &bare, watch).await {
+        Ok(proofs) => Ok(Report { proofs, held: Some(began.elapsed()) }),
+        Err(why) => match source.hold_writes(&full, false).await {
+            Ok(()) => Err(format!("{why}; the source takes writes again")),
+            Err(error) => Err(format!("{why}; and the source cannot be told to take writes again: {error}")),
+        },
+    }
+}
+
+/// Lets a database whose writes were held be written again.
+///
+/// # Errors
+/// A sentence.
+pub async fn release(source: &Arc<dyn Store>) -> Result<(), String> {
+    let full = schema_of(source, "the database").await?.ok_or("the database is empty")?;
+    source.hold_writes(&full, false).await.map_err(|error| error.to_string())
+}
+
+/// What is left to do while nobody writes.
+async fn last(
+    source: &Arc<dyn Store>,
+    target: &Arc<dyn Store>,
+    full: &Applied,
+    bare: &Applied,
+    watch: Watcher<'_>,
+) -> Result<Vec<Proof>, String> {
+    let now = schema_of(source, "the source").await?;
+    if now.is_none_or(|now| now.fingerprint() != full.fingerprint()) {
+        return Err("the source's schema was changed meanwhile: empty the target and begin again".into());
+    }
+    let proofs = prove(source, target, full, true, watch).await?;
+    watch(News::Completing);
+    migrate(target, Some(bare), full).await?;
+    Ok(proofs)
+}
+
+/// Compares all tables until each is found equal as a whole. Differences are mended, or else an error.
+async fn prove(
+    source: &Arc<dyn Store>,
+    target: &Arc<dyn Store>,
+    full: &Applied,
+    mend: bool,
+    watch: Watcher<'_>,
+) -> Result<Vec<Proof>, String> {
+    let mut proofs = Vec::new();
+    for pair in &pairs(source, target, full) {
+        let mut proof = None;
+        for _ in 0..PROOFS_MAX {
+            let found = compare(pair, "proving", mend.then_some(Meeting::Impossible), watch).await?;
+            if found.written == 0 {
+                let (ours, theirs) = (found.source.finish(), found.target.finish());
+                if ours.as_ref() != theirs.as_ref() {
+                    return Err(format!("the checksums of {} differ, though its rows do not", pair.source_words.name));
+                }
+                let sha256 = ours.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+                proof = Some(Proof { table: pair.source_words.name.clone(), rows: found.rows, sha256 });
+                break;
+            }
+            if !mend {
+                return Err(format!("{} of its rows in {} are others", found.written, pair.source_words.name));
+            }
+        }
+        proofs.push(proof.ok_or_else(|| {
+            format!("the rows of {} are not the same after they were copied {PROOFS_MAX} times", pair.source_words.name)
+        })?);
+    }
+    Ok(proofs)
+}
+
+/// A table in both.
+struct Pair<'a> {
+    source: &'a Arc<dyn Store>,
+    target: &'a Arc<dyn Store>,
+    source_words: Words,
+    target_words: Words,
+}
+
+fn pairs<'a>(source: &'a Arc<dyn Store>, target: &'a Arc<dyn Store>, full: &Applied) -> Vec<Pair<'a>> {
+    let pair = |table| Pair {
+        source,
+        target,
+        source_words: Words::new(source.dialect(), table),
+        target_words: Words::new(target.dialect(), table),
+    };
+    in_order(full).into_iter().map(pair).collect()
+}
+
+/// Copies the rows whose keys are beyond all that the target has: all of them the first time, the rest after an interruption.
+async fn copy(pair: &Pair<'_>, watch: Watcher<'_>) -> Result<(), String> {
+    const DOING: &str = "copying";
+    let Pair { source, target, source_words: words, target_words } = pair;
+    let wrong = |error: StoreError| format!("copying {}: {error}", words.name);
+    let (counted, _) = read(source, &words.count, Vec::new()).await.map_err(wrong)?;
+    let about = match counted.first().and_then(|row| row.first()) {
+        Some(Value::Int(rows)) => u64::try_from(*rows).unwrap_or(0),
+        _ => 0,
+    };
+    watch(News::Table { doing: DOING, name: &words.name, rows: about });
+    let (there, _) = read(target, &target_words.last, Vec::new()).await.map_err(wrong)?;
+    let mut from = Cursor::new(source, words, there.into_iter().next());
+    let mut writes = Writes::new(target, target_words, Meeting::Passed);
+    let mut written = 0;
+    while from.peek().await.map_err(wrong)?.is_some() {
+        let Some(row) = from.take() else { break };
+        writes.make(row).await.map_err(wrong)?;
+        written += 1;
+        watch(News::Rows(1));
+    }
+    writes.flush().await.map_err(wrong)?;
+    watch(News::Done { doing: DOING, name: &words.name, rows: written, written });
+    Ok(())
+}
+
+/// What comparing a table found.
+struct Found {
+    rows: u64,
+    /// Rows that were made, changed or removed in the target, or would have to be.
+    written: u64,
+    source: Context,
+    target: Context,
+}
+
+/// Compares a table row by row in the order of its keys, and mends the target where it differs.
+async fn compare(
+    pair: &Pair<'_>,
+    doing: &'static str,
+    mend: Option<Meeting>,
+    watch: Watcher<'_>,
+) -> Result<Found, String> {
+    let Pair { source, target, source_words: words, target_words } = pair;
+    let wrong = |error: StoreError| format!("{doing} {}: {error}", words.name);
+    watch(News::Table { doing, name: &words.name, rows: 0 });
+    let mut found = Found { rows: 0, written: 0, source: Context::new(&SHA256), target: Context::new(&SHA256) };
+    let (mut ours, mut theirs) = (Cursor::new(source, words, None), Cursor::new(target, target_words, None));
+    let mut writes = Writes::new(target, target_words, mend.unwrap_or(Meeting::Passed));
+    let mut text = Vec::new();
+    loop {
+        // Both pages at once: each store works while the other does.
+        let (left, right) = tokio::join!(ours.peek(), theirs.peek());
+        let (left, right) = (left.map_err(wrong)?, right.map_err(wrong)?);
+        let which = match (left, right) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(left), Some(right)) => order(&words.key_of(left), &words.key_of(right)),
+        };
+        let left = if which.is_le() { ours.take() } else { None };
+        let right = if which.is_ge() { theirs.take() } else { None };
+        for (row, digest) in [(&left, &mut found.source), (&right, &mut found.target)] {
+            if let Some(row) = row {
+                text.clear();
+                canonical(row, &mut text);
+                digest.update(&text);
+            }
+        }
+        found.rows += u64::from(left.is_some());
+        watch(News::Rows(1));
+        if left == right {
+            continue;
+        }
+        found.written += 1;
+        if mend.is_none() {
+            continue;
+        }
+        match (left, right) {
+            (Some(row), None) => writes.make(row).await,
+            (Some(row), Some(old)) => writes.replace(words.key_of(&old), row).await,
+            (None, Some(old)) => writes.remove(words.key_of(&old)).await,
+            (None, None) => Ok(()),
+        }
+        .map_err(wrong)?;
+    }
+    writes.flush().await.map_err(wrong)?;
+    watch(News::Done { doing, name: &words.name, rows: found.rows, written: found.written });
+    Ok(found)
+}
+
+async fn schema_of(store: &Arc<dyn Store>, which: &str) -> Result<Option<Applied>, String> {
+    store.schema().await.map_err(|error| format!("the schema of {which} cannot be read: {error}"))
+}
+
+async fn migrate(target: &Arc<dyn Store>, from: Option<&Applied>, to: &Applied) -> Result<(), String> {
+    let made = target.migrate(&steps(from, to), to).await;
+    made.map_err(|error| format!("the target does not take the schema: {error}"))
+}
