@@ -5,6 +5,7 @@
 
 mod codes;
 mod from;
+mod raised;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,8 @@ pub struct Problem {
     pub status: u16,
     /// One of [`CODES`].
     pub code: &'static str,
+    /// The SQLSTATE that a function of the database chose, told as the code in place of ours, which still says what kind it is.
+    pub state: Option<Box<str>>,
     /// One sentence.
     pub message: String,
     /// More about it.
@@ -53,6 +56,7 @@ impl Problem {
         Problem {
             status,
             code,
+            state: None,
             message: message.into(),
             details: None,
             hint: None,
@@ -142,7 +146,7 @@ impl Problem {
         out.extend_from_slice(b",\"status\":");
         wire::write_int(out, self.status.into());
         text(out, ",\"request_id\":", request_id);
-        text(out, ",\"code\":", self.code);
+        text(out, ",\"code\":", self.state.as_deref().unwrap_or(self.code));
         text(out, ",\"message\":", &self.message);
         optional(out, ",\"details\":", &self.details);
         optional(out, ",\"hint\":", &self.hint);

@@ -3,6 +3,7 @@
 use undergird_model::Model;
 use undergird_plan::Refusal;
 use undergird_store::{Capability, ConstraintKind, StoreError};
+pub use undergird_store::{Raised, Said};
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum Failure {
     Unavailable,
     /// The answer grew past its limit.
     AnswerTooLarge,
+    /// A function or a trigger of the database refuses.
+    Raised(Raised),
     /// A bug or a broken database. The text is for the log only.
     Internal(String),
 }
@@ -91,7 +94,20 @@ impl Failure {
                 what: format!("This database cannot compute {what} exactly as expressions mean it."),
                 hint: Some("Ask in another way, or keep the data on a store that can.".into()),
             }),
+            // The database's own words about a value: where no function of people's is called, nobody's values but ours.
+            StoreError::Raised(Raised { said: None, told, .. }) => Failure::Internal(told),
+            StoreError::Raised(raised) => Failure::Raised(raised),
             StoreError::SchemaMismatch(why) | StoreError::Internal(why) => Failure::Internal(why),
+        }
+    }
+}
+
+impl Failure {
+    /// The same, of a read that may call a function, to which the caller's values went.
+    pub(crate) fn of_read(model: &Model, calls: bool, error: StoreError) -> Failure {
+        match error {
+            StoreError::Raised(raised) if calls => Failure::Raised(raised),
+            other => Failure::from_store(model, other),
         }
     }
 }

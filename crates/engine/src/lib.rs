@@ -26,7 +26,7 @@ use rustc_hash::FxHashMap;
 use std::borrow::Borrow;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
-use undergird_model::{Model, Operation, operations};
+use undergird_model::{DbFunction, Model, Operation, operations};
 use undergird_plan::caller::Moment;
 use undergird_plan::{Caller, Plan, Planner, Request, RowSink, Shape};
 use undergird_store::{Prepared, Statements, Store};
@@ -188,9 +188,14 @@ impl Engine {
         let planned = Instant::now();
         stages.add(Stage::Plan, planned - started);
         let model = prepared.plan.model().clone();
+        let function = prepared.plan.function();
+        if function.is_some_and(DbFunction::is_volatile) {
+            return Err(Failure::Internal("a function that may change something runs in a transaction".into()));
+        }
+        let calls = function.is_some();
         let answer = self.store.read(prepared, Box::new(sink), planned + limit).await;
         stages.add(Stage::Store, planned.elapsed());
-        answer.result.map_err(|error| Failure::from_store(&model, error))?;
+        answer.result.map_err(|error| Failure::of_read(&model, calls, error))?;
         let sink = answer.sink.and_then(|sink| sink.into_any().downcast::<S>().ok());
         sink.map(|sink| *sink).ok_or_else(|| Failure::Internal("the store lost the sink of a read".into()))
     }

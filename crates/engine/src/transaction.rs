@@ -52,7 +52,8 @@ impl Transaction<'_> {
     ) -> Result<(), Failure> {
         let prepared = self.engine.prepare(&self.app, caller, request.borrow())?;
         let read = run::read(self.connection, &prepared, sink).await;
-        read.map_err(|error| Failure::from_store(self.app.model(), error))
+        let calls = prepared.plan.function().is_some();
+        read.map_err(|error| Failure::of_read(self.app.model(), calls, error))
     }
 
     /// Writes rows; a representation that was asked for goes to the sink. On an error the whole transaction must end: what was

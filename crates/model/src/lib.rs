@@ -17,5 +17,5 @@ pub mod value;
 pub use diagnostic::{Diagnostic, Severity, Source, Span};
 pub use expr::{Expr, Node};
 pub use operation::{Operation, operations};
-pub use schema::{Collection, CollectionId, Field, FieldId, Model, Relation, RelationId};
+pub use schema::{Collection, CollectionId, DbFunction, Field, FieldId, FunctionId, Model, Relation, RelationId};
 pub use value::{Decimal, Float, Kind, Type, Value};

@@ -1,7 +1,7 @@
 //! One list of everything that can be called. Router, OpenAPI, generated types, metric labels, rate-limit classes, the contract
 //! diff and the attack-coverage test are all folds over it.
 
-use crate::schema::{CollectionId, Model};
+use crate::schema::{CollectionId, FunctionId, Model};
 
 /// Something that can be called over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub enum OperationKind {
     DeleteOne(CollectionId),
     /// Several of the above, all or none.
     Batch,
+    /// A function of the database: by POST, and by GET when it changes nothing.
+    Call(FunctionId),
     /// Sign-up, sign-in and their kin.
     Auth(AuthOperation),
     /// Probes, metrics, the contract and its page.
@@ -70,6 +72,9 @@ pub enum ServiceOperation {
     Docs,
 }
 
+/// Where functions of the database are.
+pub const RPC: &str = "/rest/v1/rpc/";
+
 /// Everything that can be called in this application, in a stable order.
 pub fn operations(model: &Model) -> Vec<Operation> {
     let mut all = Vec::new();
@@ -95,6 +100,14 @@ pub fn operations(model: &Model) -> Vec<Operation> {
         add(format!("{name}.delete_one"), "DELETE", row, OperationKind::DeleteOne(id));
     }
     add("batch".into(), "POST", "/rest/v1/batch".into(), OperationKind::Batch);
+    for function in &model.functions {
+        let (kind, name) = (OperationKind::Call(function.id), &function.name);
+        let path = format!("{RPC}{name}");
+        add(format!("rpc.{name}"), "POST", path.clone(), kind);
+        if !function.is_volatile() {
+            add(format!("rpc.{name}.get"), "GET", path, kind);
+        }
+    }
     for (name, method, path, kind) in AUTH {
         add(format!("auth.{name}"), method, format!("/auth/v1/{path}"), OperationKind::Auth(*kind));
     }
@@ -135,8 +148,12 @@ mod tests {
         let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
         let tags = include_str!("../../../examples/blog/models/tags.toml");
         let hidden = "[fields]\nx = { type = \"text\" }\n";
-        let (model, _) =
-            crate::definition::check(&[source("models/tags.toml", tags)], &[source("system/_keys.toml", hidden)]);
+        let sources = [
+            source("models/tags.toml", tags),
+            source("functions/near.toml", "volatility = \"stable\"\nreturns = { rows = \"tags\" }\n"),
+            source("functions/act.toml", "returns = { type = \"int\" }\n"),
+        ];
+        let (model, _) = crate::definition::check(&sources, &[source("system/_keys.toml", hidden)]);
         let told: Vec<String> = operations(&model.unwrap())
             .iter()
             .map(|operation| format!("{} {} {}", operation.id, operation.method, operation.path))
@@ -152,6 +169,9 @@ mod tests {
             "tags.replace_one PUT /rest/v1/tags/{key}",
             "tags.delete_one DELETE /rest/v1/tags/{key}",
             "batch POST /rest/v1/batch",
+            "rpc.act POST /rest/v1/rpc/act",
+            "rpc.near POST /rest/v1/rpc/near",
+            "rpc.near.get GET /rest/v1/rpc/near",
             "auth.signup POST /auth/v1/signup",
             "auth.token POST /auth/v1/token",
             "auth.user GET /auth/v1/user",

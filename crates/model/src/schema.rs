@@ -12,6 +12,15 @@ use rustc_hash::FxHashMap;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct CollectionId(pub u16);
 
+impl CollectionId {
+    /// Of no collection: what the id of a [`Field`] that describes an argument says.
+    pub const NONE: CollectionId = CollectionId(u16::MAX);
+}
+
+/// Position of a function in [`Model::functions`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct FunctionId(pub u16);
+
 /// A field of a collection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct FieldId {
@@ -37,6 +46,8 @@ pub struct Model {
     pub settings: Settings,
     /// The application's collections in order of their names, then the system's.
     pub collections: Vec<Collection>,
+    /// The declared functions of the database, in order of their names.
+    pub functions: Vec<DbFunction>,
     /// The collection whose rows are the users, when `[auth] profile` names one.
     pub profile: Option<CollectionId>,
     /// Name → position, system collections included.
@@ -47,7 +58,19 @@ impl Model {
     /// A model of parts that are already checked. For [`crate::definition`], and for tests that make models at random.
     pub fn new(settings: Settings, collections: Vec<Collection>, profile: Option<CollectionId>) -> Model {
         let names = collections.iter().map(|collection| (collection.name.clone(), collection.id)).collect();
-        Model { settings, collections, profile, names }
+        Model { settings, collections, functions: Vec::new(), profile, names }
+    }
+
+    /// The function at a position.
+    pub fn function(&self, id: FunctionId) -> &DbFunction {
+        &self.functions[usize::from(id.0)]
+    }
+
+    /// A function by its name.
+    pub fn find_function(&self, name: &str) -> Option<&DbFunction> {
+        // In order of their names.
+        let at = self.functions.binary_search_by(|function| function.name.as_str().cmp(name)).ok()?;
+        self.functions.get(at)
     }
 
     /// The collection at a position.
@@ -317,4 +340,92 @@ pub struct Access {
     pub update: Option<Rule>,
     /// Which rows may go.
     pub delete: Option<Rule>,
+}
+
+/// A function that people made in the database by SQL, and declared: reachable under `/rest/v1/rpc/{name}`.
+#[derive(Clone, Debug)]
+pub struct DbFunction {
+    /// Its position in the model.
+    pub id: FunctionId,
+    /// The name on the wire, and the file's stem.
+    pub name: String,
+    /// The schema that it is in; `None`: wherever the connection's search path finds it.
+    pub schema: Option<String>,
+    /// Its name in the database.
+    pub sql: String,
+    /// What it is for, shown in the contract.
+    pub description: Option<String>,
+    /// What it may do.
+    pub volatility: Volatility,
+    /// What it gives.
+    pub returns: Returns,
+    /// What it takes, in order of declaration.
+    pub arguments: Vec<Argument>,
+    /// Who may call it: a rule about the caller alone. `None`: nobody but a secret key.
+    pub access: Option<Rule>,
+}
+
+impl DbFunction {
+    /// An argument by its name, with its position.
+    pub fn argument(&self, name: &str) -> Option<(usize, &Argument)> {
+        // Linear: functions have a handful, and shapes are resolved once and cached.
+        self.arguments.iter().enumerate().find(|(_, argument)| argument.field.name == name)
+    }
+
+    /// Whether it may change anything, so that it runs in a transaction and is never called by GET.
+    pub fn is_volatile(&self) -> bool {
+        self.volatility == Volatility::Volatile
+    }
+}
+
+/// What a function of the database may do, in PostgreSQL's words.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Volatility {
+    /// Anything.
+    Volatile,
+    /// It changes nothing, and gives the same within one statement.
+    Stable,
+    /// It gives the same for the same arguments, always.
+    Immutable,
+}
+
+impl Volatility {
+    /// The word in the definition, which is PostgreSQL's.
+    pub fn word(self) -> &'static str {
+        match self {
+            Volatility::Volatile => "volatile",
+            Volatility::Stable => "stable",
+            Volatility::Immutable => "immutable",
+        }
+    }
+}
+
+/// What a function of the database gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Returns {
+    /// Nothing (`void`).
+    Nothing,
+    /// A value, or a set of such.
+    Value {
+        /// What each is.
+        declared: FieldType,
+        /// A set of them.
+        list: bool,
+    },
+    /// Rows of a collection, under its rules.
+    Rows {
+        /// Which collection.
+        of: CollectionId,
+        /// At most one, not a set.
+        one: bool,
+    },
+}
+
+/// An argument of a function of the database.
+#[derive(Clone, Debug)]
+pub struct Argument {
+    /// Its name on the wire, its type and its bounds. `optional`: it may be left out, or be null. Its id is of no collection.
+    pub field: Field,
+    /// Its name in the database.
+    pub sql: String,
 }

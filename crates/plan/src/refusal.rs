@@ -66,6 +66,33 @@ pub enum Refusal {
         /// As written.
         name: String,
     },
+    /// No such function of the database.
+    UnknownFunction {
+        /// As written.
+        name: String,
+        /// The nearest.
+        nearest: Option<String>,
+    },
+    /// A call without an argument that the function needs, or with one that it does not know.
+    WrongArguments {
+        /// Which function.
+        function: String,
+        /// The names that were given, sorted.
+        given: Vec<String>,
+        /// What it takes, as people write it (`point, limit (optional)`).
+        takes: String,
+        /// A name that was meant, when one is near.
+        nearest: Option<String>,
+    },
+    /// The function has no rule for this caller, or one that is false. 401 for a visitor, 403 for others.
+    FunctionClosed {
+        /// Which function.
+        function: String,
+        /// Whether it has a rule at all.
+        ruled: bool,
+        /// Whether somebody is signed in.
+        authenticated: bool,
+    },
     /// The collection has no rule for this verb. 401 for a visitor, 403 for others.
     VerbClosed {
         /// Which collection.

@@ -20,8 +20,10 @@ pub struct Request {
 /// The part of a request that decides the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestShape {
-    /// The collection's name.
+    /// The collection's name. Empty for a call, whose function says of which collection its rows are.
     pub collection: String,
+    /// The function of the database that is called, and whose result is read; `None`: the collection's rows are meant.
+    pub call: Option<Call>,
     /// What to do.
     pub verb: Verb,
     /// The slots of the key's parts, for `/rest/v1/{collection}/{key}`.
@@ -54,6 +56,15 @@ pub struct RequestShape {
     pub missing_default: bool,
 }
 
+/// A call of a function of the database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Call {
+    /// Its name.
+    pub function: String,
+    /// The slots of its arguments by their names, which are sorted, so that their order makes no other shape.
+    pub arguments: Vec<(String, Slot)>,
+}
+
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
@@ -74,6 +85,8 @@ pub enum Verb {
 pub enum Operand {
     /// Text from the URL, to be read by the type that it meets.
     Text(String),
+    /// A member of a body, to be read by the type that it meets: an argument of a call.
+    Json(serde_json::Value),
     /// The items of `in.(…)`, `eq(any).{…}` and their like.
     List(Vec<String>),
     /// A value that is already typed: limits, and what Undergird asks itself.
@@ -342,6 +355,7 @@ impl RequestShape {
     pub fn new(collection: impl Into<String>, verb: Verb) -> RequestShape {
         RequestShape {
             collection: collection.into(),
+            call: None,
             verb,
             key: None,
             select: None,

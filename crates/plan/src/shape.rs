@@ -7,8 +7,8 @@
 use crate::caller::Caller;
 use crate::request::{Aggregate, Count, Demands};
 use std::sync::Arc;
-use undergird_model::expr::{RowVar, Slot};
-use undergird_model::{CollectionId, Expr, FieldId, Model, RelationId, Type, Value};
+use undergird_model::expr::{ElementVar, RowVar, Slot};
+use undergird_model::{CollectionId, DbFunction, Expr, FieldId, FunctionId, Model, RelationId, Type, Value};
 
 /// What is to be done, permitted and validated.
 #[derive(Clone, Debug)]
@@ -41,6 +41,11 @@ impl Plan {
     /// For whom.
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+    /// The function of the database that it calls, if it calls one.
+    pub fn function(&self) -> Option<&DbFunction> {
+        let source = self.shape.read()?.nodes.first()?.source.as_ref()?;
+        Some(self.model.function(source.function))
     }
     /// What is demanded of the outcome.
     pub fn demands(&self) -> Demands {
@@ -83,8 +88,10 @@ pub struct Read {
 pub struct ReadNode {
     /// Where its rows belong. `None` for the root of a read. The root of a write's representation hangs on the written keys.
     pub parent: Option<Parent>,
-    /// Rows of which collection.
+    /// Rows of which collection. [`CollectionId::NONE`]: values of a function, which are no rows of any.
     pub collection: CollectionId,
+    /// The function that gives the rows, in place of the collection's table. Only a root has one.
+    pub source: Option<Source>,
     /// The name of its row in the expressions here.
     pub row: RowVar,
     /// To-one relations joined, in order; a later may start at an earlier one's row.
@@ -107,6 +114,20 @@ pub struct ReadNode {
     pub cursor: Vec<usize>,
     /// Positions in `columns` whose cells make the row's version (its `ETag`): what the caller may read of the row itself. Only for a read by key without aggregates.
     pub version: Vec<usize>,
+}
+
+/// A call of a function of the database. Where it gives no rows but values, [`Source::VALUE`] is one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Which function.
+    pub function: FunctionId,
+    /// Which of its arguments are given, by position, and the slots of their values.
+    pub arguments: Vec<(usize, Slot)>,
+}
+
+impl Source {
+    /// What a value of a function is called in the expressions of its node.
+    pub const VALUE: ElementVar = ElementVar(u16::MAX);
 }
 
 /// How a node hangs on its parent: `columns[0..n]` of the node equal the parent's columns at these positions.
@@ -179,6 +200,8 @@ pub enum OrderBy {
 pub struct Object {
     /// In the order of `select`.
     pub members: Vec<Member>,
+    /// The value of its only member stands for the row: a value of a function.
+    pub bare: bool,
 }
 
 /// One member of the object.

@@ -1,4 +1,4 @@
-//! An application's directory and everything laid over it: `undergird.toml` and `models/*.toml`, `${ENV}` in them, `UNDERGIRD_*`
+//! An application's directory and everything laid over it: `undergird.toml`, `models/*.toml` and `functions/*.toml`, `${ENV}` in them, `UNDERGIRD_*`
 //! variables over the file, flags over the variables.
 //!
 //! Deliberately absent: what the keys mean (`model::definition`).
@@ -11,7 +11,7 @@ use undergird_model::Model;
 use undergird_model::definition::{self, Override, keys};
 use undergird_model::diagnostic::{Diagnostic, Severity, Source, Span, nearest};
 
-/// Most files in `models/`.
+/// Most files in `models/` or `functions/`.
 const FILES_MAX: usize = 2_000;
 /// Greatest size of one file; the checker has the same limit and the words for it.
 const FILE_BYTES_MAX: u64 = (1 << 20) + 1;
@@ -125,7 +125,7 @@ pub(crate) fn system() -> Vec<Source> {
     all.map(|(name, text)| Source { name: format!("system/{name}.toml").into(), text: (*text).into() }).collect()
 }
 
-/// `undergird.toml` (which may be missing: every key has a default) and `models/*.toml`, in order of their names.
+/// `undergird.toml` (which may be missing: every key has a default), `models/*.toml` and `functions/*.toml`, in order of their names.
 ///
 /// # Errors
 /// A sentence.
@@ -142,24 +142,34 @@ pub fn read_sources(directory: &Path) -> Result<Vec<Source>, String> {
     if application.exists() {
         sources.push(read_source(&application, "undergird.toml".into())?);
     }
+    for folder in ["models", "functions"] {
+        read_folder(directory, folder, &mut sources)?;
+    }
+    Ok(sources)
+}
+
+/// The `.toml` files of a folder, which may be missing, in order of their names.
+fn read_folder(directory: &Path, folder: &str, sources: &mut Vec<Source>) -> Result<(), String> {
+    let path = directory.join(folder);
+    if !path.is_dir() {
+        return Ok(());
+    }
     let mut names = Vec::new();
-    if models.is_dir() {
-        for entry in fs::read_dir(&models).map_err(|error| format!("cannot read {}: {error}", models.display()))? {
-            let name = entry.map_err(|error| format!("cannot read {}: {error}", models.display()))?.file_name();
-            // Editors' own files (`.posts.toml.swp`, `posts.toml~`) are nobody's models.
-            if let Some(name) = name.to_str().filter(|name| name.ends_with(".toml") && !name.starts_with('.')) {
-                names.push(name.to_owned());
-            }
-            if names.len() > FILES_MAX {
-                return Err(format!("{} has more than {FILES_MAX} files", models.display()));
-            }
+    for entry in fs::read_dir(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))? {
+        let name = entry.map_err(|error| format!("cannot read {}: {error}", path.display()))?.file_name();
+        // Editors' own files (`.posts.toml.swp`, `posts.toml~`) are nobody's models.
+        if let Some(name) = name.to_str().filter(|name| name.ends_with(".toml") && !name.starts_with('.')) {
+            names.push(name.to_owned());
+        }
+        if names.len() > FILES_MAX {
+            return Err(format!("{} has more than {FILES_MAX} files", path.display()));
         }
     }
     names.sort();
     for name in names {
-        sources.push(read_source(&models.join(&name), format!("models/{name}"))?);
+        sources.push(read_source(&path.join(&name), format!("{folder}/{name}"))?);
     }
-    Ok(sources)
+    Ok(())
 }
 
 fn read_source(path: &Path, name: String) -> Result<Source, String> {

@@ -147,7 +147,9 @@ impl Builder {
     /// The directory is in use, or the store cannot be opened.
     pub async fn open_store(&self, model: &Model) -> Result<(Arc<dyn Store>, DataDirectory), StartError> {
         let data = self.data_directory(model)?;
-        Ok((stores::open(&model.settings, &self.directory, data.path()).await?, data))
+        let store = stores::open(&model.settings, &self.directory, data.path()).await?;
+        callable(&store, model)?;
+        Ok((store, data))
     }
 
     /// Takes the data directory: alone where the database is in it, beside others where it is not.
@@ -179,6 +181,7 @@ impl Builder {
                 "public_url is not set: tokens name the address of this node as their issuer, and other nodes refuse them"
             );
         }
+        callable(&store, &model)?;
         if self.schema != SchemaPolicy::Leave {
             fit(&store, &model, self.schema).await?;
         }
@@ -408,8 +411,10 @@ async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Res
             unknown.join("\n  ")
         )));
     }
+    callable(store, model)?;
     let change = Change::plan(store, model).await.map_err(unreadable)?;
     if change.is_nothing() {
+        same_functions(store, model).await?;
         return Ok(String::new());
     }
     let accept_data_loss = match policy {
@@ -430,5 +435,26 @@ async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Res
         None => {}
     }
     change.apply(store).await.map_err(StartError::Failed)?;
+    // After the change: what a function gives may be rows of a table that is only there now.
+    same_functions(store, model).await?;
     Ok(change.describe())
+}
+
+/// That a definition which declares functions has a store that can call them.
+fn callable(store: &Arc<dyn Store>, model: &Model) -> Result<(), StartError> {
+    let uncallable = undergird_store::sql::uncallable(model, store.dialect());
+    if uncallable.is_empty() { Ok(()) } else { Err(StartError::Wrong(uncallable.join("\n"))) }
+}
+
+/// That the declared functions are those of the database.
+async fn same_functions(store: &Arc<dyn Store>, model: &Model) -> Result<(), StartError> {
+    if model.functions.is_empty() {
+        return Ok(());
+    }
+    let told = store.functions(model).await;
+    let told = told.map_err(|error| StartError::Failed(format!("cannot read the database's functions: {error}")))?;
+    if told.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::Schema(format!("the functions of the database are not as declared:\n  {}", told.join("\n  "))))
 }

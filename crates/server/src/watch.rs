@@ -20,7 +20,8 @@ impl Snapshot {
             files.push((path.display().to_string(), metadata.len(), modified));
         };
         look(&directory.join("undergird.toml"));
-        for entry in std::fs::read_dir(directory.join("models")).into_iter().flatten().flatten() {
+        let folders = ["models", "functions"].map(|folder| std::fs::read_dir(directory.join(folder)));
+        for entry in folders.into_iter().flatten().flatten().flatten() {
             if entry.file_name().to_string_lossy().ends_with(".toml") {
                 look(&entry.path());
             }

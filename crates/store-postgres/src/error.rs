@@ -4,7 +4,7 @@
 
 use std::error::Error as _;
 use tokio_postgres::error::{DbError, Severity};
-use undergird_store::{ConstraintKind, StoreError};
+use undergird_store::{ConstraintKind, Raised, Said, StoreError};
 
 /// How a request to the server failed: what that means for the one who asked, and for the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,9 @@ fn said(error: &DbError) -> String {
 fn of_server(error: &DbError) -> Fault {
     let told = || said(error);
     let code = error.code().code();
+    if let Some(raised) = raised(error) {
+        return Fault::Store(StoreError::Raised(raised));
+    }
     match (code, code.get(..2).unwrap_or_default()) {
         ("40001" | "40P01", _) => Fault::Conflict,
         ("26000", _) => Fault::Stale,
@@ -105,9 +108,31 @@ fn of_server(error: &DbError) -> Fault {
         // Patterns are written by us: what is wrong with one is its size.
         ("2201B", _) => Fault::Store(StoreError::Unsupported(undergird_store::sql::pattern::HEAVY)),
         (_, "54") => Fault::Store(StoreError::TooLarge),
+        // A value that a type or a function does not take. The words may show what is in the database.
+        (_, "22") => Fault::Store(StoreError::Raised(Raised { state: code.to_owned(), said: None, told: told() })),
         _ if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => Fault::Lost(told()),
         _ => Fault::Store(StoreError::Internal(told())),
     }
+}
+
+/// What a function or a trigger of people's says by `RAISE`: in PL/pgSQL with any SQLSTATE, elsewhere by one that PostgreSQL has for
+/// nothing else. That another transaction came first stays what it is, whoever says it, so that it is tried again.
+fn raised(error: &DbError) -> Option<Raised> {
+    let code = error.code().code();
+    let class = code.get(..2).unwrap_or_default();
+    // Classes that begin with these are for whoever wants them, but for PostgreSQL's own.
+    let is_free = code.starts_with(|first: char| matches!(first, '5'..='9' | 'I'..='Z'))
+        && !matches!(class, "53" | "54" | "55" | "57" | "58" | "72" | "P0" | "XX");
+    let is_raised = code == "P0001" || is_free || error.routine() == Some("exec_stmt_raise");
+    if !is_raised || matches!(code, "40001" | "40P01" | "55P03") {
+        return None;
+    }
+    let words = Said {
+        message: error.message().to_owned(),
+        detail: error.detail().map(str::to_owned),
+        hint: error.hint().map(str::to_owned),
+    };
+    Some(Raised { state: code.to_owned(), said: Some(words), told: said(error) })
 }
 
 fn constraint(error: &DbError, kind: ConstraintKind) -> Fault {

@@ -10,6 +10,7 @@ pub mod ddl;
 mod dialect;
 mod error;
 mod explain;
+mod functions;
 pub mod introspect;
 mod line;
 mod notices;
@@ -32,6 +33,7 @@ use pool::Pool;
 use settings::{Dedicated, Target};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use undergird_model::Model;
 use undergird_plan::RowSink;
 use undergird_store::schema::{Applied, Step};
 use undergird_store::{Dialect, Isolation, Notice, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer};
@@ -117,6 +119,12 @@ impl PostgresStore {
         let told = told.map_err(|_| StoreError::Deadline)?;
         line.busy = false;
         Ok(told?)
+    }
+
+    /// See [`undergird_store::Store::functions`].
+    pub async fn functions(&self, model: &Model) -> Result<Vec<String>, StoreError> {
+        let client = self.dedicated().await?;
+        functions::differences(&*client, model).await
     }
 
     /// See [`undergird_store::Store::health`].
@@ -206,6 +214,10 @@ impl Store for PostgresStore {
 
     fn explain(&self, query: Prepared) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         Box::pin(PostgresStore::explain(self, query))
+    }
+
+    fn functions<'a>(&'a self, model: &'a Model) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(PostgresStore::functions(self, model))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::ops::Range;
 use std::str::from_utf8;
 use tokio_postgres::Row;
-use tokio_postgres::types::{FromSql, IsNull, Kind as PgKind, ToSql, Type as PgType, to_sql_checked};
+use tokio_postgres::types::{Format, FromSql, IsNull, Kind as PgKind, ToSql, Type as PgType, to_sql_checked};
 use undergird_model::field_type::wire;
 use undergird_model::{Decimal, Kind, Type, Value};
 use undergird_plan::{Cell, RowRef};
@@ -108,11 +108,38 @@ impl std::fmt::Debug for Param<'_> {
     }
 }
 
+/// A value as PostgreSQL reads it from text.
+fn as_text(value: &Value) -> String {
+    match value {
+        Value::Bytes(octets) => octets.iter().fold("\\x".to_owned(), |text, octet| format!("{text}{octet:02x}")),
+        Value::List(items) => {
+            // Quoted, so that nothing within means anything: <https://www.postgresql.org/docs/15/arrays.html#ARRAYS-IO>.
+            let item = |item: &Value| format!("\"{}\"", as_text(item).replace('\\', "\\\\").replace('"', "\\\""));
+            format!("{{{}}}", items.iter().map(item).collect::<Vec<_>>().join(","))
+        }
+        Value::Text(text) | Value::Json(text) => text.clone(),
+        other => wire::to_text(other),
+    }
+}
+
 type Failed = Box<dyn Error + Sync + Send>;
+
+impl Param<'_> {
+    fn is_untyped(&self) -> bool {
+        matches!(self.0, Bound::Value(Type::Null, _))
+    }
+}
 
 impl ToSql for Param<'_> {
     fn to_sql(&self, ty: &PgType, out: &mut BytesMut) -> Result<IsNull, Failed> {
         match self.0 {
+            Bound::Value(Type::Null, value) => {
+                if value.is_null() {
+                    return Ok(IsNull::Yes);
+                }
+                out.put_slice(as_text(value).as_bytes());
+                Ok(IsNull::No)
+            }
             Bound::Value(_, value) => encode(value, ty, out),
             Bound::List(_, items) => encode_array(items, ty, out),
         }
@@ -120,6 +147,11 @@ impl ToSql for Param<'_> {
 
     fn accepts(_: &PgType) -> bool {
         true
+    }
+
+    /// What has no type is read by the server as the type that it meets, from text.
+    fn encode_format(&self, _: &PgType) -> Format {
+        if self.is_untyped() { Format::Text } else { Format::Binary }
     }
 
     to_sql_checked!();

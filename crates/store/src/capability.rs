@@ -10,17 +10,20 @@ pub enum Capability {
     FullText,
     /// A guess of how many rows there are, without counting them ([`crate::Dialect::planner`]). Where there is none they are counted.
     PlannedCounts,
+    /// Calling the functions that people made in the database ([`undergird_model::DbFunction`]).
+    SqlFunctions,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Capability; 2] = [Capability::FullText, Capability::PlannedCounts];
+    pub const ALL: [Capability; 3] = [Capability::FullText, Capability::PlannedCounts, Capability::SqlFunctions];
 
     /// For people: `full-text search`.
     pub fn name(self) -> &'static str {
         match self {
             Capability::FullText => "full-text search",
             Capability::PlannedCounts => "planned counts",
+            Capability::SqlFunctions => "functions of the database",
         }
     }
 
@@ -29,6 +32,7 @@ impl Capability {
         match self {
             Capability::FullText => "Use ilike, or match with a regular expression, or keep the data in PostgreSQL.",
             Capability::PlannedCounts => "Ask for count=exact.",
+            Capability::SqlFunctions => "Remove functions/, or keep the data in PostgreSQL.",
         }
     }
 

@@ -32,10 +32,34 @@ pub enum StoreError {
     TooLarge,
     /// The database's schema is not the definition's.
     SchemaMismatch(String),
+    /// A function or a trigger that people made in the database refuses.
+    Raised(Raised),
     /// The store cannot compute this as expressions mean it: the name of the capability that it lacks.
     Unsupported(&'static str),
     /// Anything else: a bug or a broken database. The text is for the log only.
     Internal(String),
+}
+
+/// What a function or a trigger of the database raised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// The SQLSTATE: five characters, digits and capitals.
+    pub state: String,
+    /// What its author says to the caller. `None`: the words are the database's own, which may show what nobody asked for.
+    pub said: Option<Said>,
+    /// For the log only.
+    pub told: String,
+}
+
+/// What the author of a function says to its caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// `RAISE … MESSAGE`.
+    pub message: String,
+    /// `RAISE … DETAIL`.
+    pub detail: Option<String>,
+    /// `RAISE … HINT`.
+    pub hint: Option<String>,
 }
 
 /// Kinds of constraints.
@@ -63,6 +87,7 @@ impl fmt::Display for StoreError {
             StoreError::Unavailable(why) => write!(f, "unavailable: {why}"),
             StoreError::TooLarge => f.write_str("answer too large"),
             StoreError::SchemaMismatch(why) => write!(f, "schema mismatch: {why}"),
+            StoreError::Raised(raised) => write!(f, "raised {}: {}", raised.state, raised.told),
             StoreError::Unsupported(what) => write!(f, "unsupported: {what}"),
             StoreError::Internal(why) => write!(f, "internal: {why}"),
         }

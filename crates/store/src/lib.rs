@@ -12,7 +12,7 @@ pub mod schema;
 pub mod sql;
 
 pub use capability::Capability;
-pub use error::{ConstraintKind, StoreError};
+pub use error::{ConstraintKind, Raised, Said, StoreError};
 pub use sql::{Bind, Dialect, Planner, Statement, Statements};
 
 use futures_util::future::{self, BoxFuture};
@@ -21,7 +21,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
-use undergird_model::{Type, Value};
+use undergird_model::{Model, Type, Value};
 use undergird_plan::{Plan, RowRef, RowSink};
 
 /// A plan with its statements, ready to run as often as one likes.
@@ -86,6 +86,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// How the store would run a prepared statement, in its own words (`EXPLAIN QUERY PLAN`), one line per step.
     fn explain(&self, query: Prepared) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+
+    /// How the declared functions of the database differ from those that are there, a sentence for each. Asked of stores that have
+    /// [`Capability::SqlFunctions`] alone.
+    fn functions<'a>(&'a self, model: &'a Model) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        let _ = model;
+        Box::pin(future::ready(Ok(Vec::new())))
+    }
 
     /// Whether the database answers and takes writes.
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -26,6 +26,9 @@ pub const EMBEDDED_ROWS_MAX: usize = 100_000;
 /// With `count=estimated`: up to so many rows are counted, beyond them the planner's guess is given.
 pub const COUNTED_MAX: u64 = 10_000;
 
+/// Most octets of what a function gives that is called apart, in the store's text.
+pub const CALLED_OCTETS_MAX: usize = 64 << 20;
+
 /// What a write did.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Written {
@@ -61,7 +64,11 @@ pub async fn read(connection: &mut dyn Connection, query: &Prepared, sink: &mut 
         return Err(StoreError::Internal("a write was given to be read".into()));
     };
     sink.begin(&query.plan);
-    read_nodes(connection, &query.plan, shape, statements, &[], sink).await?;
+    let called = match &statements.call {
+        Some(statement) => vec![called(connection, &query.plan, statement).await?],
+        None => Vec::new(),
+    };
+    read_nodes(connection, &query.plan, shape, statements, (&[], &called), sink).await?;
     let guess = guessed(connection, query, statements).await?;
     // A small guess is easily put right, and a large one is what was asked for.
     let enough = |rows: &u64| shape.count == Some(Count::Planned) || *rows > COUNTED_MAX;
@@ -69,7 +76,7 @@ pub async fn read(connection: &mut dyn Connection, query: &Prepared, sink: &mut 
         sink.total(rows);
     } else if let Some(statement) = &statements.count {
         let mut total = 0;
-        let values = bind(&query.plan, statement, &[], None)?;
+        let values = bind(&query.plan, statement, &called, None)?;
         connection
             .query(statement, values, &mut |row| {
                 if let Cell::Int(rows) = row.cell(0) {
@@ -81,6 +88,22 @@ pub async fn read(connection: &mut dyn Connection, query: &Prepared, sink: &mut 
         sink.total(total);
     }
     Ok(())
+}
+
+/// All that a function gives that is called apart, as the store's text.
+async fn called(connection: &mut dyn Connection, plan: &Plan, statement: &Statement) -> Result<Value, StoreError> {
+    let mut all = Value::Null;
+    let values = bind(plan, statement, &[], None)?;
+    connection
+        .query(statement, values, &mut |row| {
+            all = cell_value(row.cell(0));
+            Flow::Continue
+        })
+        .await?;
+    match &all {
+        Value::Text(text) if text.len() > CALLED_OCTETS_MAX => Err(StoreError::TooLarge),
+        _ => Ok(all),
+    }
 }
 
 /// How many rows the planner guesses, where it is to be asked and answers.
@@ -151,13 +174,14 @@ fn is_one_statement(plan: &Plan, shape: &Write, statements: &WriteStatements) ->
     }
 }
 
-/// Each node's statement, parents first. `written` are the keys that the root of a representation hangs on.
+/// Each node's statement, parents first. `written` are the keys that the root of a representation hangs on, `input` is what a function
+/// gave that was called apart.
 async fn read_nodes(
     connection: &mut dyn Connection,
     plan: &Plan,
     read: &Read,
     statements: &ReadStatements,
-    written: &[Vec<Value>],
+    (written, input): (&[Vec<Value>], &[Value]),
     sink: &mut dyn RowSink,
 ) -> Result<(), StoreError> {
     let mut keys: Vec<Keys> = read.nodes.iter().map(|_| Keys::default()).collect();
@@ -185,7 +209,7 @@ async fn read_nodes(
         let own_width = node.parent.as_ref().map_or(0, |parent| parent.columns.len());
         // A parent comes before its children, so the keys of this node and those of its children are apart.
         let (own, later) = keys.split_at_mut(position + 1);
-        let values = bind(plan, statement, &[], own.last())?;
+        let values = bind(plan, statement, input, own.last())?;
         let mut too_large = false;
         let whole = whole_groups(node);
         let mut answered: FxHashSet<Vec<Value>> = FxHashSet::default();
@@ -269,7 +293,7 @@ async fn represent(
     sink.begin(plan);
     sink.written(keys);
     match (&shape.returning, &statements.returning) {
-        (Some(read), Some(statements)) => read_nodes(connection, plan, read, statements, keys, sink).await,
+        (Some(read), Some(statements)) => read_nodes(connection, plan, read, statements, (keys, &[]), sink).await,
         _ => Ok(()),
     }
 }

@@ -6,6 +6,7 @@
 mod answers;
 mod auth;
 mod filters;
+mod functions;
 mod rows;
 mod schemas;
 mod service;
@@ -68,6 +69,7 @@ fn describe(model: &Model, operation: &Operation) -> Json {
         | OperationKind::Delete(id)
         | OperationKind::DeleteOne(id) => rows::describe(model, model.collection(id), operation.kind),
         OperationKind::Batch => service::batch(),
+        OperationKind::Call(id) => functions::describe(model, model.function(id), operation.method),
         OperationKind::Auth(which) => auth::describe(which),
         OperationKind::Service(which) => service::describe(model, which),
     };
@@ -88,6 +90,9 @@ fn tags(model: &Model) -> Vec<Json> {
         })
         .collect();
     tags.push(json!({ "name": service::BATCH_TAG, "description": "Several operations, all or none." }));
+    if !model.functions.is_empty() {
+        tags.push(json!({ "name": functions::TAG, "description": "Functions of the database." }));
+    }
     tags.push(json!({
         "name": auth::TAG,
         "description": "Sign-up, sign-in and one's own account, in the dialect of Supabase Auth.",

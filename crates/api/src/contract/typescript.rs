@@ -1,12 +1,12 @@
 //! The `Database` type that `createClient<Database>()` of `@supabase/supabase-js` takes, in the form that its own generator prints, so that
 //! rows, inserts, updates and embedded selects are typed.
 //!
-//! Absent: functions and views, which the definition does not have yet.
+//! Absent: views, which the definition does not have.
 
 use std::fmt::Write as _;
 use undergird_model::Model;
 use undergird_model::field_type::FieldType;
-use undergird_model::schema::{Collection, Field, Relation};
+use undergird_model::schema::{Argument, Collection, DbFunction, Field, Relation, Returns};
 
 /// What `@supabase/postgrest-js` types its results by: this version knows aggregates and spreads of to-many embeds.
 const POSTGREST_VERSION: &str = "13";
@@ -28,11 +28,17 @@ pub fn typescript(model: &Model) -> String {
         table(&mut out, model, collection);
     }
     out.line(2, "}");
-    for empty in ["Views", "Functions"] {
-        out.line(2, &format!("{empty}: {{"));
-        out.line(3, "[_ in never]: never");
-        out.line(2, "}");
+    out.line(2, "Views: {");
+    out.line(3, "[_ in never]: never");
+    out.line(2, "}");
+    out.line(2, "Functions: {");
+    for function in &model.functions {
+        call(&mut out, model, function);
     }
+    if model.functions.is_empty() {
+        out.line(3, "[_ in never]: never");
+    }
+    out.line(2, "}");
     let enums = enums(model);
     out.line(2, "Enums: {");
     for (name, ty, _) in &enums {
@@ -92,6 +98,42 @@ fn table(out: &mut Text, model: &Model, collection: &Collection) {
     }
     out.line(4, "}");
     relationships(out, model, collection);
+    out.line(3, "}");
+}
+
+fn call(out: &mut Text, model: &Model, function: &DbFunction) {
+    describe(out, 3, function.description.as_deref());
+    out.line(3, &format!("{}: {{", key(&function.name)));
+    if function.arguments.is_empty() {
+        out.line(4, "Args: never");
+    } else {
+        out.line(4, "Args: {");
+        for Argument { field, .. } in &function.arguments {
+            describe(out, 5, field.description.as_deref());
+            let (mark, null) = if field.optional { ("?", " | null") } else { ("", "") };
+            out.line(5, &format!("{}{mark}: {}{null}", key(&field.name), field.declared.typescript()));
+        }
+        out.line(4, "}");
+    }
+    match &function.returns {
+        Returns::Nothing => out.line(4, "Returns: undefined"),
+        Returns::Value { declared, list } => {
+            let ty = declared.typescript();
+            let of = if *list { format!("({ty} | null)[]") } else { format!("{ty} | null") };
+            out.line(4, &format!("Returns: {of}"));
+        }
+        Returns::Rows { of, one } => {
+            let name = quoted(&model.collection(*of).name);
+            let brackets = if *one { " | null" } else { "[]" };
+            out.line(4, &format!("Returns: Database[\"public\"][\"Tables\"][{name}][\"Row\"]{brackets}"));
+            out.line(4, "SetofOptions: {");
+            out.line(5, "from: \"*\"");
+            out.line(5, &format!("to: {name}"));
+            out.line(5, &format!("isOneToOne: {one}"));
+            out.line(5, &format!("isSetofReturn: {}", !one));
+            out.line(4, "}");
+        }
+    }
     out.line(3, "}");
 }
 

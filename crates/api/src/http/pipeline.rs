@@ -11,8 +11,9 @@ use super::request_id::{RequestId, RequestIds};
 use super::route::Route;
 use super::service;
 use crate::auth::{self, AuthRequest};
+use crate::problem::Problem;
 use crate::rest::cursor::CursorKey;
-use crate::rest::{batch, handler};
+use crate::rest::{batch, call, handler};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -30,9 +31,9 @@ use undergird_engine::accounts::{Accounts, Unidentified};
 use undergird_engine::observe::{Stage, Stages};
 use undergird_engine::{App, Engine};
 use undergird_model::diagnostic::nearest;
-use undergird_model::operation::{AuthOperation, OperationKind};
+use undergird_model::operation::{AuthOperation, OperationKind, RPC};
 use undergird_plan::caller::Moment;
-use undergird_plan::{Caller, Identity};
+use undergird_plan::{Caller, Identity, Refusal};
 
 /// Requests under way at once. Each may hold a body of `limits.body_bytes` while it comes in.
 const IN_FLIGHT_MAX: i64 = 4_096;
@@ -329,6 +330,8 @@ impl Way<'_> {
         }
         let (operation, key) = match policy.routes.find(head.method.as_str(), path) {
             Route::Found { operation, key } => (operation, key),
+            Route::NotAllowed { allow } if path.starts_with(RPC) => return Err(call_not_allowed(allow)),
+            Route::UnknownFunction { name } => return Err(self.unknown_function(name)),
             Route::NotAllowed { allow } => return Err(Fault::MethodNotAllowed { allow: allow.to_owned() }),
             Route::UnknownCollection { name } => return Err(self.unknown_collection(name)),
             Route::Missing => return Err(Fault::NotFound),
@@ -391,10 +394,26 @@ impl Way<'_> {
         }
     }
 
+    fn unknown_function(&self, name: &str) -> Fault {
+        let names = self.policy.app.model().functions.iter().map(|function| function.name.as_str());
+        let nearest = nearest(name, names).map(str::to_owned);
+        Problem::from(Refusal::UnknownFunction { name: name.to_owned(), nearest }).into()
+    }
+
     fn unknown_collection(&self, name: &str) -> Fault {
         let names = self.policy.app.model().public().map(|collection| collection.name.as_str());
         Fault::UnknownCollection { name: name.to_owned(), nearest: nearest(name, names).map(str::to_owned) }
     }
+}
+
+/// Which method calls a function is said by what it may do.
+fn call_not_allowed(allow: &str) -> Fault {
+    let hint = if allow.contains("GET") {
+        "Call it by POST with a JSON object of arguments, or by GET with arguments in the query."
+    } else {
+        "Call it by POST: it is volatile, so it may change something."
+    };
+    Problem::new("PGRST101", 405, "The method does not call this function").with_hint(hint).into()
 }
 
 /// What a preflight for a path that is not there is told.
@@ -413,6 +432,7 @@ fn needs_caller(kind: OperationKind) -> bool {
         | OperationKind::ReplaceOne(_)
         | OperationKind::Delete(_)
         | OperationKind::DeleteOne(_)
+        | OperationKind::Call(_)
         | OperationKind::Batch => true,
         OperationKind::Auth(_) | OperationKind::Service(_) => false,
     }
@@ -428,6 +448,7 @@ async fn dispatch(
     match (exchange.operation, caller) {
         (OperationKind::Service(operation), _) => service::handle(http, policy, operation, &exchange).await,
         (OperationKind::Auth(operation), _) => Ok(auth_surface(operation, &exchange).await),
+        (OperationKind::Call(id), Some(caller)) => call::handle(&mut exchange, caller, id).await.map_err(Fault::from),
         (OperationKind::Batch, Some(caller)) => batch::handle(&mut exchange, caller).await.map_err(Fault::from),
         (_, Some(caller)) => handler::handle(&mut exchange, caller).await.map_err(Fault::from),
         (_, None) => Err(Fault::Internal),

@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 use undergird_model::Operation;
+use undergird_model::operation::RPC;
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,11 @@ pub enum Route<'a> {
     },
     /// `/rest/v1/{name}` of a collection that is not there.
     UnknownCollection {
+        /// As written.
+        name: &'a str,
+    },
+    /// `/rest/v1/rpc/{name}` of a function that is not there.
+    UnknownFunction {
         /// As written.
         name: &'a str,
     },
@@ -82,6 +88,9 @@ impl Routes {
     fn path<'a>(&'a self, path: &'a str) -> Result<(&'a Methods, Option<&'a str>), Route<'a>> {
         if let Some(methods) = self.fixed.get(path) {
             return Ok((methods, None));
+        }
+        if let Some(name) = path.strip_prefix(RPC).filter(|name| !name.is_empty() && !name.contains('/')) {
+            return Err(Route::UnknownFunction { name });
         }
         let Some(rest) = path.strip_prefix(REST) else { return Err(Route::Missing) };
         let (collection, key) = rest.split_once('/').map_or((rest, None), |(name, key)| (name, Some(key)));

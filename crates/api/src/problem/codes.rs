@@ -22,6 +22,7 @@ const fn code(code: &'static str, statuses: &'static [u16], title: &'static str,
 #[rustfmt::skip]
 pub const CODES: &[Code] = &[
     code("PGRST100", &[400], "The query string cannot be read", "The message has the parameter, line and column; `details` what was found and what was expected there."),
+    code("PGRST101", &[405], "The method does not call this function", "A function that is declared `volatile` is called by POST only; others by GET too."),
     code("PGRST102", &[400], "The body cannot be read", "Empty, not UTF-8, or not the JSON, CSV or form that `Content-Type` says. `details` has line and column."),
     code("PGRST103", &[416], "The range cannot be satisfied", "A negative `limit`, a `Range` whose end lies before its beginning, or an offset past the last row of a counted answer."),
     code("PGRST105", &[405], "The filters of this PUT are not a key", "A PUT names one row: by its key in the path, or by `eq` on all columns of the key."),
@@ -40,6 +41,7 @@ pub const CODES: &[Code] = &[
     code("PGRST127", &[400], "Not served", "PostgREST's dialect knows it, this store or this place does not serve it. `hint` says what to do instead."),
     code("PGRST200", &[400], "There is no such relation", "`select` embeds something that no relation leads to. `hint` has the nearest name."),
     code("PGRST201", &[300], "More than one relation fits", "Add a `!hint`; `hint` lists those that would do."),
+    code("PGRST202", &[404], "There is no such function", "Or it does not take these arguments: `details` says which ones it takes, `hint` has the nearest name."),
     code("PGRST204", &[400, 422], "There is no such column", "400: in `columns`. 422: a member of the body. `errors` has each with its place."),
     code("PGRST205", &[404], "There is no such collection", "Or none that this caller may know of. `hint` has the nearest name."),
     code("PGRST301", &[401], "The token or key is not good", "Malformed, mistyped, altered, or signed by another. Sign in again, or see `undergird keys`."),
@@ -54,6 +56,7 @@ pub const CODES: &[Code] = &[
     code("23503", &[409], "A reference to nothing", "A `ref` names a row that does not exist, or a row that others refer to cannot go."),
     code("23505", &[409], "The value is taken", "Another row has the same unique value or key. `details` names the columns."),
     code("23514", &[422], "A rule of the data is broken", "`min`, `max`, `pattern`, `values`, a JSON Schema or a check of the collection. `errors` has each with its place."),
+    code("P0001", &[400, 401, 402, 403, 404, 405, 406, 409, 410, 412, 415, 416, 422, 423, 424, 428, 429, 451, 500, 501, 502, 503, 504], "A function of the database refuses", "It raised an error. `code` is the SQLSTATE that it raised, `message`, `details` and `hint` are its words. `PT` and three digits give the status; else it is PostgREST's for that SQLSTATE, mostly 400. Nothing was written."),
     code("428C9", &[422], "The column is not for writing", "It is `readonly`, or `immutable` and the row exists already."),
     code("40001", &[409], "Another transaction came first", "Several times in a row. Try again."),
     code("53100", &[507], "The disk is full", "Nothing was written."),

@@ -69,6 +69,21 @@ impl From<Refusal> for Problem {
                 Problem::new("PGRST120", 400, format!("Bad operator on the '{}' embedded resource", short(&name)))
                     .with_details("Only is null or not is null filters are allowed on embedded resources")
             }
+            Refusal::UnknownFunction { name, nearest } => {
+                let problem = Problem::new("PGRST202", 404, format!("Could not find the function '{}'", short(&name)));
+                nearest_hint(problem, nearest.map(|near| format!("Perhaps you meant to call the function '{near}'")))
+            }
+            Refusal::WrongArguments { function, given, takes, nearest } => {
+                let given = if given.is_empty() { "no arguments".into() } else { given.join(", ") };
+                let message = format!("Could not find the function '{function}' with {}", short(&given));
+                let problem = Problem::new("PGRST202", 404, message).with_details(format!("{function} takes {takes}."));
+                nearest_hint(problem, nearest.map(|near| format!("Perhaps you meant the argument '{near}'")))
+            }
+            Refusal::FunctionClosed { function, ruled, authenticated } => {
+                let problem = forbidden(authenticated, format!("permission denied for function {function}"));
+                let unruled = "Nobody but a secret key may call it: the function has no `access` rule.";
+                nearest_hint(problem, (!ruled).then(|| unruled.into()))
+            }
             Refusal::VerbClosed { collection, verb, authenticated } => {
                 forbidden(authenticated, format!("permission denied for table {collection}")).with_hint(format!(
                     "Nobody but a secret key may {} here: the collection has no `{}` rule under [access].",
@@ -157,6 +172,7 @@ impl From<Failure> for Problem {
             Failure::StorageFull => Problem::new("53100", 507, "The disk is full; nothing was written"),
             Failure::Unavailable => Problem::new("08006", 503, "The database cannot be reached").retry_after(1),
             Failure::AnswerTooLarge => Overflow.into(),
+            Failure::Raised(raised) => super::raised::problem(raised),
             Failure::Internal(why) => Problem { cause: Some(why.into()), ..Problem::internal() },
         }
     }

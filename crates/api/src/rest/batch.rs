@@ -250,6 +250,7 @@ impl Work {
         let header = |name: &str| step.headers.get(name).and_then(|value| value.to_str().ok());
         let prefer: Vec<&str> = header("prefer").into_iter().collect();
         let head = Head {
+            call: None,
             method: &step.method,
             collection,
             key: key.as_deref(),
@@ -287,6 +288,7 @@ fn own<T>(failure: Failure) -> Result<Result<T, Problem>, Failure> {
         | Failure::Constraint(_)
         | Failure::NotSingular { .. }
         | Failure::MaxAffected { .. }
+        | Failure::Raised(_)
         | Failure::PreconditionFailed => Ok(Err(Problem::from(failure))),
         Failure::IdempotencyMismatch
         | Failure::IdempotencyInProgress

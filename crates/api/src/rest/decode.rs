@@ -4,6 +4,7 @@
 //! `plan`'s to say. A limit holds for everything that a client can make long or deep, and no input makes this panic.
 
 mod body;
+mod call;
 mod filter;
 mod json;
 mod order;
@@ -43,8 +44,10 @@ pub const ITEMS_MAX: usize = 1_000;
 pub struct Head<'a> {
     /// GET and HEAD read, POST creates, PATCH updates, PUT replaces, DELETE deletes.
     pub method: &'a Method,
-    /// The collection's name, percent-decoded.
+    /// The collection's name, percent-decoded. Empty for a call.
     pub collection: &'a str,
+    /// The function that is called, by GET or POST.
+    pub call: Option<Called<'a>>,
     /// What follows in the path, percent-decoded: the parts of the key separated by commas. A part that has a comma in it, or begins with
     /// a quote, stands in double quotes, in which a backslash escapes (`/rest/v1/parts/"a,b",7`).
     pub key: Option<&'a str>,
@@ -68,6 +71,7 @@ impl<'a> Head<'a> {
         Head {
             method,
             collection,
+            call: None,
             key: None,
             query,
             accept: None,
@@ -77,6 +81,17 @@ impl<'a> Head<'a> {
             range_unit: None,
         }
     }
+}
+
+/// A function that is called, as far as reading the request needs to know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Called<'a> {
+    /// Its name.
+    pub function: &'a str,
+    /// What its arguments are called, so that they can be told from conditions.
+    pub arguments: &'a [&'a str],
+    /// Whether it gives rows, so that there can be conditions.
+    pub rows: bool,
 }
 
 /// A request, and what of it concerns only the form of the answer.
@@ -144,7 +159,7 @@ pub fn decode(head: &Head<'_>, body: Option<&[u8]>, limits: &Limits) -> Result<D
         return Err(Malformed::new("UG414", 414, format!("The URL is longer than {} bytes", limits.url_bytes))
             .with_hint("Ask for less at once, or split a long in.(…) list over several requests."));
     }
-    let verb = verb(head)?;
+    let verb = if head.call.is_some() { Verb::Read } else { verb(head)? };
     let preferences = Preferences::read(head.prefer)?;
     let media = media::negotiate(head.accept)?;
     let mut request = Request::new(head.collection, verb);
@@ -153,7 +168,15 @@ pub fn decode(head: &Head<'_>, body: Option<&[u8]>, limits: &Limits) -> Result<D
         request.shape.key =
             Some(parts.into_iter().map(|part| request.slot(Operand::Text(part.into_owned()))).collect());
     }
-    let mut page = query::read(&mut request, head.query, limits)?;
+    let mut text = Cow::Borrowed(head.query);
+    match &head.call {
+        Some(called) if head.method == Method::POST => {
+            call::of_body(&mut request, called, head.content_type, body.unwrap_or_default(), limits)?;
+        }
+        Some(called) => text = Cow::Owned(call::of_query(&mut request, called, head.query)?),
+        None => {}
+    }
+    let mut page = query::read(&mut request, &text, limits)?;
     let counts_items = head.range_unit.is_none_or(|unit| unit.eq_ignore_ascii_case("items"));
     if let (Verb::Read, true, Some(range)) = (verb, counts_items, head.range) {
         page = range::intersect(page, range)?;

@@ -293,6 +293,14 @@ impl Encoder {
 
     /// `{…}`.
     fn object(&mut self, read: &Read, node: &mut Node, object: &Object, row: &dyn RowRef) {
+        if object.bare {
+            if let Some(member) = object.members.first() {
+                self.output(read, node, &member.output, row, 0);
+            } else {
+                node.bytes.extend_from_slice(b"null");
+            }
+            return;
+        }
         let stripped = self.options.media.nulls_stripped();
         node.bytes.push(b'{');
         let mut first = true;

@@ -20,11 +20,11 @@ use undergird_model::operation::OperationKind;
 use undergird_plan::request::{Operand, Returning, Verb};
 use undergird_plan::{Caller, Request};
 
-const PREFER: HeaderName = HeaderName::from_static("prefer");
-const RANGE_UNIT: HeaderName = HeaderName::from_static("range-unit");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
-const CONTENT_PROFILE: HeaderName = HeaderName::from_static("content-profile");
+pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
+pub(super) const RANGE_UNIT: HeaderName = HeaderName::from_static("range-unit");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
+pub(super) const CONTENT_PROFILE: HeaderName = HeaderName::from_static("content-profile");
 
 /// Answers a request for rows.
 ///
@@ -64,7 +64,9 @@ impl Parts {
             | OperationKind::ReplaceOne(id)
             | OperationKind::Delete(id)
             | OperationKind::DeleteOne(id) => exchange.app.model().collection(id).name.clone(),
-            OperationKind::Batch | OperationKind::Auth(_) | OperationKind::Service(_) => String::new(),
+            OperationKind::Batch | OperationKind::Call(_) | OperationKind::Auth(_) | OperationKind::Service(_) => {
+                String::new()
+            }
         };
         let key = exchange.key.map(decoded_key).transpose()?;
         let text = |name: &HeaderName| exchange.header(name).map(str::to_owned);
@@ -91,6 +93,7 @@ impl Parts {
         let prefer: Vec<&str> =
             exchange.head.headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok()).collect();
         let head = Head {
+            call: None,
             method: &self.method,
             collection: &self.collection,
             key: self.key.as_deref(),
@@ -128,7 +131,8 @@ async fn read(
 ) -> Result<Answer, Problem> {
     let rows_max = u64::from(exchange.app.model().settings.limits.rows);
     let page = decoded.limit.unwrap_or(rows_max).min(rows_max);
-    open_cursor(exchange, &caller, parts, decoded)?;
+    let names = Names { collection: &parts.collection, query: &parts.query };
+    open_cursor(exchange, &caller, names, decoded)?;
     let options = Options { cursor_at: Some(page), ..Options::new(decoded.media) };
     let encoder = Encoder::new(options);
     let engine = exchange.engine.clone();
@@ -150,15 +154,27 @@ async fn read(
     answer
 }
 
+/// Which rows a cursor is about.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'a> {
+    pub(super) collection: &'a str,
+    pub(super) query: &'a str,
+}
+
 /// Puts the position that a cursor holds in place of the cursor.
-fn open_cursor(exchange: &Exchange<'_>, caller: &Caller, parts: &Parts, decoded: &mut Decoded) -> Result<(), Problem> {
+pub(super) fn open_cursor(
+    exchange: &Exchange<'_>,
+    caller: &Caller,
+    names: Names<'_>,
+    decoded: &mut Decoded,
+) -> Result<(), Problem> {
     let Some(slot) = decoded.request.shape.after else { return Ok(()) };
     if matches!(decoded.request.values.get(usize::from(slot.0)), Some(Operand::Text(text)) if text.is_empty()) {
         // `after=` is the first page, so that a client can write all pages alike.
         decoded.request.shape.after = None;
         return Ok(());
     }
-    let context = cursor::context(caller, &parts.collection, &parts.query);
+    let context = cursor::context(caller, names.collection, names.query);
     if let Some(operand) = decoded.request.values.get_mut(usize::from(slot.0))
         && let Operand::Text(text) = operand
     {

@@ -1,6 +1,7 @@
 //! `/rest/v1`: PostgREST's dialect, and what it lacks.
 
 pub mod batch;
+pub mod call;
 pub mod cursor;
 pub mod decode;
 pub mod encode;

@@ -14,7 +14,7 @@ use undergird_engine::{App, Failure, Written};
 use undergird_model::field_type::wire;
 use undergird_plan::request::{Resolution, Returning, Verb};
 
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What stands for itself in a path segment (RFC 3986 §3.3), less what a key's syntax uses.

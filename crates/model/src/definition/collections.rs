@@ -54,7 +54,7 @@ impl Draft {
     }
 }
 
-/// A file that holds a collection: its name and its parsed text.
+/// A file that holds a collection or a function: its name and its parsed text.
 pub(super) struct File {
     pub name: String,
     pub system: bool,

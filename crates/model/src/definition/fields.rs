@@ -82,6 +82,33 @@ fn is_of_type_name(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, ' ' | '_' | '.' | '(' | ')' | ',' | '[' | ']' | '"')
 }
 
+/// Reads what is described like a field, but is none of a collection: an argument. The flag says whether its type could be made out.
+pub(super) fn read_loose(id: FieldId, entry: &Entry, report: &mut Report) -> (Field, bool) {
+    let mut field = blank(id, &entry.key);
+    let Data::Table(table) = &entry.value.data else { return (field, false) };
+    let Some(declared) = loose(table, entry.place, "the argument", report) else { return (field, false) };
+    field.ty = declared.storage();
+    field.declared = declared;
+    field.description = table.text("description").map(|(text, _)| text.to_owned());
+    field.optional = table.bool("optional").unwrap_or(false);
+    keys_fit_type(table, &field, report);
+    bounds(table, &mut field, report);
+    (field, true)
+}
+
+/// The type of a value that is in no collection. `None`: the reason was reported.
+pub(super) fn loose(table: &Table, place: Place, what: &str, report: &mut Report) -> Option<FieldType> {
+    let Some((name, _)) = table.text("type") else {
+        if table.get("type").is_none() && report.silent_at(place) {
+            report
+                .error(place, codes::MISSING_KEY, format!("{what} has no \"type\""))
+                .hint(format!("one of {}", keys::VALUES.join(", ")));
+        }
+        return None;
+    };
+    if name == "list" { list(table, place, report) } else { scalar(name, table, place, report) }
+}
+
 /// A field of which nothing is known but its name.
 pub(super) fn blank(id: FieldId, name: &str) -> Field {
     let declared = FieldType::Text { pattern: None };
@@ -125,21 +152,7 @@ fn declared(
     };
     match name {
         "ref" => reference(table, place, own, drafts, report),
-        "list" => {
-            let Some((of, of_place)) = table.text("of") else {
-                report.error(place, codes::MISSING_KEY, "a list needs \"of\", the type of its items");
-                return None;
-            };
-            if !keys::LIST_OF.contains(&of) {
-                let (code, message) = match type_names().any(|known| known == of) {
-                    true => (codes::BAD_LIST, format!("a list cannot be of {of}")),
-                    false => (codes::UNKNOWN_TYPE, format!("unknown type \"{of}\"")),
-                };
-                report.error(of_place, code, message).suggest(of, keys::LIST_OF.iter().copied());
-                return None;
-            }
-            scalar(of, table, place, report).map(|of| FieldType::List { of: Box::new(of) })
-        }
+        "list" => list(table, place, report),
         name if type_names().any(|known| known == name) => scalar(name, table, place, report),
         name => {
             report
@@ -148,6 +161,22 @@ fn declared(
             None
         }
     }
+}
+
+fn list(table: &Table, place: Place, report: &mut Report) -> Option<FieldType> {
+    let Some((of, of_place)) = table.text("of") else {
+        report.error(place, codes::MISSING_KEY, "a list needs \"of\", the type of its items");
+        return None;
+    };
+    if !keys::LIST_OF.contains(&of) {
+        let (code, message) = match type_names().any(|known| known == of) {
+            true => (codes::BAD_LIST, format!("a list cannot be of {of}")),
+            false => (codes::UNKNOWN_TYPE, format!("unknown type \"{of}\"")),
+        };
+        report.error(of_place, code, message).suggest(of, keys::LIST_OF.iter().copied());
+        return None;
+    }
+    scalar(of, table, place, report).map(|of| FieldType::List { of: Box::new(of) })
 }
 
 fn type_names() -> impl Iterator<Item = &'static str> {

@@ -20,6 +20,11 @@ pub fn collection_schema() -> Json {
     schema
 }
 
+/// The schema of `functions/*.toml`.
+pub fn function_schema() -> Json {
+    file("functions/*.toml", "One function of the database: arguments, result, who may call it.", keys::FUNCTION)
+}
+
 fn file(title: &str, description: &str, keys: &[Key]) -> Json {
     let mut schema = json!({ "$schema": DIALECT, "title": title, "description": description });
     if let (Some(schema), Json::Object(members)) = (schema.as_object_mut(), object(keys)) {
@@ -31,7 +36,9 @@ fn file(title: &str, description: &str, keys: &[Key]) -> Json {
 fn object(keys: &[Key]) -> Json {
     let properties: Map<String, Json> = keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
     let mut schema = json!({ "type": "object", "additionalProperties": false, "properties": properties });
-    if keys.iter().any(|key| key.name == "type") {
+    // What a function gives may be said without a type.
+    let has = |name: &str| keys.iter().any(|key| key.name == name);
+    if has("type") && !has("rows") {
         schema["required"] = json!(["type"]);
     }
     schema
@@ -99,6 +106,7 @@ mod tests {
         }
         compare(&application_schema(), keys::APPLICATION);
         compare(&collection_schema(), keys::COLLECTION);
+        compare(&function_schema(), keys::FUNCTION);
     }
 
     #[test]

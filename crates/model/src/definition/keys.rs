@@ -1,4 +1,4 @@
-//! The inventory of keys: every key of `undergird.toml` and `models/*.toml`, its shape, its default and what it is for. The checker, the
+//! The inventory of keys: every key of `undergird.toml`, `models/*.toml` and `functions/*.toml`, its shape, its default and what it is for. The checker, the
 //! JSON Schemas, the documentation's tables and the names of environment variables are all read off it, so they cannot drift.
 //!
 //! Absent: what the keys do.
@@ -250,6 +250,72 @@ const CHECK: &[Key] = &[
     key("name", Text, "", "The constraint's name in the database."),
 ];
 
+/// `functions/*.toml`.
+pub const FUNCTION: &[Key] = &[
+    key("description", Text, "", "What the function is for, shown in the contract."),
+    key(
+        "sql",
+        Text,
+        "",
+        "The function in the database, with its schema: `public.near`. By default the file's name, wherever the search path finds it.",
+    ),
+    key(
+        "volatility",
+        Choice(&["volatile", "stable", "immutable"]),
+        "\"volatile\"",
+        "As in the database. `volatile`: by POST only, in a transaction; `stable` and `immutable`: by GET too.",
+    ),
+    key("returns", Table(RETURNS), "", "What it gives; without it nothing (`void`)."),
+    key("access", Rule, "", "Who may call it: a rule about the caller alone. Without one, nobody but a secret key."),
+    key("arguments", Shape::Map(ARGUMENT), "", "What it takes, by name."),
+];
+
+const RETURNS: &[Key] = &[
+    key("rows", Text, "", "A set of rows of this collection, under its rules: `RETURNS SETOF` its table."),
+    key("row", Text, "", "One row of this collection, or none: `RETURNS` its table."),
+    key("type", Choice(VALUES), "", "A value of this type."),
+    key("list", Bool, "false", "A set of such values: `RETURNS SETOF`."),
+    key_of(&["list"], "of", Text, "The type of the items of a `list`, an array in the database."),
+    key_of(&["decimal"], "precision", Int(1, 18), "Digits in all."),
+    key_of(&["decimal"], "scale", Int(0, 18), "Digits after the point."),
+    key_of(&["enum"], "values", Texts, "The texts that it may be, in order."),
+];
+
+/// An argument of a function.
+pub const ARGUMENT: &[Key] = &[
+    key("type", Choice(VALUES), "", "What it holds; see the field types."),
+    key("optional", Bool, "false", "Whether it may be left out, or be null. The function then has a default for it."),
+    key_of(NUMERIC_OR_LONG, "min", Number, "Least number, or least length in characters, bytes or items."),
+    key_of(NUMERIC_OR_LONG, "max", Number, "Greatest number, or greatest length."),
+    key_of(&["text"], "pattern", Text, "A regular expression (RE2 syntax) that the text must match."),
+    key_of(&["enum"], "values", Texts, "The allowed texts, in order."),
+    key_of(&["decimal"], "precision", Int(1, 18), "Digits in all."),
+    key_of(&["decimal"], "scale", Int(0, 18), "Digits after the point."),
+    key_of(&["json"], "schema", Schema, "A JSON Schema (2020-12) with the usual keywords."),
+    key_of(&["list"], "of", Text, "The type of the items, an array in the database."),
+    key("sql", Text, "", "The argument's name in the database; by default the same."),
+    key("description", Text, "", "What it is for, shown in the contract."),
+];
+
+/// The types of values that are in no collection.
+pub const VALUES: &[&str] = &[
+    "text",
+    "bool",
+    "int",
+    "float",
+    "decimal",
+    "uuid",
+    "timestamp",
+    "date",
+    "time",
+    "json",
+    "bytes",
+    "enum",
+    "email",
+    "url",
+    "list",
+];
+
 /// The types that a list may be of.
 pub const LIST_OF: &[&str] =
     &["text", "bool", "int", "float", "decimal", "uuid", "timestamp", "date", "time", "bytes", "enum", "email", "url"];
@@ -298,6 +364,7 @@ pub fn tables() -> Vec<(String, &'static [Key])> {
     let mut all = Vec::new();
     collect("application", APPLICATION, &mut all);
     collect("collection", COLLECTION, &mut all);
+    collect("function", FUNCTION, &mut all);
     all
 }
 

@@ -1,13 +1,14 @@
 //! Definition text → checked [`Model`], with all mistakes at once.
 //!
 //! The stages, each of which goes on after mistakes: `tree` (TOML with places) → `shape` (known keys, right types, by the inventory in
-//! `keys`) → `application`, `collections`, `fields` → `relations` → `rules`.
+//! `keys`) → `application`, `collections`, `fields` → `relations` → `rules`, `functions`.
 //!
 //! Deliberately absent: reading files and the environment. Sources and overrides arrive as text.
 
 mod application;
 mod collections;
 mod fields;
+mod functions;
 mod json_schema;
 pub mod keys;
 mod names;
@@ -20,7 +21,7 @@ mod shape;
 mod tests;
 mod tree;
 
-pub use json_schema::{application_schema, collection_schema};
+pub use json_schema::{application_schema, collection_schema, function_schema};
 pub use names::RESERVED;
 pub use render::{render, render_coloured, to_json};
 pub use report::{Code, codes};
@@ -45,7 +46,7 @@ pub struct Override {
     pub origin: String,
 }
 
-/// Checks a definition: `undergird.toml` and `models/*.toml` of the application, and the system collections, whose sources are
+/// Checks a definition: `undergird.toml`, `models/*.toml` and `functions/*.toml` of the application, and the system collections, whose sources are
 /// Undergird's own (`system/*.toml`, embedded by the crates that use them).
 ///
 /// Gives the model when no diagnostic is an error. Diagnostics come in order of file, line and column.
@@ -56,7 +57,7 @@ pub fn check(sources: &[Source], system: &[Source]) -> (Option<Model>, Vec<Diagn
 /// The same, with settings from outside laid over the file's, the later over the earlier.
 pub fn check_with(sources: &[Source], system: &[Source], overrides: &[Override]) -> (Option<Model>, Vec<Diagnostic>) {
     let mut report = Report::new(sources.iter().chain(system).cloned().collect());
-    let (mut application, application_whole, files) = load(sources, system, &mut report);
+    let Loaded { mut application, application_whole, files, functions } = load(sources, system, &mut report);
     for one in overrides {
         let source = report.add(Source { name: one.origin.as_str().into(), text: one.value.as_str().into() });
         let place = Place { source, span: Span { start: 0, end: one.value.len() } };
@@ -98,35 +99,67 @@ pub fn check_with(sources: &[Source], system: &[Source], overrides: &[Override])
         }
     }
     rules::compile(&drafts, &mut found, profile, &suspects, &mut report);
+    let functions = functions::read(functions, &drafts, (&found, profile), &mut report);
 
     let names: FxHashMap<String, crate::CollectionId> =
         found.iter().map(|collection| (collection.name.clone(), collection.id)).collect();
-    let model = (!report.has_errors()).then_some(Model { settings, collections: found, profile, names });
+    let model = (!report.has_errors()).then_some(Model { settings, collections: found, functions, profile, names });
     (model, report.finish())
 }
 
-/// Parses all sources: the tree of `undergird.toml`, whether it is whole, and the collections' files.
-fn load(sources: &[Source], system: &[Source], report: &mut Report) -> (tree::Table, bool, Vec<collections::File>) {
-    let mut application = tree::Table::default();
-    let mut application_whole = true;
-    let mut files = Vec::new();
+/// All sources, parsed.
+struct Loaded {
+    /// `undergird.toml`.
+    application: tree::Table,
+    application_whole: bool,
+    /// The collections' files.
+    files: Vec<collections::File>,
+    /// The functions' files.
+    functions: Vec<collections::File>,
+}
+
+/// What a source's name says that it is.
+enum Part<'n> {
+    Application,
+    Collection(&'n str),
+    Function(&'n str),
+}
+
+fn part(name: &str, is_system: bool) -> Option<Part<'_>> {
+    if !is_system && name == "undergird.toml" {
+        return Some(Part::Application);
+    }
+    let stem = name.strip_suffix(".toml")?;
+    let (folder, stem) = stem.split_once('/')?;
+    match (folder, is_system) {
+        _ if stem.contains('/') => None,
+        ("models", false) | ("system", true) => Some(Part::Collection(stem)),
+        ("functions", false) => Some(Part::Function(stem)),
+        _ => None,
+    }
+}
+
+/// Parses all sources.
+fn load(sources: &[Source], system: &[Source], report: &mut Report) -> Loaded {
+    let mut loaded = Loaded {
+        application: tree::Table::default(),
+        application_whole: true,
+        files: Vec::new(),
+        functions: Vec::new(),
+    };
     for (position, source) in sources.iter().chain(system).enumerate() {
         let is_system = position >= sources.len();
         let place = Place { source: position, span: Span::default() };
-        let folder = if is_system { "system/" } else { "models/" };
-        let stem = source.name.strip_prefix(folder).and_then(|name| name.strip_suffix(".toml"));
-        let is_application = !is_system && &*source.name == "undergird.toml";
-        let stem = stem.filter(|stem| !stem.contains('/'));
-        if !is_application && stem.is_none() {
+        let Some(part) = part(&source.name, is_system) else {
             report
                 .warning(
                     place,
                     codes::UNEXPECTED_FILE,
                     format!("\"{}\" is not part of a definition and is not read", source.name),
                 )
-                .hint("collections are in models/NAME.toml, without folders in it");
+                .hint("collections are in models/NAME.toml, functions in functions/NAME.toml, without folders in them");
             continue;
-        }
+        };
         if source.text.len() > SOURCE_BYTES_MAX {
             let message = format!("the file has more than {} KiB", SOURCE_BYTES_MAX >> 10);
             report.error(place, codes::SOURCE_TOO_LARGE, message);
@@ -137,25 +170,19 @@ fn load(sources: &[Source], system: &[Source], report: &mut Report) -> (tree::Ta
             continue;
         }
         let (tree, whole) = tree::parse(position, report);
-        match stem {
-            Some(stem) => {
-                files.push(collections::File {
-                    name: stem.to_owned(),
-                    system: is_system,
-                    source: position,
-                    tree,
-                    whole,
-                });
+        let (list, stem) = match part {
+            Part::Collection(stem) => (&mut loaded.files, stem),
+            Part::Function(stem) => (&mut loaded.functions, stem),
+            Part::Application => {
+                (loaded.application, loaded.application_whole) = (tree, whole);
+                continue;
             }
-            None => {
-                application = tree;
-                application_whole = whole;
-            }
-        }
+        };
+        list.push(collections::File { name: stem.to_owned(), system: is_system, source: position, tree, whole });
     }
-    if !application_whole {
+    if !loaded.application_whole {
         // What a syntax error left over would only give rise to mistakes that are none.
-        application = tree::Table::default();
+        loaded.application = tree::Table::default();
     }
-    (application, application_whole, files)
+    loaded
 }

@@ -29,11 +29,12 @@ pub const RESERVED: &[&str] = &[
     "in",
 ];
 
-/// Reports a name that is malformed or reserved. `what` is `collection`, `field` or `relation`. System collections may begin with an underscore.
+/// Reports a name that is malformed or reserved. `what` is `collection`, `field`, `relation`, `function` or `argument`. System collections and arguments may begin with an underscore.
 pub(super) fn check(name: &str, what: &str, system: bool, place: Place, report: &mut Report) -> bool {
+    let article = if what.starts_with('a') { "an" } else { "a" };
     let bare = if system { name.strip_prefix('_').unwrap_or(name) } else { name };
     if !is_snake_case(bare) || name.len() > NAME_CHARS_MAX {
-        let found = report.error(place, codes::BAD_NAME, format!("\"{name}\" cannot be the name of a {what}"));
+        let found = report.error(place, codes::BAD_NAME, format!("\"{name}\" cannot be the name of {article} {what}"));
         let better = snake_case(name);
         if name.is_ascii() && is_snake_case(&better) && better != name {
             found.hint(format!("write \"{better}\""));
@@ -44,10 +45,15 @@ pub(super) fn check(name: &str, what: &str, system: bool, place: Place, report: 
     }
     if RESERVED.contains(&name) {
         report
-            .error(place, codes::RESERVED_NAME, format!("\"{name}\" is reserved and cannot be the name of a {what}"))
+            .error(
+                place,
+                codes::RESERVED_NAME,
+                format!("\"{name}\" is reserved and cannot be the name of {article} {what}"),
+            )
             .hint(match what {
                 "field" => format!("choose another; column = \"{name}\" keeps the name in the database"),
                 "collection" => format!("choose another; table = \"{name}\" keeps the name in the database"),
+                "argument" => format!("choose another; sql = \"{name}\" keeps the name in the database"),
                 _ => "choose another".into(),
             });
         return false;

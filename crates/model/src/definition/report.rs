@@ -152,8 +152,8 @@ macro_rules! codes {
 codes! {
     SYNTAX = "toml-syntax": "The file is not TOML. What could be read is still checked.";
     SOURCE_TOO_LARGE = "source-too-large": "A file of a definition has at most 1 MiB.";
-    TOO_MANY = "too-many": "There are more collections, fields or relations than the model can number.";
-    UNEXPECTED_FILE = "unexpected-file": "A definition is `undergird.toml` and `models/NAME.toml`; this file is neither and is not read.";
+    TOO_MANY = "too-many": "There are more collections, fields, relations or functions than the model can number.";
+    UNEXPECTED_FILE = "unexpected-file": "A definition is `undergird.toml`, `models/NAME.toml` and `functions/NAME.toml`; this file is none of them and is not read.";
     DUPLICATE_FILE = "duplicate-file": "Two sources have the same name.";
     UNKNOWN_KEY = "unknown-key": "There is no such key here.";
     MISSING_KEY = "missing-key": "A key that must be here is not.";
@@ -161,7 +161,7 @@ codes! {
     OUT_OF_RANGE = "out-of-range": "A setting is smaller or greater than allowed.";
     UNKNOWN_VALUE = "unknown-value": "The key takes one of a few words, and this is none of them.";
     BAD_VALUE = "bad-value": "The value of a setting is malformed.";
-    BAD_NAME = "bad-name": "Names of collections, fields and relations are snake_case: a small letter, then small letters, digits and underscores, at most 63 in all.";
+    BAD_NAME = "bad-name": "Names of collections, fields, relations, functions and arguments are snake_case: a small letter, then small letters, digits and underscores, at most 63 in all. (An argument may begin with an underscore.)";
     RESERVED_NAME = "reserved-name": "The name has a meaning of its own in URLs or rules.";
     DUPLICATE_NAME = "duplicate-name": "The name is given twice.";
     UNKNOWN_TYPE = "unknown-type": "There is no such field type.";
@@ -187,6 +187,7 @@ codes! {
     BAD_LIST = "bad-list": "A list is of a scalar type: not of lists, refs, secrets or json.";
     SECRET_USE = "secret-use": "Nobody reads a `secret`, so it cannot be a key, unique or indexed.";
     BAD_INDEX = "bad-index": "The index cannot be made: it needs at least one field, each named once and of a type that can be ordered.";
+    BAD_FUNCTION = "bad-function": "The function's name in the database is not a name, or one with its schema before it; or what it returns is said twice or in parts that do not go together.";
     BAD_PROFILE = "bad-profile": "The profile collection's key must be one `uuid`, because it is the user's id.";
     READONLY_WITHOUT_DEFAULT = "readonly-without-default": "A required field that users may not set and that has no default can be created with a secret key only.";
     USELESS_RULE = "useless-rule": "The rule can never matter, because something else decides first.";

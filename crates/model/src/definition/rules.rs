@@ -204,18 +204,14 @@ impl Compiler<'_> {
             |problem: &cel::Problem| Place { span: inside(raw, text, node.place.span, problem.span), ..node.place };
         match cel::compile_with_warnings(text, &scope) {
             Ok((expr, warnings)) => {
-                for problem in warnings {
-                    report.problem(place(&problem), problem, Severity::Warning);
-                }
+                problems_of(warnings, Severity::Warning, place, report);
                 Some((text.to_owned(), expr))
             }
             Err(mut problems) => {
                 if self.mentions_suspect(text) {
                     problems.retain(|problem| SYNTAX_CODES.contains(&problem.code));
                 }
-                for problem in problems {
-                    report.problem(place(&problem), problem, Severity::Error);
-                }
+                problems_of(problems, Severity::Error, place, report);
                 None
             }
         }
@@ -224,6 +220,18 @@ impl Compiler<'_> {
     /// Whether a rule uses a name that is broken elsewhere.
     fn mentions_suspect(&self, text: &str) -> bool {
         text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| self.suspects.iter().any(|name| name == word))
+    }
+}
+
+/// Reports the problems of an expression, each at its place.
+pub(super) fn problems_of(
+    problems: Vec<cel::Problem>,
+    severity: Severity,
+    place: impl Fn(&cel::Problem) -> Place,
+    report: &mut Report,
+) {
+    for problem in problems {
+        report.problem(place(&problem), problem, severity);
     }
 }
 

@@ -69,17 +69,21 @@ fn fits(name: &str, shape: Shape, node: &mut Node, report: &mut Report) -> bool 
             true
         }
         (Shape::Map(keys), Data::Table(table)) => {
+            let one = if name == "arguments" { "argument" } else { "field" };
             table.entries.retain_mut(|entry| {
                 let (key, place, kind) = (entry.key.clone(), entry.value.place, entry.value.kind());
                 match &mut entry.value.data {
                     Data::Table(inner) => {
-                        verify(inner, keys, &format!("field \"{key}\""), report);
+                        verify(inner, keys, &format!("{one} \"{key}\""), report);
                         true
                     }
                     _ => {
-                        report
-                            .error(place, codes::WRONG_TYPE, format!("\"{key}\" is {kind}, expected a table"))
-                            .hint("a field is written like { type = \"text\" }");
+                        report.error(place, codes::WRONG_TYPE, format!("\"{key}\" is {kind}, expected a table")).hint(
+                            format!(
+                                "{} {one} is written like {{ type = \"text\" }}",
+                                if one == "field" { "a" } else { "an" }
+                            ),
+                        );
                         // Kept as an empty table: the name is declared, and what refers to it is not another mistake.
                         entry.value.data = Data::Table(Table::default());
                         true

@@ -388,7 +388,7 @@ fn hostile_text_is_no_panic() {
         }
     }
     for text in texts {
-        for name in ["models/docs.toml", "undergird.toml"] {
+        for name in ["models/docs.toml", "undergird.toml", "functions/docs.toml"] {
             let sources = [
                 Source { name: name.into(), text: text.as_str().into() },
                 Source {

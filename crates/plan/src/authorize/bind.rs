@@ -2,7 +2,7 @@
 
 use super::{Limits, search};
 use crate::function;
-use crate::refusal::Refusal;
+use crate::refusal::{FieldError, Refusal};
 use crate::request::Operand;
 use undergird_model::expr::{Function, Search};
 use undergird_model::field_type::FieldType;
@@ -17,6 +17,8 @@ const REGEXES_MAX: usize = 20;
 pub(super) enum SlotUse {
     /// Nothing that the plan needs.
     Unused,
+    /// An argument of a function.
+    Argument(Box<Field>),
     /// A value of a column's type.
     One {
         /// For the error.
@@ -78,10 +80,12 @@ pub(super) fn params(slots: &[SlotUse], operands: &[Operand], limits: &Limits) -
         return Err(Refusal::OverLimit { limit: "regular_expressions", value: REGEXES_MAX as u64 });
     }
     let mut params = Vec::with_capacity(slots.len());
+    let mut errors = Vec::new();
     for (position, usage) in slots.iter().enumerate() {
         let operand = operands.get(position);
         params.push(match usage {
             SlotUse::Unused => Value::Null,
+            SlotUse::Argument(field) => argument(field, operand, &mut errors)?,
             SlotUse::One { column, ty } => one(column, ty, operand)?,
             SlotUse::Many { column, ty } => many(column, ty, operand, limits)?,
             SlotUse::Pattern { column, regex } => match operand {
@@ -113,7 +117,36 @@ pub(super) fn params(slots: &[SlotUse], operands: &[Operand], limits: &Limits) -
             },
         });
     }
-    Ok(params)
+    if errors.is_empty() { Ok(params) } else { Err(Refusal::Invalid { errors }) }
+}
+
+/// An argument, read and checked like a field of a body. What is wrong with a body is gathered.
+fn argument(field: &Field, operand: Option<&Operand>, errors: &mut Vec<FieldError>) -> Result<Value, Refusal> {
+    let mut wrong = |code: &'static str, message: String| {
+        errors.push(FieldError {
+            pointer: format!("/{}", field.name),
+            code,
+            message: format!("{} {message}", field.name),
+            nearest: None,
+        });
+        Ok(Value::Null)
+    };
+    let value = match operand {
+        Some(Operand::Json(json)) => match field.declared.accept_json(json) {
+            Ok(value) => value,
+            Err(message) => return wrong("type", message),
+        },
+        Some(Operand::Text(text)) => read(&field.name, &field.declared, text)?,
+        Some(Operand::Value(value)) => value.clone(),
+        _ => return Err(mismatched()),
+    };
+    if value.is_null() && !field.optional {
+        return wrong("required", "must not be null".into());
+    }
+    match field.validate(&value) {
+        Ok(()) => Ok(value),
+        Err(violation) => wrong(violation.code, violation.message),
+    }
 }
 
 fn one(column: &str, ty: &FieldType, operand: Option<&Operand>) -> Result<Value, Refusal> {

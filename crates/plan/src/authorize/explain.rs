@@ -185,6 +185,7 @@ impl<'a> Builder<'a> {
             member(&mut object, &format!("term {}", position + 1), &mut columns, Expr::all([term]));
         }
         let root = ReadNode {
+            source: None,
             parent: None,
             collection: collection.id,
             row,

@@ -3,11 +3,12 @@
 //! The shape of a plan (names resolved, rules folded in for a kind of caller) is made once and kept; a later request of the same
 //! shape only binds its values ([`bind`]).
 //!
-//! One file per question: what is read ([`read`], [`columns`], [`embed`], [`order`]), under which conditions ([`filter`]), what is written ([`mod@write`]), what the names
+//! One file per question: what is read ([`read`], [`columns`], [`embed`], [`order`]), under which conditions ([`filter`]), what is written ([`mod@write`]), which function is called ([`call`]), what the names
 //! mean ([`names`]), which values ([`bind`], [`input`]).
 
 mod again;
 mod bind;
+mod call;
 mod columns;
 mod embed;
 pub mod explain;
@@ -26,8 +27,9 @@ use crate::caller::{Caller, CallerKind, Identity};
 use crate::partial::{self, Verdict};
 use crate::refusal::Refusal;
 use crate::request::{Request, RequestShape, Verb};
-use crate::shape::{Plan, Shape};
+use crate::shape::{Plan, Shape, Source};
 use bind::SlotUse;
+use call::Gate;
 use rustc_hash::{FxHashMap, FxHasher};
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
@@ -91,6 +93,8 @@ struct Entry {
     slots: Vec<SlotUse>,
     /// How input rows are made, for a write with a body.
     input: Option<input::Recipe>,
+    /// What must hold of the caller, for a call.
+    gate: Option<Gate>,
 }
 
 impl Planner {
@@ -157,10 +161,19 @@ fn fingerprint(caller: &Caller, shape: &RequestShape, names: &[String]) -> u64 {
 impl Entry {
     fn build(model: &Model, caller: &Caller, request: &Request, names: Vec<String>) -> Result<Entry, Refusal> {
         let mut builder = Builder::new(model, caller, request);
-        let collection = builder.collection(&request.shape.collection)?;
-        let (shape, input) = match request.shape.verb {
-            Verb::Read => (Shape::Read(builder.read(collection)?), None),
-            Verb::Create | Verb::Update | Verb::Replace | Verb::Delete => {
+        let mut gate = None;
+        let (shape, input) = match (&request.shape.call, request.shape.verb) {
+            (Some(call), _) => {
+                let (read, opened) = builder.call(call)?;
+                gate = opened;
+                (Shape::Read(read), None)
+            }
+            (None, Verb::Read) => {
+                let collection = builder.collection(&request.shape.collection)?;
+                (Shape::Read(builder.read(collection)?), None)
+            }
+            (None, Verb::Create | Verb::Update | Verb::Replace | Verb::Delete) => {
+                let collection = builder.collection(&request.shape.collection)?;
                 let (write, input) = builder.write(collection, request.body.as_ref(), &names)?;
                 (Shape::Write(write), input)
             }
@@ -175,6 +188,7 @@ impl Entry {
             names,
             shape: Arc::new(shape),
             input,
+            gate,
         })
     }
 
@@ -187,6 +201,9 @@ impl Entry {
     }
 
     fn bind(&self, model: &Arc<Model>, caller: &Caller, request: &Request) -> Result<Plan, Refusal> {
+        if let Some(gate) = &self.gate {
+            gate.pass(caller)?;
+        }
         let params = bind::params(&self.slots, &request.values, &model.settings.limits)?;
         let input = match &self.input {
             Some(recipe) => recipe.rows(model, caller, &params, request.body.as_ref())?,
@@ -212,6 +229,8 @@ struct Builder<'a> {
     slots: Vec<SlotUse>,
     next_row: u16,
     next_element: u16,
+    /// The call that gives the rows of the root, until the root is made.
+    source: Option<Source>,
     embeds: u32,
     conditions: u32,
 }
@@ -226,6 +245,7 @@ impl<'a> Builder<'a> {
             slots: vec![SlotUse::Unused; request.values.len()],
             next_row: RowVar::FIRST_BOUND.0,
             next_element: 0,
+            source: None,
             embeds: 0,
             conditions: 0,
         }
@@ -279,7 +299,12 @@ impl<'a> Builder<'a> {
 
     /// A rule for this kind of caller, over [`RowVar::THIS`] and [`RowVar::NEW`].
     fn specialised(&self, expr: &Expr) -> Expr {
-        let tightened = self.tightened(partial::specialise(expr, &self.kind));
+        let specialised = partial::specialise(expr, &self.kind);
+        if self.request.call.is_some() {
+            // A function may make up rows that no table would hold, with nulls in required fields.
+            return specialised;
+        }
+        let tightened = self.tightened(specialised);
         partial::specialise(&tightened, &self.kind)
     }
 

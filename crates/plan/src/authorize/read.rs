@@ -5,7 +5,7 @@ use super::Builder;
 use super::bind::SlotUse;
 use super::columns::{aggregate_name, aggregate_type, cast_type, has_aggregate, is_row_count, path_name};
 use super::embed::is_embedded;
-use super::plain;
+use super::{not_null, plain};
 use crate::refusal::Refusal;
 use crate::request::{Aggregate, Condition, Count, EmbedModifier, OrderItem, SelectColumn, SelectItem};
 use crate::shape::{Column, Join, Member, Object, Order, OrderBy, Output, Parent, Read, ReadNode};
@@ -77,6 +77,11 @@ impl<'a> Builder<'a> {
         let visible = self.visible(collection, row)?;
         let is_all = visible == Expr::bool(true);
         let mut filters = vec![visible];
+        let called = self.source.is_some();
+        if called {
+            // A function may give a row of nulls, which is none.
+            filters.extend(collection.key.first().map(|key| not_null(&plain(self.model, *key, row))));
+        }
         let by_key = match &self.request.key {
             Some(slots) => {
                 filters.push(self.key_equals(collection, row, slots)?);
@@ -111,7 +116,7 @@ impl<'a> Builder<'a> {
             nodes[0].limit = None;
             self.version(collection, &mut nodes[0]);
         }
-        let count = request.count.map(|count| if is_open(is_all, &nodes[0]) { count } else { Count::Exact });
+        let count = request.count.map(|count| if !called && is_open(is_all, &nodes[0]) { count } else { Count::Exact });
         Ok(Read { nodes, count, by_key })
     }
 
@@ -188,8 +193,16 @@ impl<'a> Builder<'a> {
         let object = self.object(nodes, &mut draft, scope, depth)?;
         let conditions = self.conditions(scope, spec.conditions)?;
         draft.filters.push(conditions);
+        let source = if spec.parent.is_none() { self.source.take() } else { None };
         let (order, group_by) = if draft.aggregated {
             self.grouped(scope, &mut draft, spec.order)?
+        } else if source.is_some() && spec.order.is_empty() {
+            // A function's rows come in an order of its own: the nearest first.
+            if self.request.after.is_some() {
+                let hint = Some("say an order, or use limit and offset".into());
+                return Err(Refusal::Unsupported { what: "a cursor over a function's own order".into(), hint });
+            }
+            (Vec::new(), None)
         } else {
             (self.order(scope, &mut draft, spec.order)?, None)
         };
@@ -206,6 +219,7 @@ impl<'a> Builder<'a> {
         nodes[index] = Some(ReadNode {
             parent: spec.parent,
             collection: spec.collection,
+            source,
             row: spec.row,
             joins: draft.joins,
             columns: draft.columns,

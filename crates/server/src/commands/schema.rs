@@ -2,7 +2,7 @@
 
 use crate::cli::Exit;
 use crate::say::say;
-use undergird_model::definition::{application_schema, collection_schema};
+use undergird_model::definition::{application_schema, collection_schema, function_schema};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,8 @@ enum File {
     Undergird,
     /// models/*.toml
     Model,
+    /// functions/*.toml
+    Function,
 }
 
 /// # Errors
@@ -26,6 +28,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
     let schema = match arguments.file {
         File::Undergird => application_schema(),
         File::Model => collection_schema(),
+        File::Function => function_schema(),
     };
     say!("{schema:#}")?;
     Ok(())

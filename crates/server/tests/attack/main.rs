@@ -15,6 +15,7 @@ use crate::support::databases::On;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use undergird_model::operation::OperationKind;
+use undergird_model::schema::Returns;
 use world::{ABSENT, Reply, Who, World};
 
 on_each_store!(
@@ -117,6 +118,15 @@ fn attempts(world: &World, kind: &OperationKind, path: &str) -> Vec<(&'static st
                 ]
             });
             writes.map(|step| ("POST", "/rest/v1/batch".to_owned(), Some(json!({"steps": [step]})))).collect()
+        }
+        OperationKind::Call(id) => {
+            let model = world.model();
+            let filter = match &model.function(*id).returns {
+                Returns::Rows { of, .. } => format!("?{}", world.victim_filter(&model.collection(*of).name)),
+                Returns::Value { .. } | Returns::Nothing => String::new(),
+            };
+            let target = format!("{path}{filter}");
+            vec![("POST", target.clone(), Some(json!({}))), ("GET", target.clone(), None), ("HEAD", target, None)]
         }
         OperationKind::Auth(_) => world.auth_attempts(path),
         OperationKind::Service(_) => vec![("GET", path.to_owned(), None)],

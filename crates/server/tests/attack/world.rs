@@ -119,7 +119,39 @@ impl World {
     /// The hostile application on a store; `None` where the store has no server.
     pub async fn hostile(on: On) -> Option<World> {
         let database = Database::new(on)?;
-        let world = World::open(Folder::example("hostile"), database, BTreeMap::new(), BTreeMap::new(), false).await;
+        let folder = Folder::example("hostile");
+        if on == On::Postgres {
+            // Functions give rows of tables, so those come first.
+            let world = World::open(folder, database, BTreeMap::new(), BTreeMap::new(), false).await;
+            let World { folder, server, database, .. } = world;
+            server.close().await;
+            return World::with_functions(folder, database).await;
+        }
+        let world = World::open(folder, database, BTreeMap::new(), BTreeMap::new(), false).await;
+        let world = world.people().await;
+        world.rows().await;
+        Some(world)
+    }
+
+    /// The hostile application with functions of the database: rows of a collection with every kind of hidden field, rows of one that is
+    /// closed, and a deed that is nobody's.
+    async fn with_functions(folder: Folder, database: Database) -> Option<World> {
+        database.execute(
+            "CREATE FUNCTION all_docs() RETURNS SETOF docs STABLE LANGUAGE sql AS 'SELECT * FROM docs ORDER BY id';
+             CREATE FUNCTION docs_again(what uuid DEFAULT NULL) RETURNS SETOF docs LANGUAGE sql AS 'SELECT * FROM docs ORDER BY id';
+             CREATE FUNCTION all_secrets() RETURNS SETOF secrets LANGUAGE sql AS 'DELETE FROM secrets RETURNING *';
+             CREATE FUNCTION wipe() RETURNS void LANGUAGE sql AS 'DELETE FROM samples';",
+        );
+        std::fs::create_dir_all(folder.0.join("functions")).unwrap();
+        for (name, text) in [
+            ("all_docs", "access = \"true\"\nvolatility = \"stable\"\nreturns = { rows = \"docs\" }\n"),
+            ("docs_again", "access = \"true\"\nreturns = { rows = \"docs\" }\n"),
+            ("all_secrets", "access = \"true\"\nreturns = { rows = \"secrets\" }\n"),
+            ("wipe", ""),
+        ] {
+            folder.write(&format!("functions/{name}.toml"), text);
+        }
+        let world = World::open(folder, database, BTreeMap::new(), BTreeMap::new(), false).await;
         let world = world.people().await;
         world.rows().await;
         Some(world)

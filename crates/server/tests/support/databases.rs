@@ -119,6 +119,26 @@ impl Database {
         tables
     }
 
+    /// Runs SQL in the database, as people do by hand. For PostgreSQL.
+    pub fn execute(&self, sql: &str) {
+        let (url, sql) = (self.url.clone(), sql.to_owned());
+        apart(async move {
+            let (client, wire) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+            tokio::spawn(wire);
+            client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{error:?}"));
+        });
+    }
+
+    /// The first value that a query gives, as text. For PostgreSQL.
+    pub fn text(&self, sql: &str) -> String {
+        let (url, sql) = (self.url.clone(), sql.to_owned());
+        apart(async move {
+            let (client, wire) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+            tokio::spawn(wire);
+            client.query_one(&sql, &[]).await.unwrap().get(0)
+        })
+    }
+
     fn on_server(&self, statements: Vec<String>) {
         let server = self.server.clone();
         match self.on {

@@ -7,6 +7,7 @@
 //!
 //! Absent: any question about the session's settings: nothing here depends on its time zone, its collation or its search path.
 
+mod calls;
 mod compare;
 mod convert;
 mod list;
@@ -17,7 +18,7 @@ mod tests;
 use crate::types;
 use undergird_model::expr::{Arithmetic, Comparison, Function, Node};
 use undergird_model::{Expr, Kind, Type};
-use undergird_store::sql::{Operand, PatternWords};
+use undergird_store::sql::{Calls, Operand, PatternWords};
 use undergird_store::{Capability, Dialect, Planner};
 
 /// PostgreSQL's dialect.
@@ -187,8 +188,12 @@ impl Dialect for Postgres {
 
     fn has(&self, capability: Capability) -> bool {
         match capability {
-            Capability::FullText | Capability::PlannedCounts => true,
+            Capability::FullText | Capability::PlannedCounts | Capability::SqlFunctions => true,
         }
+    }
+
+    fn calls(&self) -> Option<&'static dyn Calls> {
+        Some(&calls::CALLS)
     }
 
     fn planner(&self) -> Option<Planner> {

@@ -153,7 +153,10 @@ pub fn prepared(texts: &[&str]) -> Prepared {
     let plan = authorize(&model, &caller, &request).unwrap();
     let mut nodes: Vec<Statement> = texts.iter().map(|text| statement(text, &[Type::INT], false)).collect();
     let count = (nodes.len() > 1).then(|| nodes.pop().unwrap());
-    Prepared { plan, statements: Arc::new(Statements::Read(ReadStatements { nodes, count, estimate: None })) }
+    Prepared {
+        plan,
+        statements: Arc::new(Statements::Read(ReadStatements { call: None, nodes, count, estimate: None })),
+    }
 }
 
 /// Reads, and gives the lines.

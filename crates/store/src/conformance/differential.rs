@@ -191,6 +191,7 @@ impl<'a> Case<'a> {
             Expr::bool(true)
         };
         let node = ReadNode {
+            source: None,
             parent: None,
             collection: self.this,
             row: RowVar::THIS,

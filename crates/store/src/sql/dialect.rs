@@ -78,6 +78,31 @@ impl Planner {
     }
 }
 
+/// How a store's functions are called.
+pub trait Calls: Send + Sync {
+    /// A parameter whose type the function's own argument decides.
+    fn argument(&self, number: usize) -> String;
+
+    /// `"schema"."name"("argument" => $1)`, of quoted names and written parameters.
+    fn call(&self, function: &str, arguments: &[(String, String)]) -> String;
+
+    /// All rows, or all values, that an expression stands for, as one text.
+    fn gathered(&self, each: &str) -> String;
+
+    /// What to select from to have them back one by one, from the parameter that holds that text: rows of a table, by its quoted name,
+    /// or values of a type.
+    fn scattered(&self, parameter: &str, of: Scattered<'_>) -> String;
+}
+
+/// What a text of gathered rows or values holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Scattered<'a> {
+    /// Rows of the table of this quoted name.
+    Rows(&'a str),
+    /// Values of this type.
+    Values(Type),
+}
+
 /// How a store's SQL differs: facts and small pieces of text, no control flow.
 pub trait Dialect: Send + Sync {
     /// `sqlite`, for messages.
@@ -111,7 +136,7 @@ pub trait Dialect: Send + Sync {
     /// Whether the store has what not all have.
     fn has(&self, capability: Capability) -> bool {
         match capability {
-            Capability::FullText => false,
+            Capability::FullText | Capability::SqlFunctions => false,
             Capability::PlannedCounts => self.planner().is_some(),
         }
     }
@@ -130,6 +155,11 @@ pub trait Dialect: Send + Sync {
             None => Ok(Form::plain()),
             Some(word) => Err(format!("{} keeps no {ty} as \"{word}\"", self.name())),
         }
+    }
+
+    /// How functions of the database are called, where the store has [`Capability::SqlFunctions`].
+    fn calls(&self) -> Option<&'static dyn Calls> {
+        None
     }
 
     /// Null, as a value of a type.

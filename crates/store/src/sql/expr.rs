@@ -1,11 +1,11 @@
 //! Expressions to SQL. Three positions: a *value* (null where the expression is null), a *truth* (a bool, never null), and a
 //! *condition* (null counts as false, so that plain comparisons stay plain and indexes serve them).
 
-use super::dialect::{Bare, Dialect, Form, Operand};
+use super::dialect::{Bare, Calls, Dialect, Form, Operand};
 use super::pattern::takes_pattern;
 use super::{Bind, Statement};
 use crate::Capability;
-use undergird_model::expr::{Ask, AuthFact, Comparison, ElementVar, Function, Node, RowVar};
+use undergird_model::expr::{Ask, AuthFact, Comparison, ElementVar, Function, Node, RowVar, Slot};
 use undergird_model::field_type::FieldType;
 use undergird_model::schema::Kept;
 use undergird_model::{CollectionId, Expr, FieldId, Kind, Model, RelationId, Type, Value};
@@ -169,6 +169,25 @@ impl<'a> Writer<'a> {
             }
         };
         self.dialect.parameter(number, ty)
+    }
+
+    /// Binds an argument of a function, whose type is the function's to know.
+    pub(super) fn bind_argument(&mut self, slot: Slot, calls: &dyn Calls) -> String {
+        // Untyped, as nothing else that is bound to a request's value.
+        self.binds.push((Type::Null, Bind::Slot(slot)));
+        calls.argument(self.binds.len())
+    }
+
+    /// Brings an element into scope.
+    pub(super) fn enter_element(&mut self, var: ElementVar, text: String) {
+        self.elements.push(Element { var, text, translated: false });
+    }
+
+    /// Remembers that the store must have this.
+    pub(super) fn need(&mut self, capability: Capability) {
+        if !self.dialect.has(capability) {
+            self.lacks.get_or_insert(capability.name());
+        }
     }
 
     fn element(&self, var: ElementVar) -> Option<&Element> {

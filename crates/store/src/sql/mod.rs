@@ -1,5 +1,6 @@
 //! Plan to SQL text. No connection, no clock: a wrong statement is a failing text comparison.
 
+mod call;
 mod dialect;
 mod expr;
 pub mod pattern;
@@ -7,7 +8,8 @@ mod read;
 mod rules;
 mod write;
 
-pub use dialect::{Bare, Dialect, Form, Operand, Planner};
+pub use call::uncallable;
+pub use dialect::{Bare, Calls, Dialect, Form, Operand, Planner, Scattered};
 pub use expr::is_constant;
 pub use pattern::PatternWords;
 pub use rules::{lacking, unknown_forms};
@@ -80,6 +82,9 @@ pub enum Statements {
 /// One per node of the read, and the count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadStatements {
+    /// The call of a function that may change something, so that it is called once, whatever is asked of its rows: it gives them all as
+    /// one text, which the others find as [`Bind::Input`] 0.
+    pub call: Option<Statement>,
     /// By node.
     pub nodes: Vec<Statement>,
     /// How many rows there are in all.
@@ -122,7 +127,13 @@ impl Statements {
     pub fn octets(&self) -> usize {
         let read = |read: &ReadStatements| {
             let estimate = read.estimate.as_ref().map(|(_, statement)| statement);
-            read.nodes.iter().chain(&read.count).chain(estimate).map(|one| one.text.len()).sum::<usize>()
+            read.call
+                .iter()
+                .chain(&read.nodes)
+                .chain(&read.count)
+                .chain(estimate)
+                .map(|one| one.text.len())
+                .sum::<usize>()
         };
         match self {
             Statements::Read(statements) => read(statements),

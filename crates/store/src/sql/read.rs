@@ -1,5 +1,6 @@
 //! Reads: one statement per node of the tree, and the count.
 
+use super::call;
 use super::dialect::{Dialect, Operand, Planner};
 use super::expr::Writer;
 use super::{Bind, ReadStatements, Statement};
@@ -22,13 +23,18 @@ pub(super) fn write_read(model: &Model, read: &Read, dialect: &dyn Dialect) -> R
         }
         _ => None,
     };
-    ReadStatements { nodes, count, estimate }
+    let call = read.nodes.first().and_then(|root| call::write_call(model, root, dialect));
+    ReadStatements { call, nodes, count, estimate }
 }
 
 /// `FROM … JOIN … WHERE …`, with the node's rows entered.
 fn write_source(writer: &mut Writer<'_>, node: &ReadNode, link: bool) -> String {
     let alias = writer.enter(node.row, false);
-    let mut text = format!(" FROM {}", writer.table(node.collection, &alias));
+    let rows = match &node.source {
+        Some(source) => call::source(writer, source, &alias),
+        None => writer.table(node.collection, &alias),
+    };
+    let mut text = format!(" FROM {rows}");
     for join in &node.joins {
         let (alias, mut on) = writer.follow(join.from, join.relation, join.row);
         writer.and_condition(&mut on, &join.filter);
@@ -81,7 +87,7 @@ fn bind_keys(writer: &mut Writer<'_>, ty: Type, position: usize) -> String {
 
 fn write_node(model: &Model, node: &ReadNode, dialect: &dyn Dialect) -> Statement {
     let mut writer = Writer::new(model, dialect);
-    writer.ordered = node.limit.is_some() && is_in_order_of_an_index(model, node);
+    writer.ordered = node.limit.is_some() && node.source.is_none() && is_in_order_of_an_index(model, node);
     let source = write_source(&mut writer, node, true);
     let columns: Vec<String> = node.columns.iter().map(|column| write_column(&mut writer, column)).collect();
     let group = write_group(node);
@@ -111,7 +117,7 @@ fn write_node(model: &Model, node: &ReadNode, dialect: &dyn Dialect) -> Statemen
         }
         text
     };
-    writer.finish(text, types, false)
+    writer.finish(text, types, call::writes(model, node))
 }
 
 /// Whether the key or an index begins with what the rows are ordered by first.

@@ -341,7 +341,9 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
             None,
             written_one(name, &["200", "204"], &[404, 409, 412, 422]),
         ),
-        OperationKind::Batch | OperationKind::Auth(_) | OperationKind::Service(_) => return Json::Null,
+        OperationKind::Batch | OperationKind::Call(_) | OperationKind::Auth(_) | OperationKind::Service(_) => {
+            return Json::Null;
+        }
     };
     if let (OperationKind::Create(_), Some(made)) = (kind, responses.get_mut("201")) {
         made["links"] = links(collection);
@@ -388,8 +390,8 @@ pub(super) fn sorted(responses: Map<String, Json>) -> Map<String, Json> {
 }
 
 /// The rows of an answer, in every form that they can have.
-fn rows(name: &str) -> Json {
-    let one = json!({ "anyOf": [schema(name), schema(&format!("{name}.selected"))] });
+pub(super) fn rows(name: &str) -> Json {
+    let one = one(name);
     let stripped = schema(&format!("{name}.selected"));
     json!({
         "application/json": { "schema": { "type": "array", "items": one } },
@@ -397,6 +399,11 @@ fn rows(name: &str) -> Json {
         "application/vnd.pgrst.object+json": { "schema": one },
         "text/csv": { "schema": { "type": "string" } },
     })
+}
+
+/// One row of an answer, whole or in parts.
+pub(super) fn one(name: &str) -> Json {
+    json!({ "anyOf": [schema(name), schema(&format!("{name}.selected"))] })
 }
 
 fn read_many(name: &str) -> Map<String, Json> {

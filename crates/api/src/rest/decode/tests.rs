@@ -380,6 +380,7 @@ fn range_header() {
 #[test]
 fn headers_decide_the_rest() {
     let head = Head {
+        call: None,
         accept: Some("application/vnd.pgrst.object+json"),
         prefer: &[
             "return=representation,resolution=merge-duplicates",

@@ -19,6 +19,7 @@ impl RowRef for Cells<'_> {
 
 fn node(parent: Option<Parent>, members: Vec<Member>) -> ReadNode {
     ReadNode {
+        source: None,
         parent,
         collection: CollectionId(0),
         row: RowVar::THIS,
@@ -29,7 +30,7 @@ fn node(parent: Option<Parent>, members: Vec<Member>) -> ReadNode {
         order: Vec::new(),
         limit: None,
         offset: None,
-        object: Object { members },
+        object: Object { members, bare: false },
         cursor: Vec::new(),
         version: Vec::new(),
     }
@@ -127,7 +128,7 @@ fn rows_of_one_node() {
 
 #[test]
 fn joined_rows_are_objects_or_null() {
-    let inner = Object { members: vec![column("name", 2), column("n", 3)] };
+    let inner = Object { members: vec![column("name", 2), column("n", 3)], bare: false };
     let author = member("author", Output::One { present: 1, object: inner });
     let shape = read(vec![node(None, vec![column("id", 0), author])]);
     let rows: Rows = &[(0, &[Cell::Int(1), Cell::Int(7), Cell::Text("A"), Cell::Null]), (0, &[Cell::Int(2)])];
