@@ -5,6 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -267,6 +268,8 @@ fn there_and_back(on: On) {
     let (code, out, errors) = said(&folder, &["move", "--to", "sqlite:data/back.db"], environment);
     assert_eq!(code, 0, "{out}\n{errors}");
     let acknowledged = writers.end();
+    let refused = send(&running, &secret, "DELETE", "/rest/v1/tags?id=not.is.null", &Value::Null);
+    assert_eq!(refused.status, 503, "{}", refused.text());
     let old = everything(&running, &secret);
     Arc::into_inner(running).unwrap().stop();
     holds(&old, &acknowledged);
@@ -287,17 +290,27 @@ fn to_mariadb_and_back_while_it_is_written() {
     there_and_back(On::Mysql);
 }
 
-/// Kills a move after a while.
-fn killed(folder: &Folder, to: &str, after: Duration) {
+/// Starts a move and kills it: when it has said these words, or after a while. Gives whether it was still running.
+fn killed(folder: &Folder, to: &str, when: Result<&str, Duration>) -> bool {
+    use std::io::BufRead;
     let mut child = undergird(&["move", "--keep-configuration", "--to", to])
         .current_dir(&folder.0)
         .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(after);
+    match when {
+        Ok(words) => {
+            let errors = std::io::BufReader::new(child.stderr.take().unwrap());
+            let seen = errors.lines().map(Result::unwrap).any(|line| line.contains(words));
+            assert!(seen, "it never said {words:?}");
+        }
+        Err(after) => std::thread::sleep(after),
+    }
+    let running = child.try_wait().unwrap().is_none();
     let _ = child.kill();
     child.wait().unwrap();
+    running
 }
 
 fn killed_and_resumed(on: On) {
@@ -307,19 +320,36 @@ fn killed_and_resumed(on: On) {
     let running = Arc::new(Running::start(&folder, "dev", &[]));
     hard_rows(&running, &secret);
     let writers = Writers::start(&running, &secret, "killed");
-    // Each goes on where the one before was killed, a little longer.
-    for round in 0..8 {
-        killed(&folder, &to, Duration::from_millis(120 + 130 * round));
+    let add = |name: &str| send(&running, &secret, "POST", "/rest/v1/tags", &json!({ "name": name })).status;
+    assert_eq!(add("reused"), 201);
+    for after in [60, 150, 300, 500, 800] {
+        killed(&folder, &to, Err(Duration::from_millis(after)));
+    }
+    // Each goes on where the one before was killed.
+    for words in
+        ["copying users", "copying posts", "comparing posts", "writes are held", "proving posts", "making references"]
+    {
+        assert!(killed(&folder, &to, Ok(words)), "it was done before it was killed: {words}");
         // A half-moved database is not served.
-        let (code, _, errors) = said(
-            &folder,
-            &["serve"],
-            &[("UNDERGIRD_STORES_MAIN_URL", &to), ("UNDERGIRD_SERVER_LISTEN", "127.0.0.1:1")],
-        );
+        let elsewhere = [("UNDERGIRD_STORES_MAIN_URL", to.as_str()), ("UNDERGIRD_SERVER_LISTEN", "127.0.0.1:1")];
+        let (code, _, errors) = said(&folder, &["serve"], &elsewhere);
         assert_eq!(code, 1, "{errors}");
+        assert!(errors.contains("not at the definition"), "{errors}");
+        if words == "copying posts" {
+            // What only one row may have is another's now, and the one that had it was copied.
+            let gone = send(&running, &secret, "DELETE", "/rest/v1/tags?name=eq.reused", &Value::Null);
+            assert_eq!((gone.status, add("reused")), (200, 201));
+        }
+        if words == "writes are held" {
+            // They still are, until somebody says otherwise.
+            assert_eq!(add("held"), 503);
+            assert_eq!(said(&folder, &["move", "--cancel"], &[]).0, 0);
+            assert_eq!(add("cancelled"), 201);
+        }
     }
     let (code, out, errors) = said(&folder, &["move", "--keep-configuration", "--to", &to], &[]);
     assert_eq!(code, 0, "{out}\n{errors}");
+    assert!(errors.contains("interrupted"), "{errors}");
     // It is done, and says so again; the second time there is nothing to do.
     let (code, out, errors) = said(&folder, &["move", "--keep-configuration", "--to", &to], &[]);
     assert_eq!(code, 0, "{out}\n{errors}");
@@ -332,13 +362,11 @@ fn killed_and_resumed(on: On) {
     moved.stop();
     // Taken back: the old one is written again, and the other is not taken for empty.
     assert_eq!(said(&folder, &["move", "--cancel"], &[]).0, 0);
-    let made = send(&running, &secret, "POST", "/rest/v1/tags", &json!({ "name": "again" }));
-    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(add("again"), 201);
     let (code, _, errors) = said(&folder, &["move", "--to", &to], &[]);
     assert_eq!(code, 1);
     assert!(errors.contains("not empty"), "{errors}");
-    let made = send(&running, &secret, "POST", "/rest/v1/tags", &json!({ "name": "still" }));
-    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(add("still"), 201);
     Arc::into_inner(running).unwrap().stop();
 }
 
@@ -379,4 +407,53 @@ fn what_cannot_be_moved_is_told_and_nothing_is_held() {
     let made = send(&running, &secret, "POST", "/rest/v1/tags", &json!({ "name": "held" }));
     assert_eq!(made.status, 503, "{}", made.text());
     running.stop();
+}
+
+/// What stands in the page's `sh` examples, in its order, with what is the reader's replaced by what is the test's.
+#[test]
+fn the_page_is_true() {
+    let Some(database) = Database::new(On::Postgres) else { return };
+    let to = url(&database);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/growing-out-of-sqlite.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (application, secret) = blog("20");
+    let folder = Folder::new();
+    std::fs::rename(&application.0, folder.0.join("blog")).unwrap();
+    std::fs::create_dir(folder.0.join("backups")).unwrap();
+    let backups = folder.0.join("backups");
+    let mut ran = Vec::new();
+    let mut rows = BTreeMap::new();
+    let examples = page.split("```").filter_map(|part| part.strip_prefix("sh\n"));
+    for line in examples.flat_map(str::lines) {
+        let line = line.split(" # ").next().unwrap();
+        let line =
+            line.replace("postgres://blog@db.example.org/blog", &to).replace("/backups", backups.to_str().unwrap());
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            // The test has made it.
+            ["createdb", _] => {}
+            ["undergird", "serve", "blog"] => {
+                let child = Running::start_in(&folder, &["serve", "blog"], &[]);
+                let now = everything(&child, &secret);
+                assert!(rows.is_empty() || rows == now);
+                rows = now;
+                child.stop();
+            }
+            ["undergird", arguments @ ..] => {
+                let (code, out, errors) = said(&folder, arguments, &[]);
+                assert_eq!(code, 0, "{line}\n{out}\n{errors}");
+            }
+            other => panic!("what is {other:?}?"),
+        }
+        ran.push(words.get(1).copied().unwrap_or_default().to_owned());
+    }
+    assert_eq!(ran, ["backup", "blog", "move", "serve", "move"]);
+    let (_, out, _) = said(&folder, &["config", "blog"], &[]);
+    assert!(
+        out.contains("# undergird.toml") && folder.read("blog/undergird.toml").contains("sqlite:data/back.db"),
+        "{out}"
+    );
+    let back = Running::start_in(&folder, &["serve", "blog"], &[]);
+    assert!(everything(&back, &secret) == rows);
+    back.stop();
 }

@@ -13,7 +13,7 @@ mod words;
 
 use ring::digest::{Context, SHA256};
 use rows::{Cursor, Meeting, Writes, canonical, order, read};
-use schema::{in_order, under_way};
+use schema::{in_order, is_on_the_way, is_under_way, marked, under_way};
 use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,13 +93,24 @@ pub struct Report {
 pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: Watcher<'_>) -> Result<Report, String> {
     let full = schema_of(source, "the source").await?;
     let full = full.ok_or("the source is empty: there is nothing to move")?;
-    if schema::is_under_way(&full) {
+    if is_under_way(&full) {
         return Err("the source is itself the target of a move that was not finished".into());
     }
     let bare = under_way(&full);
     match schema_of(target, "the target").await? {
-        None => migrate(target, None, &bare).await?,
-        Some(there) if there.fingerprint() == bare.fingerprint() => watch(News::Resumed),
+        None => {
+            // The mark first: what is left of a schema that takes several transactions has it.
+            let mark = marked(Applied::empty());
+            migrate(target, None, &mark).await?;
+            migrate(target, Some(&mark), &bare).await?;
+        }
+        Some(there) if is_under_way(&there) => {
+            if !is_on_the_way(&steps(Some(&there), &bare)) {
+                return Err("the target holds a move of another schema that was interrupted: empty it first".into());
+            }
+            migrate(target, Some(&there), &bare).await?;
+            watch(News::Resumed);
+        }
         Some(there) if there.fingerprint() == full.fingerprint() => {
             let proofs = prove(source, target, &full, false, watch).await.map_err(|why| {
                 format!("the target is not empty, and not equal to the source either, so nothing was done: {why}")
@@ -124,9 +135,15 @@ pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: W
         }
     }
     let began = Instant::now();
-    source.hold_writes(&full, true).await.map_err(|error| format!("writes to the source cannot be held: {error}"))?;
-    watch(News::Held);
-    match last(source, target, &full, &bare, watch).await {
+    let done = match source.hold_writes(&full, true).await {
+        Ok(()) => {
+            watch(News::Held);
+            last(source, target, &full, &bare, watch).await
+        }
+        // Some tables may be held already.
+        Err(error) => Err(format!("writes to the source cannot be held: {error}")),
+    };
+    match done {
         Ok(proofs) => Ok(Report { proofs, held: Some(began.elapsed()) }),
         Err(why) => match source.hold_writes(&full, false).await {
             Ok(()) => Err(format!("{why}; the source takes writes again")),
@@ -158,7 +175,10 @@ async fn last(
     }
     let proofs = prove(source, target, full, true, watch).await?;
     watch(News::Completing);
-    migrate(target, Some(bare), full).await?;
+    // The mark last, for the same reason.
+    let complete = marked(full.clone());
+    migrate(target, Some(bare), &complete).await?;
+    migrate(target, Some(&complete), full).await?;
     Ok(proofs)
 }
 
@@ -308,6 +328,10 @@ async fn schema_of(store: &Arc<dyn Store>, which: &str) -> Result<Option<Applied
 }
 
 async fn migrate(target: &Arc<dyn Store>, from: Option<&Applied>, to: &Applied) -> Result<(), String> {
-    let made = target.migrate(&steps(from, to), to).await;
+    let steps = steps(from, to);
+    if from.is_some() && steps.is_empty() {
+        return Ok(());
+    }
+    let made = target.migrate(&steps, to).await;
     made.map_err(|error| format!("the target does not take the schema: {error}"))
 }

@@ -4,7 +4,7 @@
 //! Absent: SQL.
 
 use undergird_model::Type;
-use undergird_store::schema::{Applied, Check, CheckRule, Column, Index, IndexColumn, Reference, Table};
+use undergird_store::schema::{Applied, Check, CheckRule, Column, Index, IndexColumn, Reference, Step, Table};
 
 /// The table that says that a database is the target of a move.
 const MARK: &str = "_undergird_move";
@@ -26,9 +26,14 @@ pub(super) fn under_way(full: &Applied) -> Applied {
         table.checks.sort_by(|a, b| a.name.cmp(&b.name));
         table.indexes.sort_by(|a, b| a.name.cmp(&b.name));
     }
+    marked(bare)
+}
+
+/// A schema with the table that says what the database is.
+pub(super) fn marked(mut schema: Applied) -> Applied {
     let column =
         Column { name: "id".into(), field: "id".into(), ty: Type::INT, null: false, default: None, renamed_from: None };
-    bare.tables.push(Table {
+    schema.tables.push(Table {
         name: MARK.into(),
         collection: MARK.into(),
         columns: vec![column],
@@ -38,8 +43,25 @@ pub(super) fn under_way(full: &Applied) -> Applied {
         checks: Vec::new(),
         indexes: Vec::new(),
     });
-    bare.tables.sort_by(|a, b| a.name.cmp(&b.name));
-    bare
+    schema.tables.sort_by(|a, b| a.name.cmp(&b.name));
+    schema
+}
+
+/// Whether steps only make what is not there yet, or take back what completes a target: all that lies between the schemas of one move,
+/// wherever it was interrupted.
+pub(super) fn is_on_the_way(steps: &[Step]) -> bool {
+    steps.iter().all(|step| {
+        matches!(
+            step,
+            Step::CreateTable(_)
+                | Step::AddReference { .. }
+                | Step::DropReference { .. }
+                | Step::AddCheck { .. }
+                | Step::DropCheck { .. }
+                | Step::CreateIndex { .. }
+                | Step::DropIndex { .. }
+        )
+    })
 }
 
 /// Some stores give a column another type when it is part of an index or refers to a key of limited length. Without its reference the

@@ -69,6 +69,14 @@ async fn to_another(
     if to == model.settings.store.url || is_same_file(&settings, model, arguments) {
         return Err(Exit::wrong("--to names the database that the application is on"));
     }
+    let adopted: Vec<&str> =
+        model.collections.iter().filter(|one| one.adopted).map(|collection| collection.name.as_str()).collect();
+    if !adopted.is_empty() {
+        return Err(Exit::failed(format!(
+            "the tables of adopted collections are not Undergird's to copy, and these are: {}",
+            adopted.join(", ")
+        )));
+    }
     let data = arguments.application.data_directory();
     // A file in the data directory is the next server's, and no other's until then.
     let alone = !stores::is_elsewhere(&settings) && stores::is_elsewhere(&model.settings);

@@ -79,7 +79,12 @@ pub struct Running {
 impl Running {
     /// Starts `dev` or `serve` on a free port, and waits for its ready line.
     pub fn start(folder: &Folder, command: &str, environment: &[(&str, &str)]) -> Running {
-        let mut child = undergird(&[command, "--listen", "127.0.0.1:0"])
+        Running::start_in(folder, &[command], environment)
+    }
+
+    /// The same, with arguments.
+    pub fn start_in(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
+        let mut child = undergird(&[arguments, &["--listen", "127.0.0.1:0"]].concat())
             .current_dir(&folder.0)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
