@@ -126,7 +126,7 @@ fn switch(arguments: &Arguments, definition: &Definition, to: &str) -> Result<()
             Some("Set the variable in `[stores.main] url` to the new URL, and start the server again.".into())
         }
         Origin::Default | Origin::File if arguments.keep_configuration || has_password(to) => Some(
-            "Set UNDERGIRD_STORES_MAIN_URL, or `[stores.main] url`, to the new URL, and start the server again.".into(),
+            "Set UNDERGIRD_STORE_MAIN_URL, or `[stores.main] url`, to the new URL, and start the server again.".into(),
         ),
         Origin::Default | Origin::File => None,
     };
