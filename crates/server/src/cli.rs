@@ -48,7 +48,7 @@ enum Command {
     Check(commands::check::Arguments),
     /// Writes an application over a database that is there already.
     Adopt(commands::adopt::Arguments),
-    /// Brings the database to the definition, as `dev` would.
+    /// Plans, judges and applies committed migrations; alone, brings the database to the definition as `dev` would.
     Migrate(commands::migrate::Arguments),
     /// Prints the JSON Schemas of the definition's files, for editors.
     Schema(commands::schema::Arguments),

@@ -4,6 +4,7 @@ use crate::backup::restore;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// An open data directory. Nobody else has it until this is dropped (or the process ends, however it ends).
 #[derive(Debug)]
@@ -18,6 +19,31 @@ impl DataDirectory {
     /// # Errors
     /// A sentence: it cannot be made, or another process has it.
     pub fn open(path: &Path) -> Result<DataDirectory, String> {
+        DataDirectory::attempt(path)?
+    }
+
+    /// The same, waiting so long for whoever has it, who is told of through `waiting` once.
+    ///
+    /// # Errors
+    /// As [`DataDirectory::open`].
+    pub fn open_within(path: &Path, wait: Duration, waiting: impl FnOnce(&str)) -> Result<DataDirectory, String> {
+        let until = Instant::now() + wait;
+        let mut waiting = Some(waiting);
+        loop {
+            match DataDirectory::attempt(path)? {
+                Err(taken) if Instant::now() < until => {
+                    if let Some(waiting) = waiting.take() {
+                        waiting(&taken);
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Takes it, or says in the inner error who has it.
+    fn attempt(path: &Path) -> Result<Result<DataDirectory, String>, String> {
         create_private(path).map_err(|error| format!("cannot make the data directory {}: {error}", path.display()))?;
         let lock = path.join("lock");
         let fail = |error: &dyn std::fmt::Display| format!("cannot lock {}: {error}", lock.display());
@@ -31,10 +57,10 @@ impl DataDirectory {
                 let _ = (&mut file).take(20).read_to_string(&mut holder);
                 let holder = holder.trim();
                 let who = if holder.is_empty() { "another process".into() } else { format!("process {holder}") };
-                return Err(format!(
+                return Ok(Err(format!(
                     "{} is in use by {who}: stop it first, or give this one a directory of its own with --data",
                     path.display()
-                ));
+                )));
             }
             Err(TryLockError::Error(error)) => return Err(fail(&error)),
         }
@@ -43,7 +69,7 @@ impl DataDirectory {
         restore::finish(path).map_err(|error| {
             format!("a backup was being restored into {}, and putting it in place fails: {error}", path.display())
         })?;
-        Ok(DataDirectory { path: path.to_owned(), _lock: Some(file) })
+        Ok(Ok(DataDirectory { path: path.to_owned(), _lock: Some(file) }))
     }
 
     /// A directory that several processes may have, because no database is in it. It need not be there.

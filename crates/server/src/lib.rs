@@ -20,6 +20,7 @@ mod connection;
 pub mod data;
 pub mod keys;
 pub mod logs;
+mod migrations;
 mod say;
 pub mod schema;
 mod seed;

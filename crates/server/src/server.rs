@@ -76,6 +76,7 @@ pub struct Builder {
     schema: SchemaPolicy,
     make_keys: bool,
     beside: bool,
+    wait: Duration,
     log: Arc<AccessLog>,
 }
 
@@ -127,6 +128,12 @@ impl Builder {
         self
     }
 
+    /// How long to wait for another process that has the data directory. Not at all, unless said.
+    pub fn wait(mut self, wait: Duration) -> Builder {
+        self.wait = wait;
+        self
+    }
+
     /// Where requests leave their records.
     pub fn access_log(mut self, log: Arc<AccessLog>) -> Builder {
         self.log = log;
@@ -158,7 +165,9 @@ impl Builder {
         let data = match (stores::is_elsewhere(&model.settings), self.beside) {
             (true, _) => Ok(DataDirectory::shared(&data)),
             (false, true) => DataDirectory::beside(&data),
-            (false, false) => DataDirectory::open(&data),
+            (false, false) => DataDirectory::open_within(&data, self.wait, |taken| {
+                tracing::info!("{taken}; waiting");
+            }),
         };
         data.map_err(StartError::Failed)
     }
@@ -182,6 +191,10 @@ impl Builder {
             );
         }
         callable(&store, &model)?;
+        if self.schema == SchemaPolicy::Demand {
+            let demanded = crate::migrations::demand(&self.directory, &store, &model).await;
+            demanded.map_err(StartError::Schema)?;
+        }
         if self.schema != SchemaPolicy::Leave {
             fit(&store, &model, self.schema).await?;
         }
@@ -217,6 +230,7 @@ impl Server {
             schema: SchemaPolicy::Demand,
             make_keys: false,
             beside: false,
+            wait: Duration::ZERO,
             log: Arc::default(),
         }
     }

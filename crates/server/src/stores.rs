@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use undergird_model::settings::Settings;
 use undergird_store::adopt::Survey;
+use undergird_store::migration::Scribe;
 use undergird_store::{Store, StoreError};
 
 /// What a URL's scheme stands for.
@@ -25,6 +26,32 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// Who writes down what a migration is in a store's words, by the store's name.
+pub(crate) fn scribe(name: &str) -> Option<&'static dyn Scribe> {
+    match name {
+        "sqlite" => Some(undergird_store_sqlite::SCRIBE),
+        #[cfg(feature = "postgres")]
+        "postgres" => Some(undergird_store_postgres::SCRIBE),
+        #[cfg(feature = "mysql")]
+        "mysql" => Some(undergird_store_mysql::SCRIBE),
+        _ => None,
+    }
+}
+
+/// The names of the stores of this build.
+pub(crate) fn names() -> Vec<&'static str> {
+    ["sqlite", "postgres", "mysql"].into_iter().filter(|name| scribe(name).is_some()).collect()
+}
+
+/// The name of the main store.
+pub(crate) fn name(settings: &Settings) -> Option<&'static str> {
+    Kind::of(&settings.store.url).map(|kind| match kind {
+        Kind::Sqlite => "sqlite",
+        Kind::Postgres => "postgres",
+        Kind::Mysql => "mysql",
+    })
 }
 
 /// Whether the main store is a server's, so that nothing is kept in the data directory but keys that nobody gave.

@@ -10,8 +10,10 @@ mod explain;
 mod hold;
 mod introspect;
 mod migrate;
+mod migrations;
 mod notices;
 mod pool;
+mod scribe;
 mod server;
 mod session;
 mod settings;
@@ -22,6 +24,7 @@ mod types;
 mod values;
 
 pub use dialect::{BEYOND, DIALECT, Flavor, MYSQL_8, Mysql, functions};
+pub use scribe::SCRIBE;
 pub use settings::Options;
 pub use types::unsupported;
 
@@ -37,7 +40,9 @@ use settings::Target;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_plan::RowSink;
-use undergird_store::{Dialect, Isolation, Notice, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer, schema};
+use undergird_store::{
+    Dialect, Isolation, Notice, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer, migration, schema,
+};
 
 /// How long the database may take to say that it is well.
 const HEALTH_MAX: Duration = Duration::from_millis(1_900);
@@ -68,7 +73,7 @@ impl MysqlStore {
         let store = MysqlStore { pool: Pool::new(target, server, options), notices };
         let mut conn = store.dedicated().await?;
         if introspect::exists(&mut conn, introspect::RECORD).await? {
-            migrate::install(&mut conn, &dialect::functions(store.pool.server.collation())).await?;
+            migrate::install_in_turn(&mut conn, &dialect::functions(store.pool.server.collation())).await?;
         }
         Ok(Arc::new(store))
     }
@@ -131,6 +136,24 @@ impl Store for MysqlStore {
         Box::pin(async move {
             let mut conn = self.dedicated().await?;
             let result = hold::hold(&mut conn, tables, hold).await;
+            let _ = conn.disconnect().await;
+            result
+        })
+    }
+
+    fn migrations(&self) -> BoxFuture<'_, Result<Vec<migration::Done>, StoreError>> {
+        Box::pin(async {
+            let mut conn = self.dedicated().await?;
+            let done = migrations::done(&mut conn).await;
+            let _ = conn.disconnect().await;
+            done
+        })
+    }
+
+    fn apply<'a>(&'a self, run: &'a migration::Run) -> BoxFuture<'a, Result<migration::Outcome, StoreError>> {
+        Box::pin(async move {
+            let mut conn = self.dedicated().await?;
+            let result = migrations::apply(&mut conn, &self.pool.server, run).await;
             let _ = conn.disconnect().await;
             result
         })

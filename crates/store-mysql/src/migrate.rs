@@ -92,9 +92,7 @@ pub(crate) async fn current(conn: &mut Conn, server: &Server) -> Result<Option<A
 /// them unless it was made with `--routines`.
 pub(crate) async fn install(conn: &mut Conn, functions: &[String]) -> Result<(), StoreError> {
     let version = version(functions);
-    let text = format!("SELECT functions FROM {} ORDER BY id DESC LIMIT 1", name(RECORD));
-    let there: Option<String> = conn.exec_first(text, ()).await.map_err(wrong)?;
-    if serves(there.as_deref(), &version) && are_there(conn, functions).await? {
+    if is_installed(conn, functions, &version).await? {
         return Ok(());
     }
     for function in functions {
@@ -102,6 +100,23 @@ pub(crate) async fn install(conn: &mut Conn, functions: &[String]) -> Result<(),
     }
     let text = format!("UPDATE {} SET functions = ?", name(RECORD));
     conn.exec_drop(text, (version,)).await.map_err(wrong)
+}
+
+/// The same for a node that starts: it takes its turn when another is at it, or is migrating.
+pub(crate) async fn install_in_turn(conn: &mut Conn, functions: &[String]) -> Result<(), StoreError> {
+    if is_installed(conn, functions, &version(functions)).await? {
+        return Ok(());
+    }
+    lock(conn).await?;
+    let result = install(conn, functions).await;
+    unlock(conn).await;
+    result
+}
+
+async fn is_installed(conn: &mut Conn, functions: &[String], version: &str) -> Result<bool, StoreError> {
+    let text = format!("SELECT functions FROM {} ORDER BY id DESC LIMIT 1", name(RECORD));
+    let there: Option<String> = conn.exec_first(text, ()).await.map_err(wrong)?;
+    Ok(serves(there.as_deref(), version) && are_there(conn, functions).await?)
 }
 
 async fn are_there(conn: &mut Conn, functions: &[String]) -> Result<bool, StoreError> {
@@ -130,7 +145,7 @@ fn version(functions: &[String]) -> String {
     format!("{EDITION} {hash:016x}")
 }
 
-async fn lock(conn: &mut Conn) -> Result<(), StoreError> {
+pub(crate) async fn lock(conn: &mut Conn) -> Result<(), StoreError> {
     let text = format!("SELECT GET_LOCK(CONCAT('undergird.', MD5(DATABASE())), {MIGRATING_MAX_SECONDS})");
     let got: Option<Option<i64>> = conn.query_first(text).await.map_err(wrong)?;
     if got.flatten() == Some(1) {
@@ -139,7 +154,7 @@ async fn lock(conn: &mut Conn) -> Result<(), StoreError> {
     Err(StoreError::Unavailable("another process has been migrating the database for too long".into()))
 }
 
-async fn unlock(conn: &mut Conn) {
+pub(crate) async fn unlock(conn: &mut Conn) {
     // The lock ends with the connection in any case.
     let _ = conn.query_drop("DO RELEASE_LOCK(CONCAT('undergird.', MD5(DATABASE())))").await;
 }
@@ -159,7 +174,12 @@ async fn is_doing(conn: &mut Conn) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-async fn migrate_locked(conn: &mut Conn, server: &Server, steps: &[Step], wanted: &Applied) -> Result<(), StoreError> {
+pub(crate) async fn migrate_locked(
+    conn: &mut Conn,
+    server: &Server,
+    steps: &[Step],
+    wanted: &Applied,
+) -> Result<(), StoreError> {
     prepare(conn, server).await?;
     resume(conn, server).await?;
     let current = introspect::applied(conn, server).await?;
@@ -197,7 +217,7 @@ async fn migrate_locked(conn: &mut Conn, server: &Server, steps: &[Step], wanted
 }
 
 /// The tables that hold all this.
-async fn prepare(conn: &mut Conn, server: &Server) -> Result<(), StoreError> {
+pub(crate) async fn prepare(conn: &mut Conn, server: &Server) -> Result<(), StoreError> {
     let options = crate::types::table_options(server);
     for text in [
         format!(
@@ -316,7 +336,7 @@ async fn count(conn: &mut Conn, doing: &Doing, done: usize) -> Result<(), StoreE
 }
 
 /// Brings an interrupted step to its end, or to where it was if nothing of it had happened.
-async fn resume(conn: &mut Conn, server: &Server) -> Result<(), StoreError> {
+pub(crate) async fn resume(conn: &mut Conn, server: &Server) -> Result<(), StoreError> {
     if !is_doing(conn).await? {
         return Ok(());
     }
@@ -402,7 +422,7 @@ fn refused(doing: &Doing, error: Error) -> StoreError {
 }
 
 /// An error that no row is to blame for.
-fn during(what: &str, error: Error) -> StoreError {
+pub(crate) fn during(what: &str, error: Error) -> StoreError {
     match fault(error) {
         Fault::Store(StoreError::Internal(why)) => StoreError::Internal(format!("{what}: {why}")),
         Fault::Store(StoreError::SchemaMismatch(why)) => StoreError::SchemaMismatch(format!("{what}: {why}")),

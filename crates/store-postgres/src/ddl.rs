@@ -7,7 +7,7 @@
 mod migrate;
 
 pub(crate) use migrate::broken;
-pub use migrate::{hold_writes, install_functions, migrate};
+pub use migrate::{apply, hold_writes, install_functions, migrate};
 
 use crate::checks;
 use crate::types::{self, identifier, name, text};

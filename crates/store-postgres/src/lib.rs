@@ -13,8 +13,10 @@ mod explain;
 mod functions;
 pub mod introspect;
 mod line;
+mod migrations;
 mod notices;
 mod pool;
+mod scribe;
 mod session;
 mod settings;
 #[cfg(test)]
@@ -24,6 +26,7 @@ mod values;
 mod work;
 
 pub use dialect::{DIALECT, Postgres};
+pub use scribe::SCRIBE;
 pub use settings::Options;
 
 use futures_util::future::BoxFuture;
@@ -35,6 +38,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_model::Model;
 use undergird_plan::RowSink;
+use undergird_store::migration::{Done, Outcome, Run};
 use undergird_store::schema::{Applied, Step};
 use undergird_store::{Dialect, Isolation, Notice, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer};
 
@@ -205,6 +209,20 @@ impl Store for PostgresStore {
         Box::pin(async move {
             let mut client = self.dedicated().await?;
             ddl::hold_writes(&mut client, tables, hold).await
+        })
+    }
+
+    fn migrations(&self) -> BoxFuture<'_, Result<Vec<Done>, StoreError>> {
+        Box::pin(async {
+            let mut client = self.dedicated().await?;
+            migrations::done(&mut client).await
+        })
+    }
+
+    fn apply<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+        Box::pin(async move {
+            let mut client = self.dedicated().await?;
+            ddl::apply(&mut client, run, dialect::functions()).await
         })
     }
 

@@ -42,6 +42,14 @@ pub fn migrate(connection: &mut Connection, steps: &[Step], wanted: &Applied) ->
     if let Some(reason) = steps.iter().find_map(Step::blocked) {
         return Err(StoreError::SchemaMismatch(reason));
     }
+    alone(connection, |connection| migrate_locked(connection, steps, wanted))
+}
+
+/// Runs a change of the schema, with the settings that it needs.
+pub(crate) fn alone<T>(
+    connection: &mut Connection,
+    change: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let pragma = |connection: &Connection, name: &str| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
@@ -58,7 +66,7 @@ pub fn migrate(connection: &mut Connection, steps: &[Step], wanted: &Applied) ->
     };
     // A rebuild drops the old table, which must not count as deleting its rows. SQLite ignores this inside a transaction.
     set(connection, 0, i64::try_from(MIGRATING_MAX.as_millis()).unwrap_or(i64::MAX))?;
-    let result = migrate_locked(connection, steps, wanted);
+    let result = change(connection);
     set(connection, foreign_keys, patience)?;
     result
 }
@@ -76,9 +84,21 @@ fn migrate_locked(connection: &mut Connection, steps: &[Step], wanted: &Applied)
             "the database was changed while the steps were planned: plan them again".into(),
         ));
     }
+    take(&transaction, current.as_ref(), steps, wanted)?;
+    introspect::record(&transaction, wanted)?;
+    transaction.commit().map_err(|error| broken("committing the new schema", &error))
+}
+
+/// Takes the steps inside a transaction, all but the record.
+pub(crate) fn take(
+    transaction: &Connection,
+    current: Option<&Applied>,
+    steps: &[Step],
+    wanted: &Applied,
+) -> Result<(), StoreError> {
     for step in steps {
         if let Step::CreateTable(Table { name, .. }) | Step::RenameTable { to: name, .. } = step
-            && introspect::exists(&transaction, name)?
+            && introspect::exists(transaction, name)?
             && !steps.iter().any(|step| matches!(step, Step::DropTable(table) if table.name == *name))
             && !current.iter().flat_map(|current| &current.tables).any(|table| table.name.eq_ignore_ascii_case(name))
         {
@@ -92,7 +112,7 @@ fn migrate_locked(connection: &mut Connection, steps: &[Step], wanted: &Applied)
     let mut foreign = None;
     for line in script(steps, wanted) {
         if line.rebuilds && foreign.is_none() {
-            foreign = Some(introspect::made_by_hand(&transaction, &rebuilt, current.as_ref())?);
+            foreign = Some(introspect::made_by_hand(transaction, &rebuilt, current)?);
         }
         transaction.execute_batch(&line.sql).map_err(|error| refused(&error, &line.steps))?;
     }
@@ -103,13 +123,11 @@ fn migrate_locked(connection: &mut Connection, steps: &[Step], wanted: &Applied)
             ))
         })?;
     }
-    check_references(&transaction, steps, wanted)?;
-    introspect::record(&transaction, wanted)?;
-    transaction.commit().map_err(|error| broken("committing the new schema", &error))
+    check_references(transaction, steps, wanted)
 }
 
 /// No row may refer to one that is not there.
-fn check_references(connection: &Connection, steps: &[Step], ours: &Applied) -> Result<(), StoreError> {
+pub(crate) fn check_references(connection: &Connection, steps: &[Step], ours: &Applied) -> Result<(), StoreError> {
     let wrong = |error: rusqlite::Error| broken("checking references", &error);
     let mut statement = connection.prepare("PRAGMA foreign_key_check").map_err(wrong)?;
     let mut rows = statement.query([]).map_err(wrong)?;
@@ -143,7 +161,7 @@ struct Line<'a> {
 }
 
 /// Tables that the steps change in ways that `ALTER TABLE` cannot.
-fn rebuilt(steps: &[Step]) -> BTreeSet<&str> {
+pub(crate) fn rebuilt(steps: &[Step]) -> BTreeSet<&str> {
     let added: BTreeSet<(&str, &str)> = steps
         .iter()
         .filter_map(|step| match step {

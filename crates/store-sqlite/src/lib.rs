@@ -14,8 +14,10 @@ mod functions;
 mod hold;
 pub mod introspect;
 mod kept;
+mod migrations;
 mod queue;
 mod readers;
+mod scribe;
 mod session;
 mod signature;
 pub mod survey;
@@ -25,6 +27,7 @@ mod values;
 mod writer;
 
 pub use dialect::{DIALECT, Sqlite};
+pub use scribe::SCRIBE;
 
 use checkpoint::Log;
 use connection::Location;
@@ -37,7 +40,8 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 use undergird_plan::RowSink;
 use undergird_store::{
-    Dialect, Isolation, Prepared, ReadAnswer, Statement, Statements, Store, StoreError, Work, WorkAnswer, schema,
+    Dialect, Isolation, Prepared, ReadAnswer, Statement, Statements, Store, StoreError, Work, WorkAnswer, migration,
+    schema,
 };
 use writer::{Writer, Writes};
 
@@ -153,6 +157,15 @@ impl Store for SqliteStore {
     fn hold_writes<'a>(&'a self, tables: &'a schema::Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>> {
         let tables = tables.clone();
         Box::pin(self.writes.raw(move |connection| hold::hold(connection, &tables, hold)))
+    }
+
+    fn migrations(&self) -> BoxFuture<'_, Result<Vec<migration::Done>, StoreError>> {
+        Box::pin(async { self.readers.with(|connection| migrations::done(connection)) })
+    }
+
+    fn apply<'a>(&'a self, run: &'a migration::Run) -> BoxFuture<'a, Result<migration::Outcome, StoreError>> {
+        let run = run.clone();
+        Box::pin(self.writes.raw(move |connection| migrations::apply(connection, &run)))
     }
 
     fn describe(&self, steps: &[schema::Step], wanted: &schema::Applied) -> Vec<String> {

@@ -7,6 +7,7 @@ pub mod adopt;
 pub mod capability;
 pub mod conformance;
 pub mod error;
+pub mod migration;
 pub mod run;
 pub mod schema;
 pub mod sql;
@@ -80,6 +81,13 @@ pub trait Store: Send + Sync + 'static {
     /// `Ok`, or lets them be written again. Transactions that are under way end before. Whoever is refused gets
     /// [`StoreError::Unavailable`]. Saying the same twice is no mistake.
     fn hold_writes<'a>(&'a self, tables: &'a schema::Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The committed migrations that the database was given, in order.
+    fn migrations(&self) -> BoxFuture<'_, Result<Vec<migration::Done>, StoreError>>;
+
+    /// Takes a committed migration, or takes one back, and writes that down: in one transaction where the store has that for DDL, and
+    /// from where it stopped where it has not. Many nodes at once take it once; the others wait, and find it there.
+    fn apply<'a>(&'a self, run: &'a migration::Run) -> BoxFuture<'a, Result<migration::Outcome, StoreError>>;
 
     /// The SQL of a migration, for people to read.
     fn describe(&self, steps: &[schema::Step], wanted: &schema::Applied) -> Vec<String>;

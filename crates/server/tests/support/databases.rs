@@ -86,6 +86,11 @@ impl Database {
         Some(database)
     }
 
+    /// Where it is. Empty on SQLite, which is in the application's folder.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The variables that send an application here.
     pub fn environment(&self) -> Environment {
         let variables = [("UNDERGIRD_STORES_MAIN_URL", self.url.as_str())];

@@ -4,12 +4,14 @@
 //! behind it; it gives way and tries again. Absent: statements about rows of the application beyond what a step says.
 
 use super::{HELPERS, Line, RECORD, script};
-use crate::introspect;
+use crate::introspect::{self, Home};
+use crate::migrations;
 use crate::types::{NAME_OCTETS_MAX, identifier, name, text};
 use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 use undergird_store::StoreError;
+use undergird_store::migration::{Outcome, Ready, Run, RunPart, ready};
 use undergird_store::schema::{self, Applied, Step, Table};
 
 /// How long to wait for others who are migrating, or who hold a lock.
@@ -61,7 +63,22 @@ pub async fn migrate(client: &mut Client, steps: &[Step], wanted: &Applied, func
     if let Some(reason) = steps.iter().find_map(Step::blocked).or_else(|| unspeakable(wanted)) {
         return Err(StoreError::SchemaMismatch(reason));
     }
-    patiently(client, Errand::Migrate { steps, wanted, functions }).await
+    patiently(client, Errand::Migrate { steps, wanted, functions }).await.map(|_| ())
+}
+
+/// Takes a committed migration, or takes one back, in one transaction with the note of it.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn apply(client: &mut Client, run: &Run, functions: &str) -> Result<Outcome, StoreError> {
+    for part in &run.parts {
+        if let RunPart::Schema(wanted) = part
+            && let Some(reason) = unspeakable(wanted)
+        {
+            return Err(StoreError::SchemaMismatch(reason));
+        }
+    }
+    patiently(client, Errand::Apply { run, functions }).await
 }
 
 /// Makes the functions that statements use, unless the database has these very ones already. They are shared by all applications in
@@ -75,7 +92,7 @@ pub async fn install_functions(client: &mut Client, functions: &str) -> Result<(
     if row.is_some_and(|row| serves(row.get(0), &version) && row.get::<_, bool>(1)) {
         return Ok(());
     }
-    patiently(client, Errand::Install { functions }).await
+    patiently(client, Errand::Install { functions }).await.map(|_| ())
 }
 
 /// Has triggers refuse every write to the tables, or removes them. A trigger can be made when the transactions that wrote to its table
@@ -84,7 +101,7 @@ pub async fn install_functions(client: &mut Client, functions: &str) -> Result<(
 /// # Errors
 /// [`StoreError::Unavailable`] when others held locks for too long, or the connection broke.
 pub async fn hold_writes(client: &mut Client, tables: &Applied, hold: bool) -> Result<(), StoreError> {
-    patiently(client, Errand::Hold { tables, hold }).await
+    patiently(client, Errand::Hold { tables, hold }).await.map(|_| ())
 }
 
 /// The name of these triggers and of their function.
@@ -161,16 +178,17 @@ impl From<StoreError> for Attempt {
 #[derive(Clone, Copy)]
 enum Errand<'a> {
     Migrate { steps: &'a [Step], wanted: &'a Applied, functions: &'a str },
+    Apply { run: &'a Run, functions: &'a str },
     Install { functions: &'a str },
     Hold { tables: &'a Applied, hold: bool },
 }
 
-async fn patiently(client: &mut Client, errand: Errand<'_>) -> Result<(), StoreError> {
+async fn patiently(client: &mut Client, errand: Errand<'_>) -> Result<Outcome, StoreError> {
     let until = Instant::now() + MIGRATING_MAX;
     let mut pause = Duration::from_millis(50);
     loop {
         match locked(client, errand).await {
-            Ok(()) => return Ok(()),
+            Ok(outcome) => return Ok(outcome),
             Err(Attempt::Failed(error)) => return Err(error),
             Err(Attempt::Busy(_)) if Instant::now() + pause < until => tokio::time::sleep(pause).await,
             Err(Attempt::Busy(why)) => {
@@ -185,7 +203,7 @@ async fn patiently(client: &mut Client, errand: Errand<'_>) -> Result<(), StoreE
 }
 
 /// One transaction, under the lock.
-async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<(), Attempt> {
+async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<Outcome, Attempt> {
     // Each statement must see what the one who had the lock before has done.
     let transaction = client
         .build_transaction()
@@ -201,20 +219,24 @@ async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<(), Attempt> 
         ))
         .await
         .map_err(|error| failed("waiting for the database", &error))?;
-    match errand {
+    let outcome = match errand {
         Errand::Migrate { steps, wanted, functions } => attempt(&transaction, steps, wanted, functions).await?,
-        Errand::Install { functions } => install(&transaction, functions).await?,
-        Errand::Hold { tables, hold } => hold_all(&transaction, tables, hold).await?,
-    }
-    transaction.commit().await.map_err(|error| failed("committing the new schema", &error))
+        Errand::Apply { run, functions } => attempt_run(&transaction, run, functions).await?,
+        Errand::Install { functions } => {
+            install(&transaction, functions).await?;
+            Outcome::Taken
+        }
+        Errand::Hold { tables, hold } => {
+            hold_all(&transaction, tables, hold).await?;
+            Outcome::Taken
+        }
+    };
+    transaction.commit().await.map_err(|error| failed("committing the new schema", &error))?;
+    Ok(outcome)
 }
 
-async fn attempt(
-    transaction: &Transaction<'_>,
-    steps: &[Step],
-    wanted: &Applied,
-    functions: &str,
-) -> Result<(), Attempt> {
+/// The application's schema, made if need be, and what it has.
+async fn arrive(transaction: &Transaction<'_>) -> Result<(Home, Option<Applied>), Attempt> {
     let home = introspect::home(transaction).await?;
     if !home.exists {
         let made = transaction.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {}", name(&home.schema))).await;
@@ -222,24 +244,101 @@ async fn attempt(
     }
     introspect::settle(transaction, &home).await?;
     let current = introspect::recorded(transaction, &home).await?;
+    Ok((home, current))
+}
+
+async fn attempt(
+    transaction: &Transaction<'_>,
+    steps: &[Step],
+    wanted: &Applied,
+    functions: &str,
+) -> Result<Outcome, Attempt> {
+    let (home, current) = arrive(transaction).await?;
     if current.as_ref().is_some_and(|current| current.fingerprint() == wanted.fingerprint()) {
-        return Ok(());
+        return Ok(Outcome::AlreadyThere);
     }
     if schema::steps(current.as_ref(), wanted) != steps {
         return Err(Attempt::Failed(StoreError::SchemaMismatch(
             "the database was changed while the steps were planned: plan them again".into(),
         )));
     }
-    refuse_foreign_tables(transaction, steps, current.as_ref(), &home.schema).await?;
+    take(transaction, (current.as_ref(), wanted), steps, &home, functions).await?;
+    announce(transaction).await?;
+    Ok(Outcome::Taken)
+}
+
+/// Takes the steps from one schema to another, and records that.
+async fn take(
+    transaction: &Transaction<'_>,
+    (current, wanted): (Option<&Applied>, &Applied),
+    steps: &[Step],
+    home: &Home,
+    functions: &str,
+) -> Result<(), Attempt> {
+    refuse_foreign_tables(transaction, steps, current, &home.schema).await?;
     install(transaction, functions).await?;
     for line in script(steps, wanted) {
         transaction.batch_execute(&line.sql).await.map_err(|error| refused(&error, &line))?;
     }
-    introspect::record(transaction, wanted, &home).await?;
+    introspect::record(transaction, wanted, home).await?;
+    Ok(())
+}
+
+async fn announce(transaction: &Transaction<'_>) -> Result<(), Attempt> {
     transaction
         .batch_execute(&format!("NOTIFY {HELPERS}, 'schema'"))
         .await
         .map_err(|error| failed("telling the other nodes", &error))
+}
+
+async fn attempt_run(transaction: &Transaction<'_>, run: &Run, functions: &str) -> Result<Outcome, Attempt> {
+    let (home, mut current) = arrive(transaction).await?;
+    if ready(run, &migrations::noted(transaction, &home).await?, current.as_ref())? == Ready::AlreadyThere {
+        return Ok(Outcome::AlreadyThere);
+    }
+    for part in &run.parts {
+        match part {
+            RunPart::Schema(wanted) => {
+                let steps = schema::steps(current.as_ref(), wanted);
+                if let Some(reason) = steps.iter().find_map(Step::blocked) {
+                    return Err(Attempt::Failed(StoreError::SchemaMismatch(reason)));
+                }
+                take(transaction, (current.as_ref(), wanted), &steps, &home, functions).await?;
+                current = Some(wanted.clone());
+            }
+            RunPart::Sql(text) => by_hand(transaction, text, &home).await?,
+        }
+    }
+    migrations::note(transaction, run).await?;
+    announce(transaction).await?;
+    Ok(Outcome::Taken)
+}
+
+/// SQL by hand, which must leave the transaction open and what is Undergird's own as it is.
+async fn by_hand(transaction: &Transaction<'_>, text: &str, home: &Home) -> Result<(), Attempt> {
+    let broken = |error| failed("SQL by hand", &error);
+    // It ends with the transaction.
+    transaction.batch_execute("SET LOCAL undergird.migrating = 'yes'").await.map_err(broken)?;
+    transaction.batch_execute(text).await.map_err(|error| match error.code().map(SqlState::code) {
+        Some(code)
+            if ["22", "23", "42", "2B", "0A", "P0", "55"].contains(&code.get(..2).unwrap_or_default())
+                && code != "55P03" =>
+        {
+            Attempt::Failed(StoreError::SchemaMismatch(format!("SQL by hand failed: {}", said(&error))))
+        }
+        _ => broken(error),
+    })?;
+    let row =
+        transaction.query_one("SELECT current_setting('undergird.migrating', true)", &[]).await.map_err(broken)?;
+    if row.get::<_, Option<String>>(0).as_deref() != Some("yes") {
+        return Err(Attempt::Failed(StoreError::SchemaMismatch(
+            "SQL by hand ended the transaction, so what it did stays while the migration does not count: take COMMIT and ROLLBACK out of it"
+                .into(),
+        )));
+    }
+    introspect::settle(transaction, home).await?;
+    introspect::recorded(transaction, home).await?;
+    Ok(())
 }
 
 /// Tables that somebody else made stay his.

@@ -7,7 +7,8 @@ use std::time::Instant;
 use undergird_plan::RowSink;
 use undergird_store::conformance::run_all;
 use undergird_store::{
-    Connection, Decision, Dialect, Isolation, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer, schema,
+    Connection, Decision, Dialect, Isolation, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer, migration,
+    schema,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,6 +87,14 @@ impl Store for Careless {
 
     fn hold_writes<'a>(&'a self, tables: &'a schema::Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>> {
         self.store.hold_writes(tables, hold)
+    }
+
+    fn migrations(&self) -> BoxFuture<'_, Result<Vec<migration::Done>, StoreError>> {
+        self.store.migrations()
+    }
+
+    fn apply<'a>(&'a self, run: &'a migration::Run) -> BoxFuture<'a, Result<migration::Outcome, StoreError>> {
+        self.store.apply(run)
     }
 
     fn describe(&self, steps: &[schema::Step], wanted: &schema::Applied) -> Vec<String> {

@@ -148,7 +148,10 @@ pub const RULES: &[Rule] = &[
         words: &["Serialize"],
         within: Within::Code,
         crates: Crates::In(&["model", "plan", "store", "store-sqlite", "engine"]),
-        except: &[("crates/store/src/schema/", "the record of the schema is kept in the database, not sent")],
+        except: &[
+            ("crates/store/src/schema/", "the record of the schema is kept in the database, not sent"),
+            ("crates/store/src/migration/", "the snapshot of a definition is kept in a file, not sent"),
+        ],
     },
     Rule {
         because: "api and auth do not see the store or each other",

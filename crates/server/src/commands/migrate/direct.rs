@@ -1,13 +1,16 @@
-//! `undergird migrate`: what `dev` would do to the database, by itself.
+//! `undergird migrate` without a subcommand: what `dev` would do to the database, by itself. Only for applications that commit no
+//! migrations.
 
-use super::{Application, block_on, exit, loss, mistakes};
+use super::super::{Application, block_on, exit, loss, mistakes};
 use crate::cli::Exit;
+use crate::migrations::Folder;
 use crate::say::say;
 use crate::schema::{Change, Obstacle};
 use crate::server::SchemaPolicy;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
+#[group(id = "direct")]
 pub struct Arguments {
     #[command(flatten)]
     application: Application,
@@ -24,6 +27,11 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> Result<(), Exit> {
     let definition = arguments.application.definition()?;
     let Some(model) = definition.model.clone() else { return Err(mistakes(&definition)) };
+    if !arguments.dry_run && Folder::is_there(&arguments.application.directory) {
+        return Err(Exit::failed(
+            "this application commits its migrations: `undergird migrate plan` makes one, `undergird migrate apply` applies it",
+        ));
+    }
     block_on(async {
         let builder = arguments.application.builder(Vec::new()).schema(SchemaPolicy::Leave);
         let (store, _data) = builder.open_store(&model).await.map_err(exit)?;

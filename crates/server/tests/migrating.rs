@@ -1,0 +1,352 @@
+//! Committed migrations through the real binary, on each store: planned, judged, edited, applied, taken back; by four processes at once;
+//! killed on the way.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::process::Stdio;
+use std::time::Duration;
+use support::databases::{Database, On};
+use support::{Folder, Running, said, undergird};
+
+on_each_store!(
+    a_life_in_migrations,
+    four_processes_apply_at_once,
+    a_killed_migration_goes_on,
+    a_shaped_database_is_noted,
+);
+
+const NOTES: &str = r#"
+[fields]
+title = { type = "text", max = 200 }
+body = { type = "text", default = "" }
+[access]
+read = "false"
+create = "true"
+"#;
+
+/// An application with its database.
+struct App {
+    folder: Folder,
+    url: String,
+    secret: String,
+    store: &'static str,
+    _database: Database,
+}
+
+impl App {
+    fn new(on: On) -> Option<App> {
+        let database = Database::new(on)?;
+        let folder = Folder::new();
+        std::fs::create_dir_all(folder.0.join("models")).unwrap();
+        folder.write("undergird.toml", "name = \"notes\"\n");
+        folder.write("models/notes.toml", NOTES);
+        let (code, keys, errors) = said(&folder, &["keys", "--json"], &[]);
+        assert_eq!(code, 0, "{errors}");
+        let keys: Value = serde_json::from_str(&keys).unwrap();
+        let secret = keys["secret_key"].as_str().unwrap().to_owned();
+        let store = match on {
+            On::Sqlite => "sqlite",
+            On::Postgres => "postgres",
+            On::Mysql => "mysql",
+        };
+        let url = database.url().to_owned();
+        Some(App { folder, url, secret, store, _database: database })
+    }
+
+    fn environment(&self) -> Vec<(&str, &str)> {
+        if self.url.is_empty() { Vec::new() } else { vec![("UNDERGIRD_STORES_MAIN_URL", &self.url)] }
+    }
+
+    /// Runs a command that must end so, with these words in what it says. Gives all that it said.
+    fn run(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
+        let (found, out, errors) = said(&self.folder, arguments, &self.environment());
+        let all = format!("{out}{errors}");
+        assert_eq!(found, code, "{arguments:?} on {}\n{all}", self.store);
+        for word in words {
+            assert!(all.contains(word), "{arguments:?} on {}: no {word:?} in\n{all}", self.store);
+        }
+        all
+    }
+
+    fn migrate(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
+        self.run(&[&["migrate"], arguments].concat(), code, words)
+    }
+
+    fn plan(&self, name: &str) -> String {
+        self.migrate(&["plan", "--name", name], 0, &["Wrote"])
+    }
+
+    fn serve(&self) -> Running {
+        Running::start(&self.folder, "serve", &self.environment())
+    }
+
+    fn post(&self, running: &Running, rows: &Value) {
+        let headers = [("apikey", self.secret.as_str()), ("content-type", "application/json")];
+        let answer = running.send("POST", "/rest/v1/notes", &headers, rows.to_string().as_bytes());
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+
+    fn get(&self, running: &Running, query: &str) -> Value {
+        running.send("GET", &format!("/rest/v1/notes?{query}"), &[("apikey", &self.secret)], b"").json()
+    }
+
+    /// Changes a migration's steps.
+    fn edit(&self, title: &str, from: &str, to: &str) {
+        let file = format!("migrations/{title}/steps.toml");
+        let text = self.folder.read(&file);
+        assert!(text.contains(from), "no {from:?} in\n{text}");
+        self.folder.write(&file, &text.replacen(from, to, 1));
+    }
+}
+
+async fn a_life_in_migrations(on: On) {
+    let Some(app) = App::new(on) else { return };
+    app.migrate(&["apply"], 1, &["migrate plan"]);
+    let said = app.plan("initial");
+    assert!(said.contains("create the table notes") && said.contains("notes becomes creatable by everybody"), "{said}");
+    let sql = app.folder.read(&format!("migrations/0001_initial/{}.sql", app.store));
+    assert!(sql.contains("CREATE TABLE"), "{sql}");
+    app.migrate(&["plan"], 0, &["Nothing changed"]);
+    app.migrate(&["lint"], 0, &["1 migrations"]);
+    app.run(&["serve"], 1, &["behind", "0001_initial", "undergird migrate apply"]);
+    app.migrate(&["status"], 1, &["pending      0001_initial"]);
+    app.migrate(&["apply"], 0, &["0001_initial: applied"]);
+    app.migrate(&["apply"], 0, &["all migrations"]);
+    app.migrate(&["status"], 0, &["applied      0001_initial"]);
+    app.migrate(&[], 1, &["commits its migrations"]);
+    let running = app.serve();
+    app.post(&running, &json!([{"title": "one", "body": "1"}, {"title": "two", "body": "2"}]));
+    running.stop();
+
+    // A rename, a required field filled on the way, a field that goes, a rule.
+    app.folder.write(
+        "models/notes.toml",
+        &NOTES
+            .replace("title = {", "heading = { renamed_from = \"title\",")
+            .replace(
+                "body = { type = \"text\", default = \"\" }",
+                "slug = { type = \"text\", max = 300, unique = true }",
+            )
+            .replace("read = \"false\"", "read = \"true\""),
+    );
+    app.run(&["serve"], 1, &["migrate plan"]);
+    app.migrate(&["lint"], 1, &["unplanned"]);
+    let said = app.plan("slugs");
+    for words in [
+        "rename the column notes.title to heading",
+        "notes becomes readable by everybody (before: nobody)",
+        "error breaks-clients: notes.title is called heading",
+        "error data-loss: every value of notes.body is lost",
+        "error required-without-value: notes.slug",
+        "warning opens-access",
+        "warning not-reversible",
+    ] {
+        assert!(said.contains(words), "no {words:?} in\n{said}");
+    }
+    app.migrate(&["apply"], 1, &["nothing was applied"]);
+    let title = "0002_slugs";
+    app.edit(
+        title,
+        "add_column = \"notes.slug\"\n",
+        "add_column = \"notes.slug\"\noptional = true\n\n[[step]]\nabout = \"slugs from headings\"\n\
+         sql = \"UPDATE notes SET slug = heading WHERE slug IS NULL\"\nundo = \"\"\n\n[[step]]\nalter_column = \"notes.slug\"\n",
+    );
+    app.edit(
+        title,
+        "rename_column = \"notes.title\"\n",
+        "rename_column = \"notes.title\"\naccept.breaks-clients = \"\"\n",
+    );
+    app.migrate(&["lint"], 1, &["bad-acceptance"]);
+    app.edit(title, "accept.breaks-clients = \"\"", "accept.breaks-clients = \"asked all of them\"");
+    app.edit(
+        title,
+        "drop_column = \"notes.body\"\n",
+        "drop_column = \"notes.body\"\naccept.breaks-clients = \"nobody read it\"\naccept.data-loss = \"exported\"\n",
+    );
+    app.migrate(&["lint"], 0, &["because: exported", "stale-sql"]);
+    app.migrate(&["lint", "--write-sql"], 0, &["again"]);
+    let sql = app.folder.read(&format!("migrations/{title}/{}.sql", app.store));
+    assert!(sql.contains("-- slugs from headings\nUPDATE notes SET slug = heading"), "{sql}");
+    app.run(&["serve"], 1, &["behind", "0002_slugs"]);
+    app.migrate(&["apply"], 0, &["0002_slugs: applied"]);
+    app.migrate(&["undo"], 1, &["cannot be taken back", "every value of notes.body"]);
+    let running = app.serve();
+    assert_eq!(
+        app.get(&running, "select=heading,slug&order=heading"),
+        json!([{"heading": "one", "slug": "one"}, {"heading": "two", "slug": "two"}])
+    );
+    running.stop();
+
+    // One that can be taken back, and is applied again.
+    let model = app.folder.read("models/notes.toml");
+    app.folder.write(
+        "models/notes.toml",
+        &model.replace("[access]", "likes = { type = \"int\", default = 7, min = 0 }\n[access]"),
+    );
+    app.plan("likes");
+    app.migrate(&["apply"], 0, &["0003_likes: applied"]);
+    app.migrate(&["undo"], 1, &["every value of notes.likes", "--accept-data-loss"]);
+    app.migrate(&["undo", "--accept-data-loss"], 0, &["0003_likes: taken back"]);
+    app.migrate(&["status"], 1, &["applied      0002_slugs", "pending      0003_likes"]);
+    app.migrate(&["apply"], 0, &["0003_likes: applied"]);
+    let running = app.serve();
+    assert_eq!(app.get(&running, "select=likes&limit=1"), json!([{"likes": 7}]));
+    running.stop();
+
+    // Rules alone are a migration, too, and change no database.
+    let model = app.folder.read("models/notes.toml");
+    app.folder.write("models/notes.toml", &model.replace("read = \"true\"", "read = \"heading == 'one'\""));
+    app.migrate(
+        &["plan"],
+        0,
+        &["0004_access", "becomes readable by whoever fits `heading == 'one'` (before: everybody)"],
+    );
+    app.migrate(&["apply"], 0, &["0004_access: applied"]);
+    app.migrate(&["undo"], 0, &["0004_access: taken back"]);
+    app.migrate(&["apply"], 0, &["0004_access: applied"]);
+    app.migrate(&["status"], 0, &[]);
+
+    // What the database was given may not be changed, and what it has may not be missing.
+    app.edit(title, "SET slug = heading", "SET slug = 'x'");
+    app.run(&["serve"], 1, &["0002_slugs was changed"]);
+    app.migrate(&["apply"], 1, &["0002_slugs was changed"]);
+    app.edit(title, "SET slug = 'x'", "SET slug = heading");
+    std::fs::remove_dir_all(app.folder.0.join("migrations/0004_access")).unwrap();
+    app.folder.write("models/notes.toml", &model);
+    app.run(&["serve"], 1, &["ahead", "0004_access"]);
+    app.migrate(&["status"], 1, &["ahead"]);
+}
+
+/// A change in three migrations, one of them with SQL that takes a while.
+fn prepare(app: &App, slow: &str) {
+    app.plan("one");
+    app.folder
+        .write("models/notes.toml", &NOTES.replace("[access]", "size = { type = \"int\", default = 1 }\n[access]"));
+    app.plan("two");
+    app.edit(
+        "0002_two",
+        "add_column = \"notes.size\"\n",
+        &format!(
+            "add_column = \"notes.size\"\n\n[[step]]\nabout = \"slow\"\nsql.{} = \"{slow}\"\nundo = \"\"\n",
+            app.store
+        ),
+    );
+    app.folder.write(
+        "models/notes.toml",
+        &NOTES
+            .replace("[access]", "size = { type = \"int\", default = 1 }\n[access]")
+            .replace("type = \"text\", max = 200", "type = \"text\", max = 300, unique = true"),
+    );
+    app.plan("three");
+}
+
+fn slow(on: On) -> &'static str {
+    match on {
+        On::Sqlite => {
+            "UPDATE notes SET size = (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT count(*) FROM n)"
+        }
+        On::Postgres => "UPDATE notes SET size = 300000; SELECT pg_sleep(0.3)",
+        On::Mysql => "UPDATE notes SET size = 300000 + SLEEP(0.3)",
+    }
+}
+
+async fn four_processes_apply_at_once(on: On) {
+    let Some(app) = App::new(on) else { return };
+    prepare(&app, slow(on));
+    let start = || {
+        let mut command = undergird(&["migrate", "apply"]);
+        command.current_dir(&app.folder.0).envs(app.environment()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let all: Vec<_> = (0..4).map(|_| start()).collect();
+    let said: String = all
+        .into_iter()
+        .map(|child| {
+            let output = child.wait_with_output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{text}");
+            text
+        })
+        .collect();
+    for title in ["0001_one", "0002_two", "0003_three"] {
+        assert_eq!(said.matches(&format!("{title}: applied.")).count(), 1, "{said}");
+    }
+    app.migrate(&["status"], 0, &["applied      0003_three"]);
+}
+
+async fn a_killed_migration_goes_on(on: On) {
+    let Some(app) = App::new(on) else { return };
+    prepare(&app, slow(on));
+    app.migrate(&["apply", "--to", "1"], 0, &["0001_one: applied"]);
+    let model = app.folder.read("models/notes.toml");
+    app.migrate(&["status"], 1, &["pending      0002_two"]);
+    let insert = |app: &App| {
+        // The first migration's definition, for rows that were there before.
+        let aside = app.folder.0.join("aside");
+        std::fs::rename(app.folder.0.join("migrations"), &aside).unwrap();
+        app.folder.write("models/notes.toml", NOTES);
+        let running = app.serve();
+        app.post(&running, &json!([{"title": "a"}, {"title": "b"}]));
+        running.stop();
+        std::fs::rename(&aside, app.folder.0.join("migrations")).unwrap();
+        app.folder.write("models/notes.toml", &model);
+    };
+    insert(&app);
+    for millis in [40, 90, 150, 220, 300, 380, 460] {
+        let mut command = undergird(&["migrate", "apply"]);
+        command.current_dir(&app.folder.0).envs(app.environment()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(millis));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Old or new, or said to be on the way where DDL commits as it goes; never something else.
+        let all = app.migrate_either(&["status", "--wait", "30"]);
+        let sound =
+            ["pending      0002_two", "applied      0002_two", "interrupted  0002_two", "interrupted  0003_three"];
+        assert!(sound.iter().any(|state| all.contains(state)), "{all}");
+        assert!(!all.contains("no migration;") && !all.contains("by hand:"), "{all}");
+    }
+    app.migrate(&["apply"], 0, &[]);
+    app.migrate(&["status"], 0, &["applied      0002_two", "applied      0003_three"]);
+    let running = app.serve();
+    assert_eq!(
+        app.get(&running, "select=title,size&order=title"),
+        json!([{"title": "a", "size": 300_000}, {"title": "b", "size": 300_000}])
+    );
+    running.stop();
+}
+
+impl App {
+    /// Runs a command that may say yes or no.
+    fn migrate_either(&self, arguments: &[&str]) -> String {
+        let (code, out, errors) = said(&self.folder, &[&["migrate"], arguments].concat(), &self.environment());
+        assert!(code == 0 || code == 1, "{out}{errors}");
+        out + &errors
+    }
+}
+
+async fn a_shaped_database_is_noted(on: On) {
+    let Some(app) = App::new(on) else { return };
+    // `dev` came first, as it does.
+    let dev = Running::start(&app.folder, "dev", &app.environment());
+    app.post(&dev, &json!({"title": "kept"}));
+    dev.stop();
+    app.plan("initial");
+    app.run(&["serve"], 1, &["behind", "migrate apply"]);
+    app.migrate(&["apply"], 0, &["0001_initial", "it was noted"]);
+    app.folder
+        .write("models/notes.toml", &NOTES.replace("[access]", "size = { type = \"int\", default = 1 }\n[access]"));
+    let dev = Running::start(&app.folder, "dev", &app.environment());
+    dev.stop();
+    let drifted = "add the column notes.size";
+    app.migrate(&["status"], 1, &["no migration", drifted, "migrate plan"]);
+    app.migrate(&["apply"], 1, &["no migration", drifted]);
+    app.plan("size");
+    app.migrate(&["apply"], 0, &["0002_size", "it was noted"]);
+    app.migrate(&["status"], 0, &["applied      0002_size"]);
+    let running = app.serve();
+    assert_eq!(app.get(&running, "select=title,size"), json!([{"title": "kept", "size": 1}]));
+    running.stop();
+}

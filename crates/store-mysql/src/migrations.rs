@@ -1,0 +1,130 @@
+//! Committed migrations in a MySQL or MariaDB database: which it was given, and taking one more or the last one back.
+//!
+//! DDL commits as it goes here, so how many parts of a migration are done is written down after each; the steps within a part have a
+//! journal of their own ([`crate::migrate`]). SQL by hand is one transaction with that note, as long as it changes rows alone: DDL in it
+//! commits, and is run again when the process is killed between the two.
+
+use crate::introspect::{self, exists, wrong};
+use crate::migrate::{during, lock, migrate_locked, prepare, resume, unlock};
+use crate::server::Server;
+use crate::types::{name, table_options, unsupported};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error};
+use undergird_store::StoreError;
+use undergird_store::migration::{Direction, Done, Outcome, Ready, Run, RunPart, State, ready};
+use undergird_store::schema::{self, Step};
+
+/// Where they are written down.
+const MIGRATIONS: &str = "_undergird_migrations";
+
+/// The migrations that the database was given, in order.
+pub(crate) async fn done(conn: &mut Conn) -> Result<Vec<Done>, StoreError> {
+    if !exists(conn, MIGRATIONS).await? {
+        return Ok(Vec::new());
+    }
+    let text = format!("SELECT number, name, hash, state FROM {} ORDER BY number", name(MIGRATIONS));
+    let rows: Vec<(u32, String, String, String)> = conn.query(text).await.map_err(wrong)?;
+    let done = |(number, name, hash, state): (u32, String, String, String)| {
+        let state = State::of(&state).ok_or_else(|| {
+            StoreError::SchemaMismatch(format!(
+                "migration {number} is in a state that this version does not know: {state}"
+            ))
+        })?;
+        Ok(Done { number, name, hash, state })
+    };
+    rows.into_iter().map(done).collect()
+}
+
+/// Takes a run, from where it stopped if it was begun.
+pub(crate) async fn apply(conn: &mut Conn, server: &Server, run: &Run) -> Result<Outcome, StoreError> {
+    for part in &run.parts {
+        let RunPart::Schema(wanted) = part else { continue };
+        let told = unsupported(wanted);
+        if !told.is_empty() {
+            return Err(StoreError::SchemaMismatch(format!("MySQL cannot keep this schema: {}", told.join("; "))));
+        }
+    }
+    lock(conn).await?;
+    let result = apply_locked(conn, server, run).await;
+    unlock(conn).await;
+    result
+}
+
+async fn apply_locked(conn: &mut Conn, server: &Server, run: &Run) -> Result<Outcome, StoreError> {
+    prepare(conn, server).await?;
+    resume(conn, server).await?;
+    let current = introspect::applied(conn, server).await?;
+    let Ready::Go(from) = ready(run, &done(conn).await?, current.as_ref())? else { return Ok(Outcome::AlreadyThere) };
+    let options = table_options(server);
+    conn.query_drop(format!(
+        "CREATE TABLE IF NOT EXISTS {} (number int NOT NULL PRIMARY KEY, name varchar(255) NOT NULL, hash varchar(64) NOT NULL, \
+         state varchar(32) NOT NULL, applied_at datetime(6) NOT NULL) {options}",
+        name(MIGRATIONS)
+    ))
+    .await
+    .map_err(|error| during("making the table for migrations", error))?;
+    note(conn, run, state(run, from)).await.map_err(wrong)?;
+    for (at, part) in run.parts.iter().enumerate().skip(from) {
+        let next = state(run, at + 1);
+        match part {
+            RunPart::Schema(wanted) => {
+                let current = introspect::applied(conn, server).await?;
+                let steps = schema::steps(current.as_ref(), wanted);
+                if let Some(reason) = steps.iter().find_map(Step::blocked) {
+                    return Err(StoreError::SchemaMismatch(reason));
+                }
+                migrate_locked(conn, server, &steps, wanted).await?;
+                note(conn, run, next).await.map_err(wrong)?;
+            }
+            RunPart::Sql(text) => {
+                by_hand(conn, run, text, next).await?;
+                // What is Undergird's own is changed by the definition alone.
+                introspect::applied(conn, server).await?;
+            }
+        }
+    }
+    match run.direction {
+        Direction::Forward | Direction::Note => note(conn, run, State::Applied).await.map_err(wrong)?,
+        Direction::Back => {
+            let text = format!("DELETE FROM {} WHERE number = ?", name(MIGRATIONS));
+            conn.exec_drop(text, (run.number,)).await.map_err(wrong)?;
+        }
+    }
+    Ok(Outcome::Taken)
+}
+
+fn state(run: &Run, parts: usize) -> State {
+    let parts = u32::try_from(parts).unwrap_or(u32::MAX);
+    match run.direction {
+        Direction::Forward | Direction::Note => State::Applying(parts),
+        Direction::Back => State::Undoing(parts),
+    }
+}
+
+async fn note(conn: &mut Conn, run: &Run, state: State) -> Result<(), Error> {
+    let text = format!(
+        "REPLACE INTO {} (number, name, hash, state, applied_at) VALUES (?, ?, ?, ?, NOW(6))",
+        name(MIGRATIONS)
+    );
+    conn.exec_drop(text, (run.number, &run.name, &run.hash, state.to_string())).await
+}
+
+async fn by_hand(conn: &mut Conn, run: &Run, text: &str, next: State) -> Result<(), StoreError> {
+    if text.trim().is_empty() {
+        return note(conn, run, next).await.map_err(wrong);
+    }
+    conn.query_drop("START TRANSACTION").await.map_err(wrong)?;
+    let changed = async {
+        conn.query_drop(text).await?;
+        note(conn, run, next).await?;
+        conn.query_drop("COMMIT").await
+    };
+    let Err(error) = changed.await else { return Ok(()) };
+    let _ = conn.query_drop("ROLLBACK").await;
+    Err(match error {
+        Error::Server(said) if ![1205, 1213].contains(&said.code) => {
+            StoreError::SchemaMismatch(format!("SQL by hand failed: {}", said.message))
+        }
+        error => during("SQL by hand", error),
+    })
+}

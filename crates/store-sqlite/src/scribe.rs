@@ -1,0 +1,37 @@
+//! Migrations on paper: what they are in SQLite's words, and what they cost. Absent: any database.
+
+use crate::ddl;
+use undergird_store::migration::{Effect, Effort, Scribe, Waits};
+use undergird_store::schema::{Applied, Step};
+
+/// SQLite's scribe.
+pub static SCRIBE: &dyn Scribe = &SqliteScribe;
+
+struct SqliteScribe;
+
+impl Scribe for SqliteScribe {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn statements(&self, steps: &[Step], wanted: &Applied) -> Vec<String> {
+        ddl::statements(steps, wanted)
+    }
+
+    fn effect(&self, step: &Step, steps: &[Step], _: &Applied) -> Effect {
+        // Readers go on with the snapshot that they have; there is one writer for the whole file.
+        let writers = |effort| Effect { effort, waits: Waits::Writers };
+        match step {
+            Step::CreateTable(_)
+            | Step::DropTable(_)
+            | Step::RenameTable { .. }
+            | Step::RenameColumn { .. }
+            | Step::RenameCollection { .. }
+            | Step::RenameField { .. }
+            | Step::DropIndex { .. } => Effect::INSTANT,
+            _ if ddl::rebuilt(steps).contains(step.table()) => writers(Effort::Rewrite),
+            Step::CreateIndex { .. } => writers(Effort::Scan),
+            _ => Effect::INSTANT,
+        }
+    }
+}
