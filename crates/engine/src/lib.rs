@@ -24,12 +24,13 @@ use observe::{Clock, Stage};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use std::borrow::Borrow;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 use undergird_model::{DbFunction, Model, Operation, operations};
 use undergird_plan::caller::Moment;
 use undergird_plan::{Caller, Plan, Planner, Request, RowSink, Shape};
-use undergird_store::{Prepared, Statements, Store};
+use undergird_store::{Prepared, Statements, Store, StoreError};
 
 /// The definitions of the collections in which the engine keeps its own state.
 pub const SYSTEM: &[(&str, &str)] = &[("_idempotency", include_str!("../system/_idempotency.toml"))];
@@ -39,6 +40,7 @@ pub struct Engine {
     store: Arc<dyn Store>,
     app: ArcSwap<App>,
     clock: Clock,
+    runs: transaction::Runs,
 }
 
 /// A model with everything that is derived from it. Replaced as a whole when the definition changes.
@@ -92,7 +94,8 @@ impl App {
 impl Engine {
     /// An engine for a model whose schema the store has already.
     pub fn new(model: Arc<Model>, store: Arc<dyn Store>) -> Arc<Engine> {
-        Arc::new(Engine { store, app: ArcSwap::from_pointee(App::new(model)), clock: Clock::new() })
+        let app = ArcSwap::from_pointee(App::new(model));
+        Arc::new(Engine { store, app, clock: Clock::new(), runs: transaction::Runs::default() })
     }
 
     /// The application as it is now.
@@ -108,6 +111,13 @@ impl Engine {
     /// The store, for the composition root and its commands.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Figures worth watching, the store's own among them: name, help, value.
+    pub fn figures(&self) -> Vec<(&'static str, &'static str, f64)> {
+        let mut figures = self.store.gauges();
+        figures.extend(self.runs.figures());
+        figures
     }
 
     /// The clock and fresh dice for one request.
@@ -215,7 +225,9 @@ impl Engine {
         let deadline = Instant::now() + app.model.settings.limits.request;
         let model = app.model.clone();
         let work = transaction::Closure::new(self.clone(), app, work);
+        let runs = work.runs();
         let answer = self.store.transaction(Box::new(work), isolation, deadline).await;
+        self.runs.count(runs.load(Ordering::Relaxed), matches!(answer, Err(StoreError::Conflict)));
         let answer = answer.map_err(|error| Failure::from_store(&model, error))?;
         match answer.value.downcast::<Result<T, Failure>>() {
             Ok(result) => *result,

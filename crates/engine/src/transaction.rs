@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use undergird_plan::{Caller, Refusal, Request, RowSink};
 use undergird_store::run::{self, Then, WriteAnswer, Written};
 use undergird_store::{Connection, Decision, StoreError, Work, WorkAnswer};
@@ -148,11 +149,56 @@ impl Engine {
     }
 }
 
+/// Within how many runs nearly every transaction is to be over, however many want the same rows.
+const RUNS_FEW: u32 = 5;
+
+/// How often transactions had to be run, for the figures.
+#[derive(Default)]
+pub(crate) struct Runs {
+    once: AtomicU64,
+    few: AtomicU64,
+    many: AtomicU64,
+    given_up: AtomicU64,
+}
+
+impl Runs {
+    /// A transaction that is over: run so often, and whether others were first to the last.
+    pub(crate) fn count(&self, runs: u32, given_up: bool) {
+        let counter = match runs {
+            _ if given_up => &self.given_up,
+            0 | 1 => &self.once,
+            2..=RUNS_FEW => &self.few,
+            _ => &self.many,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Name, help, value.
+    pub(crate) fn figures(&self) -> [(&'static str, &'static str, f64); 4] {
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        [
+            ("transactions_run_once_total", "Transactions that were run once.", value(&self.once)),
+            ("transactions_run_few_total", "Transactions that were over after two to five runs.", value(&self.few)),
+            (
+                "transactions_run_many_total",
+                "Transactions that were over after more than five runs.",
+                value(&self.many),
+            ),
+            (
+                "transactions_given_up_total",
+                "Transactions to which others came first in every run (409, 40001).",
+                value(&self.given_up),
+            ),
+        ]
+    }
+}
+
 /// A closure as the store's [`Work`], with the type of its answer, which `Work` does not name.
 pub(crate) struct Closure<T, F> {
     engine: Arc<Engine>,
     app: Arc<App>,
     work: F,
+    runs: Arc<AtomicU32>,
     answer: PhantomData<fn() -> T>,
 }
 
@@ -161,7 +207,12 @@ where
     F: for<'t, 'c> FnMut(&'t mut Transaction<'c>) -> BoxFuture<'t, Result<Outcome<T>, Failure>> + Send + 'static,
 {
     pub(crate) fn new(engine: Arc<Engine>, app: Arc<App>, work: F) -> Closure<T, F> {
-        Closure { engine, app, work, answer: PhantomData }
+        Closure { engine, app, work, runs: Arc::default(), answer: PhantomData }
+    }
+
+    /// How often the work was run; to be asked when it is over.
+    pub(crate) fn runs(&self) -> Arc<AtomicU32> {
+        self.runs.clone()
     }
 }
 
@@ -171,6 +222,7 @@ where
     F: for<'t, 'c> FnMut(&'t mut Transaction<'c>) -> BoxFuture<'t, Result<Outcome<T>, Failure>> + Send + 'static,
 {
     fn run<'a>(&'a mut self, connection: &'a mut dyn Connection) -> BoxFuture<'a, Result<WorkAnswer, StoreError>> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             let mut transaction = Transaction { connection, engine: self.engine.clone(), app: self.app.clone() };
             let (decision, result): (Decision, Result<T, Failure>) = match (self.work)(&mut transaction).await {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use tokio::time::timeout_at;
 use undergird_store::StoreError;
+use undergird_store::turns::Turns;
 
 /// Most prepared statements of one connection. The server counts those of all connections, 16,382 if nothing is said.
 const STATEMENTS_MAX: usize = 256;
@@ -76,6 +77,8 @@ pub(crate) struct Pool {
     options: Options,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Link>>,
+    /// Of the transactions that are serializable.
+    pub(crate) turns: Turns,
     waiting: AtomicUsize,
     /// Grows when a connection was lost: those that were made before are not trusted.
     generation: AtomicU64,
@@ -101,6 +104,7 @@ impl Pool {
             server,
             options,
             idle: Mutex::new(Vec::new()),
+            turns: Turns::default(),
             waiting: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
             closed: AtomicBool::new(false),

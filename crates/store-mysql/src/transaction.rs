@@ -86,6 +86,11 @@ pub(crate) async fn transaction(
 ) -> Result<WorkAnswer, StoreError> {
     let mut losses = 0;
     for attempt in 1..=TRIES_MAX {
+        // Before a connection is taken, so that nobody holds one who does nothing with it.
+        let turn = match isolation {
+            Isolation::Serializable => Some(pool.turns.take(attempt - 1, deadline).await),
+            Isolation::Snapshot | Isolation::Committed => None,
+        };
         let mut session = open(pool, Some(isolation), deadline).await?;
         let outcome = AssertUnwindSafe(work.run(&mut session)).catch_unwind().await;
         let failed = session.failure().cloned();
@@ -118,6 +123,7 @@ pub(crate) async fn transaction(
         if again {
             session.roll_back().await;
             drop(session);
+            drop(turn);
             let pause = pause(attempt);
             if attempt == TRIES_MAX || Instant::now() + pause >= deadline {
                 break;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use undergird_store::StoreError;
+use undergird_store::turns::Turns;
 
 /// How long a connection that nobody used is kept.
 const IDLE_MAX: Duration = Duration::from_secs(300);
@@ -35,6 +36,8 @@ pub(crate) struct Pool {
     /// One permit per connection; whoever waits first gets one first.
     permits: Arc<Semaphore>,
     idle: Mutex<VecDeque<(Line, Instant)>>,
+    /// Of the transactions that are serializable.
+    pub(crate) turns: Turns,
     waiting: AtomicUsize,
     made: AtomicU64,
     again: AtomicU64,
@@ -61,6 +64,7 @@ impl Pool {
             permits: Arc::new(Semaphore::new(options.connections.max(1))),
             options,
             idle: Mutex::default(),
+            turns: Turns::default(),
             waiting: AtomicUsize::new(0),
             made: AtomicU64::new(0),
             again: AtomicU64::new(0),

@@ -98,10 +98,18 @@ impl<'l> Session<'l> {
         Session { target: Some(target), ..Session::begin(line, isolation, careful, deadline) }
     }
 
+    /// The statements of one read, all of one moment. Like a single statement's, this moment is one of commits, which is not always one
+    /// of the order in which serializable transactions seem to have run.
+    pub(crate) fn snapshot(line: &'l mut Line, deadline: Instant) -> Session<'l> {
+        Session::new(line, deadline, Mode::Snapshot, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    }
+
     /// A transaction, which begins with its first statement.
     pub(crate) fn begin(line: &'l mut Line, isolation: Isolation, careful: bool, deadline: Instant) -> Session<'l> {
         let (mode, text) = match isolation {
-            Isolation::Snapshot => (Mode::Snapshot, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            // Not REPEATABLE READ: a reader that PostgreSQL does not watch may see one of two serializable transactions, and not the
+            // other which comes before it.
+            Isolation::Snapshot => (Mode::Snapshot, "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"),
             Isolation::Committed => (Mode::Write, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
             Isolation::Serializable => (Mode::Write, "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"),
         };

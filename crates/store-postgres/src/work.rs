@@ -101,11 +101,8 @@ async fn read_into(
     let mut tries = Tries::default();
     loop {
         let mut checkout = pool.checkout(deadline).await?;
-        let mut session = if many {
-            Session::begin(checkout.line(), Isolation::Snapshot, false, deadline)
-        } else {
-            Session::alone(checkout.line(), deadline)
-        };
+        let mut session =
+            if many { Session::snapshot(checkout.line(), deadline) } else { Session::alone(checkout.line(), deadline) };
         let result = run::read(&mut session, query, sink).await;
         match session.again().cloned() {
             None => {
@@ -129,12 +126,18 @@ pub(crate) async fn transaction(
 ) -> Result<WorkAnswer, StoreError> {
     let mut tries = Tries::default();
     loop {
+        // Before a connection is taken, so that nobody holds one who does nothing with it.
+        let turn = match isolation {
+            Isolation::Serializable => Some(pool.turns.take(tries.conflicts, deadline).await),
+            Isolation::Snapshot | Isolation::Committed => None,
+        };
         let mut checkout = pool.checkout(deadline).await?;
         let mut session = Session::work(checkout.line(), &pool.target, isolation, tries.careful, deadline);
         let answer = work.run(&mut session).await;
         let end = session.end(answer).await;
         // Before any pause: others need the connection and what it holds locked.
         drop(checkout);
+        drop(turn);
         match end {
             End::Done(answer) => return answer,
             End::Again(again) => tries.next(again, pool, deadline).await?,

@@ -11,6 +11,7 @@ pub mod migration;
 pub mod run;
 pub mod schema;
 pub mod sql;
+pub mod turns;
 
 pub use capability::Capability;
 pub use error::{ConstraintKind, Raised, Said, StoreError};
@@ -134,7 +135,8 @@ pub struct ReadAnswer {
 /// How much a transaction sees of others that run at the same time. A store may give more than was asked for, never less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// Only reads, all of one moment. Holds no writer up; a statement that writes is refused.
+    /// Only reads, all of one moment, which has its place in the order of the serializable transactions. Holds no writer up; a statement
+    /// that writes is refused.
     Snapshot,
     /// Each statement sees what was committed before it began, and a row that it changes is as it stands then. Enough for one request
     /// whose conditions are in the statement that changes.

@@ -88,6 +88,6 @@ fn figures(http: &Http, policy: &Policy, exchange: &Exchange<'_>) -> Result<Answ
             return Err(Fault::SecretKeyNeeded { authenticated: caller.is_authenticated() });
         }
     }
-    let text = http.metrics().text(&http.engine().store().gauges());
+    let text = http.metrics().text(&http.engine().figures());
     Ok(Answer::new(StatusCode::OK, HeaderValue::from_static(metrics::CONTENT_TYPE), text))
 }
