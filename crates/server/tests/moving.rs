@@ -301,9 +301,13 @@ fn killed(folder: &Folder, to: &str, when: Result<&str, Duration>) -> bool {
         .unwrap();
     match when {
         Ok(words) => {
-            let errors = std::io::BufReader::new(child.stderr.take().unwrap());
-            let seen = errors.lines().map(Result::unwrap).any(|line| line.contains(words));
-            assert!(seen, "it never said {words:?}");
+            let mut told = Vec::new();
+            let mut errors = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+            let seen = errors.any(|line| {
+                told.push(line);
+                told.last().is_some_and(|line| line.contains(words))
+            });
+            assert!(seen, "it never said {words:?} but {told:#?}");
         }
         Err(after) => std::thread::sleep(after),
     }

@@ -78,9 +78,15 @@ fn said(error: &DbError) -> String {
     format!("PostgreSQL {}: {}", error.code().code(), error.message())
 }
 
+/// What our own triggers raise while [writes are held](undergird_store::Store::hold_writes); by this they are known again.
+pub(crate) const HELD: &str = "the data is being moved, or was moved, to another database";
+
 fn of_server(error: &DbError) -> Fault {
     let told = || said(error);
     let code = error.code().code();
+    if error.message() == HELD {
+        return Fault::Store(StoreError::Unavailable(HELD.into()));
+    }
     if let Some(raised) = raised(error) {
         return Fault::Store(StoreError::Raised(raised));
     }

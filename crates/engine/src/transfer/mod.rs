@@ -98,10 +98,11 @@ pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: W
     }
     let bare = under_way(&full);
     match schema_of(target, "the target").await? {
-        None => {
+        // A schema without tables: somebody was about to make some.
+        there if there.as_ref().is_none_or(|there| there.tables.is_empty()) => {
             // The mark first: what is left of a schema that takes several transactions has it.
             let mark = marked(Applied::empty());
-            migrate(target, None, &mark).await?;
+            migrate(target, there.as_ref(), &mark).await?;
             migrate(target, Some(&mark), &bare).await?;
         }
         Some(there) if is_under_way(&there) => {
@@ -117,7 +118,7 @@ pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: W
             })?;
             return Ok(Report { proofs, held: None });
         }
-        Some(_) => {
+        _ => {
             return Err("the target is not empty: give it a database of its own, with nothing in it".into());
         }
     }

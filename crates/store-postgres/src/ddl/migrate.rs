@@ -115,7 +115,8 @@ async fn hold_all(transaction: &Transaction<'_>, tables: &Applied, hold: bool) -
         // As a server that takes no writes says it (read_only_sql_transaction).
         script += &format!(
             "CREATE OR REPLACE FUNCTION {HOLD}() RETURNS trigger LANGUAGE plpgsql AS $body$ BEGIN RAISE EXCEPTION USING \
-             ERRCODE = '25006', MESSAGE = 'the data is being moved, or was moved, to another database'; END $body$;\n"
+             ERRCODE = '25006', MESSAGE = {}; END $body$;\n",
+            text(crate::error::HELD)
         );
     }
     for table in &tables.tables {
