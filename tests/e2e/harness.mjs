@@ -35,7 +35,7 @@ export async function start(example, change = () => {}) {
   })
   change(app)
   const log = path.join(folder, 'server.log')
-  const database = stores('create')
+  const database = stores(['create'])
   const env = database ? { ...environment, UNDERGIRD_STORES_MAIN_URL: database } : environment
   const child = spawn(BINARY, ['dev', app, '--data', data, '--listen', '127.0.0.1:0'], {
     env,
@@ -49,22 +49,24 @@ export async function start(example, change = () => {}) {
     url,
     publishable: keys.publishable_key,
     secret: keys.secret_key,
+    /** Runs SQL in the database, as people do by hand. Not on SQLite. */
+    sql: (text) => stores(['sql', database], text),
     async stop() {
       const ended = new Promise((done) => child.once('exit', done))
       child.kill('SIGTERM')
       const late = setTimeout(() => child.kill('SIGKILL'), 5_000)
       await ended
       clearTimeout(late)
-      stores('drop', database)
+      stores(['drop', database])
     },
   }
 }
 
-/** Makes or drops a database on the store that E2E_STORE names; SQLite's is in the folder. */
-function stores(...command) {
+/** Makes, drops or asks a database on the store that E2E_STORE names; SQLite's is in the folder. */
+function stores(command, input = '') {
   if ((process.env.E2E_STORE ?? 'sqlite') === 'sqlite') return undefined
   const script = path.join(ROOT, 'tests/e2e/stores.py')
-  return execFileSync(process.env.E2E_PYTHON ?? 'python3', [script, ...command], { encoding: 'utf8' }).trim()
+  return execFileSync(process.env.E2E_PYTHON ?? 'python3', [script, ...command], { encoding: 'utf8', input }).trim()
 }
 
 function ready(child, log) {

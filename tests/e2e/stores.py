@@ -3,6 +3,7 @@
 
     stores.py create        prints the URL of a new database
     stores.py drop URL
+    stores.py sql URL       runs what comes on standard input
 
 Where the servers are, E2E_POSTGRES and E2E_MYSQL tell (`run` sets them). By the servers' own command-line clients, so that only the standard
 library is needed. Absent: starting servers (`cargo xtask services`), but for the one that reliability.py kills.
@@ -94,5 +95,7 @@ if __name__ == "__main__":
         print(create(server()))
     elif len(sys.argv) == 3 and sys.argv[1] == "drop":
         drop(server(), sys.argv[2])
+    elif len(sys.argv) == 3 and sys.argv[1] == "sql":
+        print(sql(sys.argv[2], sys.stdin.read()), end="")
     else:
         sys.exit(__doc__)

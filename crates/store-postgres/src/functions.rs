@@ -9,18 +9,19 @@ use serde_json::Value as Json;
 use tokio_postgres::GenericClient;
 use tokio_postgres::Row;
 use undergird_model::field_type::FieldType;
-use undergird_model::schema::{Returns, Volatility};
+use undergird_model::schema::{Collection, Returns, Volatility};
 use undergird_model::{DbFunction, Kind, Model, Type};
 use undergird_store::StoreError;
 
 /// One row per function of a name: what it may change, whether it gives a set, what kind of routine it is, whether we may call it, its
-/// result (in words, what it is at bottom, its table if it is rows of one that is found by name), its arguments as JSON, how many of
+/// result (in words, what it is at bottom, its table if it is rows of one), its arguments as JSON, how many of
 /// them have a default.
 const FUNCTIONS: &str = r"
 SELECT p.provolatile::text, p.proretset, p.prokind::text, has_function_privilege(p.oid, 'EXECUTE'),
   format_type(p.prorettype, NULL), {result},
-  (SELECT c.relname::text FROM pg_catalog.pg_type t JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
-    WHERE t.oid = p.prorettype AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)),
+  (SELECT jsonb_build_object('table', c.relname, 'schema', s.nspname, 'visible', pg_table_is_visible(c.oid))::text
+    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_class c ON c.oid = t.typrelid JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
+    WHERE t.oid = p.prorettype AND c.relkind IN ('r', 'p')),
   (SELECT coalesce(jsonb_agg(jsonb_build_object('name', coalesce(p.proargnames[a.i], ''),
       'mode', coalesce(p.proargmodes[a.i]::text, 'i'), 'type', format_type(a.of, NULL), 'kind', {argument}) ORDER BY a.i), '[]')::text
     FROM unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) WITH ORDINALITY AS a(of, i)),
@@ -74,9 +75,24 @@ struct Found {
     callable: bool,
     result: String,
     result_kind: String,
-    table: Option<String>,
+    table: Option<FoundTable>,
     arguments: Vec<FoundArgument>,
     defaults: usize,
+}
+
+/// A table whose rows a function gives.
+struct FoundTable {
+    name: String,
+    schema: String,
+    /// Whether its name alone means it.
+    visible: bool,
+}
+
+impl FoundTable {
+    fn is(&self, collection: &Collection) -> bool {
+        let same_schema = collection.schema.as_ref().map_or(self.visible, |schema| *schema == self.schema);
+        same_schema && *identifier(&collection.table) == self.name
+    }
 }
 
 struct FoundArgument {
@@ -98,7 +114,13 @@ impl Found {
             callable: row.get(3),
             result: text(4),
             result_kind: text(5),
-            table: row.get(6),
+            table: row.get::<_, Option<String>>(6).and_then(|table| serde_json::from_str::<Json>(&table).ok()).map(
+                |table| FoundTable {
+                    name: of(&table, "table"),
+                    schema: of(&table, "schema"),
+                    visible: table["visible"] == Json::Bool(true),
+                },
+            ),
             arguments: arguments
                 .iter()
                 .map(|one| FoundArgument {
@@ -140,8 +162,7 @@ fn result(model: &Model, function: &DbFunction, found: &Found, told: &mut Vec<St
     let is_so = match &function.returns {
         Returns::Nothing => found.result_kind == "void",
         Returns::Rows { of, one } => {
-            let table = identifier(&model.collection(*of).table);
-            found.table.as_deref() == Some(&*table) && found.set != *one
+            found.table.as_ref().is_some_and(|table| table.is(model.collection(*of))) && found.set != *one
         }
         Returns::Value { declared, list } => found.set == *list && fits(declared.storage(), &found.result_kind),
     };
@@ -150,7 +171,7 @@ fn result(model: &Model, function: &DbFunction, found: &Found, told: &mut Vec<St
     }
     let write = match (&found.table, found.result_kind.as_str()) {
         (_, "void") => "write no returns".to_owned(),
-        (Some(table), _) => match model.public().find(|one| identifier(&one.table) == **table) {
+        (Some(table), _) => match model.public().find(|one| table.is(one)) {
             Some(collection) => {
                 let word = if found.set { "rows" } else { "row" };
                 format!("write returns = {{ {word} = \"{}\" }}", collection.name)

@@ -36,6 +36,24 @@ made   = { type = "timestamp", default = { expr = "now" }, readonly = true }
     undergird_model::definition::check(&sources, &[]).0.unwrap()
 }
 
+/// With functions of each kind.
+fn calling() -> Model {
+    let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
+    let sources = [
+        source("models/places.toml", "[fields]\nid = { type = \"int\" }\nname = { type = \"text\" }\n"),
+        source(
+            "functions/near.toml",
+            "description = \"Those near by.\"\nvolatility = \"stable\"\nreturns = { rows = \"places\" }\n[arguments]\n\
+             far = { type = \"int\", min = 1 }\nname = { type = \"text\", optional = true, description = \"As it is called.\" }\n",
+        ),
+        source("functions/first.toml", "returns = { row = \"places\" }\n"),
+        source("functions/sum.toml", "volatility = \"immutable\"\nreturns = { type = \"int\" }\n"),
+        source("functions/words.toml", "returns = { type = \"text\", list = true }\n"),
+        source("functions/deed.toml", ""),
+    ];
+    undergird_model::definition::check(&sources, &[]).0.unwrap()
+}
+
 /// Writes what was made where a person or another tool can look at it: `UNDERGIRD_CONTRACT_OUT=/tmp/out cargo nextest run contract`.
 fn show(name: &str, text: &str) {
     if let Some(folder) = std::env::var_os("UNDERGIRD_CONTRACT_OUT") {
@@ -46,8 +64,7 @@ fn show(name: &str, text: &str) {
 
 #[test]
 fn every_operation_is_in_the_document_and_nothing_else() {
-    for name in ["blog", "hostile"] {
-        let model = example(name);
+    for (name, model) in [("blog", example("blog")), ("hostile", example("hostile")), ("calling", calling())] {
         let document = openapi(&model);
         show(&format!("{name}.json"), &serde_json::to_string_pretty(&document).unwrap());
         let wanted: BTreeSet<_> = operations(&model)
@@ -84,8 +101,8 @@ fn references<'a>(json: &'a Json, all: &mut Vec<&'a str>) {
 
 #[test]
 fn references_lead_somewhere_and_components_are_used() {
-    for name in ["blog", "hostile"] {
-        let document = openapi(&example(name));
+    for model in [example("blog"), example("hostile"), calling()] {
+        let document = openapi(&model);
         let mut all = Vec::new();
         references(&document, &mut all);
         for target in &all {
@@ -244,4 +261,67 @@ export type Database = {
     assert_eq!(types, expected);
     show("blog.ts", &typescript(&example("blog")));
     show("hostile.ts", &typescript(&example("hostile")));
+}
+
+#[test]
+fn functions_in_the_contract() {
+    let document = openapi(&calling());
+    let near = &document["paths"]["/rest/v1/rpc/near"];
+    assert_eq!(
+        near["post"]["requestBody"],
+        json!({ "required": true, "content": { "application/json": { "schema": {
+            "type": "object", "additionalProperties": false, "required": ["far"],
+            "properties": {
+                "far": { "type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX },
+                "name": { "type": ["string", "null"], "description": "As it is called." },
+            },
+        } } } })
+    );
+    assert_eq!(near["get"]["parameters"][0]["name"], "far");
+    let deed = &document["paths"]["/rest/v1/rpc/deed"];
+    assert_eq!((&deed["get"], deed["post"]["responses"]["200"].is_null()), (&Json::Null, true));
+
+    let text = typescript(&calling());
+    let (_, functions) = text.split_once("    Functions: {\n").unwrap();
+    let (functions, _) = functions.split_once("    Enums: {").unwrap();
+    let expected = r#"      deed: {
+        Args: never
+        Returns: undefined
+      }
+      first: {
+        Args: never
+        Returns: Database["public"]["Tables"]["places"]["Row"] | null
+        SetofOptions: {
+          from: "*"
+          to: "places"
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      /** Those near by. */
+      near: {
+        Args: {
+          far: number
+          /** As it is called. */
+          name?: string | null
+        }
+        Returns: Database["public"]["Tables"]["places"]["Row"][]
+        SetofOptions: {
+          from: "*"
+          to: "places"
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      sum: {
+        Args: never
+        Returns: number | null
+      }
+      words: {
+        Args: never
+        Returns: (string | null)[]
+      }
+    }
+"#;
+    assert_eq!(functions, expected);
 }

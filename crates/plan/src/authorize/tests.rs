@@ -9,6 +9,8 @@ use std::sync::Arc;
 use undergird_model::{Expr, Model, Node, Source, Value, definition};
 use uuid::Uuid;
 
+mod calls;
+
 const NOTES: &str = r#"
 [fields]
 title = { type = "text", max = 20 }

@@ -10,6 +10,8 @@ use undergird_store::conformance::parse_request;
 use undergird_store::{Statement, Statements, sql};
 use uuid::Uuid;
 
+mod calls;
+
 const FILES: &[(&str, &str)] = &[
     ("models/users.toml", "[fields]\nname = { type = \"text\" }\n[access]\nread = \"true\"\n"),
     (

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use undergird_model::Type;
-use undergird_store::{ConstraintKind, Decision, Flow, Isolation, Notice, StoreError, WorkAnswer};
+use undergird_store::{ConstraintKind, Decision, Flow, Isolation, Notice, Raised, Said, StoreError, WorkAnswer};
 
 async fn things() -> Option<(Database, Arc<PostgresStore>)> {
     let database = database().await?;
@@ -57,6 +57,10 @@ async fn failures_in_the_words_of_stores() {
         name: name.map(str::to_owned),
         columns: columns.iter().map(|column| (*column).to_owned()).collect(),
     };
+    let raised = |state: &str, message: Option<&str>| {
+        let said = message.map(|message| Said { message: message.into(), detail: None, hint: None });
+        StoreError::Raised(Raised { state: state.into(), said, told: String::new() })
+    };
     let cases = [
         ("INSERT INTO things VALUES (1, 'x')", constraint(ConstraintKind::Unique, Some("things_pkey"), &["id"])),
         (
@@ -71,7 +75,10 @@ async fn failures_in_the_words_of_stores() {
         ),
         ("SELECT nothing FROM things", StoreError::SchemaMismatch(String::new())),
         ("SELECT 1 FROM nothing", StoreError::SchemaMismatch(String::new())),
-        ("SELECT 1 / 0", StoreError::Internal(String::new())),
+        ("SELECT 1 / 0", raised("22012", None)),
+        ("DO $$ BEGIN RAISE 'no' USING DETAIL = 'why'; END $$", raised("P0001", Some("no"))),
+        ("DO $$ BEGIN RAISE 'no' USING ERRCODE = '23505'; END $$", raised("23505", Some("no"))),
+        ("DO $$ BEGIN RAISE 'no' USING ERRCODE = 'PT402'; END $$", raised("PT402", Some("no"))),
     ];
     for (words, expected) in cases {
         for isolation in [Isolation::Committed, Isolation::Serializable] {
@@ -82,8 +89,11 @@ async fn failures_in_the_words_of_stores() {
                 })
             });
             match (told.await.unwrap_err(), &expected) {
-                (StoreError::SchemaMismatch(_), StoreError::SchemaMismatch(_))
-                | (StoreError::Internal(_), StoreError::Internal(_)) => {}
+                (StoreError::SchemaMismatch(_), StoreError::SchemaMismatch(_)) => {}
+                (StoreError::Raised(told), StoreError::Raised(expected)) => {
+                    let words = |raised: &Raised| raised.said.as_ref().map(|said| said.message.clone());
+                    assert_eq!((&told.state, words(&told)), (&expected.state, words(expected)));
+                }
                 (told, expected) => assert_eq!(&told, expected, "{words}"),
             }
         }
@@ -169,7 +179,7 @@ async fn work_that_goes_on_after_a_failure_runs_again_carefully() {
             commit(())
         })
     });
-    assert!(matches!(told.await, Err(StoreError::Internal(why)) if why.contains("22012")));
+    assert!(matches!(told.await, Err(StoreError::Raised(raised)) if raised.state == "22012"));
 }
 
 #[tokio::test]

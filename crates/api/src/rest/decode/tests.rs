@@ -45,6 +45,43 @@ fn refuses(query: &str, expected: &str) {
     assert_eq!(found.trim_end_matches([' ', '|']), expected, "{query}");
 }
 
+/// A call of `f`, whose arguments are `a` and `id`: a query by GET, what follows a blank as the body of a POST.
+fn calls(rows: bool, text: &str, expected: &str) {
+    let (query, body) = text.split_once(' ').map_or((text, None), |(query, body)| (query, Some(body)));
+    let method = if body.is_some() { Method::POST } else { Method::GET };
+    let call = Some(Called { function: "f", arguments: &["a", "id"], rows });
+    let head = Head { call, ..Head::new(&method, "", query) };
+    let found = match decode(&head, body.map(str::as_bytes), &limits()) {
+        Ok(decoded) => show(&decoded),
+        Err(malformed) => format!("{} {}", malformed.status, malformed.code),
+    };
+    assert_eq!(found, expected, "{text}");
+}
+
+#[test]
+fn arguments_of_calls() {
+    calls(true, "", "read f()");
+    calls(true, "a=1&id=x%20y", "read f(a: '1', id: 'x y')");
+    calls(true, "id=5&id=eq.7", "read f(id: '5') where id eq '7'");
+    calls(true, "id=eq.7", "read f() where id eq '7'");
+    calls(
+        true,
+        "a=1&name=not.in.(1,2)&b=fts(english).x&select=id",
+        "read f(a: '1') select id where not name in ['1', '2'], b fts(english) 'x'",
+    );
+    calls(true, "a=1&nam=x", "read f(a: '1', nam: 'x')");
+    calls(true, "a=1.5", "read f(a: '1.5')");
+    calls(true, "a=1&a=2", "read f(a: '2')");
+    calls(false, "a=eq.7&limit=3", "read f(a: 'eq.7') limit 3");
+    calls(true, "order=id&or=(id.eq.1,id.eq.2)", "read f() where or(id eq '1', id eq '2') order id");
+    calls(true, " ", "read f()");
+    calls(true, " {}", "read f()");
+    calls(true, "id=eq.7 {\"a\":[1],\"a\":{\"b\":null}}", "read f(a: {\"b\":null}) where id eq '7'");
+    calls(true, " []", "400 PGRST102");
+    calls(true, " {\"a\":1", "400 PGRST102");
+    calls(true, "%00=1", "400 PGRST100");
+}
+
 #[test]
 fn operators() {
     check("", "read t");

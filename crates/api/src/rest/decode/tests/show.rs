@@ -10,6 +10,10 @@ pub fn show(decoded: &Decoded) -> String {
     let shape = &request.shape;
     let mut out = format!("{:?} {}", shape.verb, shape.collection);
     out = out[..1].to_lowercase() + &out[1..];
+    if let Some(call) = &shape.call {
+        let given = list(&call.arguments, |(name, slot)| format!("{name}: {}", operand(request, *slot)));
+        out += &format!("{}({given})", call.function);
+    }
     if let Some(key) = &shape.key {
         let parts: Vec<String> = key.iter().map(|slot| operand(request, *slot)).collect();
         out += &format!(" key [{}]", parts.join(", "));
@@ -94,6 +98,7 @@ fn operand(request: &Request, slot: Slot) -> String {
         Operand::Text(text) => format!("'{text}'"),
         Operand::List(items) => format!("[{}]", list(items, |item| format!("'{item}'"))),
         Operand::Value(Value::Int(number)) => number.to_string(),
+        Operand::Json(json) => json.to_string(),
         other => format!("{other:?}"),
     }
 }
