@@ -18,6 +18,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_model::Value;
+use undergird_store::migration::{Direction, Done, Run, State};
 use undergird_store::schema::{Applied, steps};
 use undergird_store::{Store, StoreError};
 use words::Words;
@@ -96,6 +97,7 @@ pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: W
     if is_under_way(&full) {
         return Err("the source is itself the target of a move that was not finished".into());
     }
+    let migrations = migrations(source, &full).await?;
     let bare = under_way(&full);
     match schema_of(target, "the target").await? {
         // A schema without tables: somebody was about to make some.
@@ -116,6 +118,7 @@ pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: W
             let proofs = prove(source, target, &full, false, watch).await.map_err(|why| {
                 format!("the target is not empty, and not equal to the source either, so nothing was done: {why}")
             })?;
+            note(target, &migrations).await?;
             return Ok(Report { proofs, held: None });
         }
         _ => {
@@ -139,7 +142,10 @@ pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: W
     let done = match source.hold_writes(&full, true).await {
         Ok(()) => {
             watch(News::Held);
-            last(source, target, &full, &bare, watch).await
+            match last(source, target, &full, &bare, watch).await {
+                Ok(proofs) => note(target, &migrations).await.map(|()| proofs),
+                Err(why) => Err(why),
+            }
         }
         // Some tables may be held already.
         Err(error) => Err(format!("writes to the source cannot be held: {error}")),
@@ -160,6 +166,29 @@ pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: W
 pub async fn release(source: &Arc<dyn Store>) -> Result<(), String> {
     let full = schema_of(source, "the database").await?.ok_or("the database is empty")?;
     source.hold_writes(&full, false).await.map_err(|error| error.to_string())
+}
+
+/// The committed migrations that the source was given, to be noted in the target.
+async fn migrations(source: &Arc<dyn Store>, full: &Applied) -> Result<Vec<Run>, String> {
+    let wrong = |error: StoreError| format!("the source's migrations cannot be read: {error}");
+    let mut runs = Vec::new();
+    for Done { number, name, hash, state } in source.migrations().await.map_err(wrong)? {
+        if state != State::Applied {
+            return Err(format!("migration {number:04}_{name} was interrupted: `undergird migrate apply` ends it"));
+        }
+        let (after, from) = (number.saturating_sub(1), full.fingerprint());
+        runs.push(Run { number, name, hash, direction: Direction::Note, after, from, parts: Vec::new() });
+    }
+    Ok(runs)
+}
+
+/// Notes in the target what the source was given: what these migrations did, its schema has.
+async fn note(target: &Arc<dyn Store>, migrations: &[Run]) -> Result<(), String> {
+    for run in migrations {
+        let noted = target.apply(run).await;
+        noted.map_err(|error| format!("migration {:04} cannot be noted in the target: {error}", run.number))?;
+    }
+    Ok(())
 }
 
 /// What is left to do while nobody writes.
