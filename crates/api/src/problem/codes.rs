@@ -56,7 +56,7 @@ pub const CODES: &[Code] = &[
     code("23503", &[409], "A reference to nothing", "A `ref` names a row that does not exist, or a row that others refer to cannot go."),
     code("23505", &[409], "The value is taken", "Another row has the same unique value or key. `details` names the columns."),
     code("23514", &[422], "A rule of the data is broken", "`min`, `max`, `pattern`, `values`, a JSON Schema or a check of the collection. `errors` has each with its place."),
-    code("P0001", &[400, 401, 402, 403, 404, 405, 406, 409, 410, 412, 415, 416, 422, 423, 424, 428, 429, 451, 500, 501, 502, 503, 504], "A function of the database refuses", "It raised an error. `code` is the SQLSTATE that it raised, `message`, `details` and `hint` are its words. `PT` and three digits give the status; else it is PostgREST's for that SQLSTATE, mostly 400. Nothing was written."),
+    code("P0001", &[400, 401, 402, 403, 404, 405, 406, 409, 410, 412, 415, 416, 422, 423, 424, 428, 429, 451, 500, 501, 502, 503, 504], "A function of the database refuses", "It, or a trigger, raised an error. `code` is the SQLSTATE that it raised, `message`, `details` and `hint` are its words. `PT` and three digits give the status; else it is PostgREST's for that SQLSTATE, mostly 400. Nothing was written."),
     code("428C9", &[422], "The column is not for writing", "It is `readonly`, or `immutable` and the row exists already."),
     code("40001", &[409], "Another transaction came first", "Several times in a row. Try again."),
     code("53100", &[507], "The disk is full", "Nothing was written."),

@@ -117,7 +117,7 @@ async fn read(
         )?;
         Some(format!("<{}?{}>; rel=\"next\"", exchange.head.uri.path(), cursor::next_query(&query, &cursor)))
     });
-    let mut answer = answer(&decoded, form, encoded, false).map_err(Problem::from)?;
+    let mut answer = answer(&decoded, form, encoded, false)?;
     if let Some(next) = next.and_then(|next| HeaderValue::from_str(&next).ok()) {
         answer.headers.insert(LINK, next);
     }
