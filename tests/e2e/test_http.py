@@ -34,6 +34,25 @@ def test_versions(ann, bob):
     problem(ann.get(path), 404, "UG404")
 
 
+def test_no_guard_is_passed_over(ann, app):
+    """A condition or a key in letters that no header should have counts all the same."""
+    post = ann.post_row()
+    path = f"/rest/v1/posts/{post['id']}"
+    for tag in ("\"é\"".encode(), "\"é\"".encode("latin-1")):
+        problem(ann.patch(path, json={"title": "x"}, headers={"if-match": tag}), 412, "UG412")
+    key = f"é {unique('key')}".encode()
+    row = {"title": "Once", "slug": unique("once")}
+    first = ann.post("/rest/v1/posts", json=row, headers={"idempotency-key": key})
+    again = ann.post("/rest/v1/posts", json=row, headers={"idempotency-key": key})
+    assert (first.status_code, again.status_code, again.headers.get("idempotency-replayed")) == (201, 201, "true")
+    problem(ann.post("/rest/v1/posts", json=row, headers={"idempotency-key": "é".encode("latin-1")}), 400, "UG104")
+    many = {"prefer": "handling=strict, max-affected=0, odd=é".encode()}
+    problem(ann.delete(f"/rest/v1/posts?id=eq.{post['id']}", headers=many), 400, "PGRST122")
+    step = {"method": "DELETE", "path": path, "headers": {"if-match": '"é"'}}
+    problem(ann.post("/rest/v1/batch", json={"steps": [step]}), 422, "UG103")
+    assert ann.get(path).json()["title"] == post["title"]
+
+
 def test_no_update_is_lost(ann):
     """Sixteen clients add one each, by read and conditional write: the sum is sixteen."""
     post = ann.post_row(title="0")
@@ -79,6 +98,14 @@ def test_pages_by_cursor(ann, visitor, order):
         url = re.fullmatch(r'<([^>]+)>; rel="next"', link).group(1) if link else None
         assert pages < 10
     assert seen == whole
+
+
+def test_the_next_page_is_as_long_as_the_first(ann):
+    for _ in range(5):
+        ann.post_row()
+    first = ann.get("/rest/v1/posts?order=title", headers={"range": "0-1"})
+    second = ann.get(re.match(r"<([^>]+)>", first.headers["link"]).group(1))
+    assert (len(first.json()), len(second.json())) == (2, 2)
 
 
 def test_a_cursor_is_for_the_same_caller_and_question(ann, bob):

@@ -48,11 +48,7 @@ pub async fn handle(exchange: &mut Exchange<'_>, caller: Caller) -> Result<Answe
     let started = Instant::now();
     let limits = exchange.app.model().settings.limits.clone();
     let steps = steps(&exchange.body, &limits)?;
-    let header = |name: &'static str| exchange.header(&HeaderName::from_static(name)).map(str::to_owned);
-    let key = header("idempotency-key");
-    if let Some(key) = &key {
-        precondition::idempotency_key(key)?;
-    }
+    let key = exchange.head.headers.get("idempotency-key").map(precondition::idempotency_key).transpose()?;
     let kept = key.map(|key| (key, precondition::request_hash(exchange.head, &exchange.body)));
     exchange.stages.add(Stage::Decode, started.elapsed());
     let started = Instant::now();
@@ -134,6 +130,8 @@ fn step(json: &Json, position: usize, place: &str) -> Result<Step, Problem> {
         for (name, value) in given.as_object().ok_or_else(wrong)? {
             let name = HeaderName::try_from(name.as_str()).map_err(|_| wrong())?;
             let value = value.as_str().and_then(|value| HeaderValue::from_str(value).ok()).ok_or_else(wrong)?;
+            // Letters that nobody could read would be passed over, and a condition with them.
+            value.to_str().map_err(|_| wrong())?;
             // The caller is the batch's own: no step may come as somebody else, or be kept by itself.
             if !matches!(name.as_str(), "prefer" | "accept" | "content-type" | "range" | "range-unit" | "if-match") {
                 return Err(malformed(&format!("{place}/headers/{name}"), "is not a header that a step may have"));

@@ -110,16 +110,23 @@ pub fn context(caller: &Caller, collection: &str, query: &str) -> Vec<u8> {
     digest(&SHA256, &octets).as_ref().to_vec()
 }
 
-/// The query of the next page: the same question after this cursor.
-pub fn next_query(query: &str, cursor: &str) -> String {
-    let mut next = String::with_capacity(query.len() + cursor.len() + 8);
+/// The query of the next page: the same question after this cursor, with the size of the page, wherever that was said (`Range` is a header).
+pub fn next_query(query: &str, cursor: &str, limit: Option<u64>) -> String {
+    let mut next = String::with_capacity(query.len() + cursor.len() + 16);
+    let mut size = limit.map(|limit| format!("limit={limit}"));
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let name = parameter.split('=').next().unwrap_or_default();
-        // A key belongs in no link: it may be logged and handed on.
-        if matches!(name, "after" | "offset" | "apikey") {
-            continue;
+        match parameter.split('=').next().unwrap_or_default() {
+            // A key belongs in no link: it may be logged and handed on.
+            "after" | "offset" | "apikey" => continue,
+            "limit" if size.as_deref() != Some(parameter) => continue,
+            "limit" => size = None,
+            _ => {}
         }
         next.push_str(parameter);
+        next.push('&');
+    }
+    if let Some(size) = size {
+        next.push_str(&size);
         next.push('&');
     }
     next.push_str("after=");
@@ -198,7 +205,14 @@ mod tests {
 
     #[test]
     fn the_next_page_asks_the_same() {
-        assert_eq!(next_query("a=eq.1&limit=5&offset=5&after=old&apikey=k", "new"), "a=eq.1&limit=5&after=new");
-        assert_eq!(next_query("", "new"), "after=new");
+        assert_eq!(
+            next_query("a=eq.1&limit=5&offset=5&after=old&apikey=k", "new", Some(5)),
+            "a=eq.1&limit=5&after=new"
+        );
+        // `Range`, alone and shorter than `limit`; another way of writing a number.
+        assert_eq!(next_query("a=eq.1", "new", Some(5)), "a=eq.1&limit=5&after=new");
+        assert_eq!(next_query("limit=10&a=eq.1", "new", Some(5)), "a=eq.1&limit=5&after=new");
+        assert_eq!(next_query("limit=05", "new", Some(5)), "limit=5&after=new");
+        assert_eq!(next_query("", "new", None), "after=new");
     }
 }

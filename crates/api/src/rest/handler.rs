@@ -74,24 +74,34 @@ impl Parts {
         let profile =
             if matches!(exchange.head.method, Method::GET | Method::HEAD) { ACCEPT_PROFILE } else { CONTENT_PROFILE };
         media::profile(exchange.header(&profile)).map_err(Problem::from)?;
-        let idempotency_key = text(&IDEMPOTENCY_KEY);
-        if let Some(key) = &idempotency_key {
-            precondition::idempotency_key(key)?;
-        }
+        // What guards a write is never passed over for its letters: a tag that cannot be read is a tag of no version.
+        let any = |name: &HeaderName| {
+            let mut values = exchange.head.headers.get_all(name).iter().peekable();
+            values.peek()?;
+            Some(values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", "))
+        };
+        let idempotency_key =
+            exchange.head.headers.get(&IDEMPOTENCY_KEY).map(precondition::idempotency_key).transpose()?;
         Ok(Parts {
             method: exchange.head.method.clone(),
             collection,
             key,
             query: exchange.query().to_owned(),
-            if_match: text(&IF_MATCH),
+            if_match: any(&IF_MATCH),
             if_none_match: text(&IF_NONE_MATCH),
             idempotency_key,
         })
     }
 
     fn decode(&self, exchange: &Exchange<'_>) -> Result<Decoded, Problem> {
-        let prefer: Vec<&str> =
-            exchange.head.headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok()).collect();
+        let prefer: Vec<_> = exchange
+            .head
+            .headers
+            .get_all(&PREFER)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        let prefer: Vec<&str> = prefer.iter().map(|value| value.as_ref()).collect();
         let head = Head {
             call: None,
             method: &self.method,
@@ -145,7 +155,7 @@ async fn read(
         // Not those of this request, which whatever it makes may show.
         let fresh = exchange.engine.moment().entropy;
         let cursor = cursor::seal(exchange.cursors, position, &context, fresh)?;
-        let query = cursor::next_query(&parts.query, &cursor);
+        let query = cursor::next_query(&parts.query, &cursor, decoded.limit);
         Some(format!("<{}?{query}>; rel=\"next\"", exchange.head.uri.path()))
     });
     let form = Form { decoded, keyed: parts.key.is_some(), if_none_match: parts.if_none_match.as_deref() };

@@ -3,6 +3,7 @@
 use super::encode::{Encoder, Options};
 use super::media::Media;
 use crate::problem::Problem;
+use http::HeaderValue;
 use http::request::Parts;
 use ring::digest;
 use undergird_engine::{Failure, Transaction, idempotency};
@@ -34,14 +35,14 @@ pub(super) async fn if_match(
     }
 }
 
-/// Refuses keys that cannot be kept.
-pub(super) fn idempotency_key(key: &str) -> Result<(), Problem> {
-    if key.is_empty() || key.chars().count() > idempotency::KEY_CHARS_MAX {
-        let most = idempotency::KEY_CHARS_MAX;
-        return Err(Problem::new("UG104", 400, format!("An Idempotency-Key has 1 to {most} characters"))
-            .with_hint("Make a UUID for each action of the user, and send the same one with every retry."));
+/// The key of a header. One that cannot be kept is refused: passed over, it would leave a retry without its guard.
+pub(super) fn idempotency_key(value: &HeaderValue) -> Result<String, Problem> {
+    let most = idempotency::KEY_CHARS_MAX;
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(key) if !key.is_empty() && key.chars().count() <= most => Ok(key.to_owned()),
+        _ => Err(Problem::new("UG104", 400, format!("An Idempotency-Key has 1 to {most} characters of UTF-8"))
+            .with_hint("Make a UUID for each action of the user, and send the same one with every retry.")),
     }
-    Ok(())
 }
 
 /// What makes two requests the same: method, target, what of the headers decides the answer, body.

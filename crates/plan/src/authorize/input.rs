@@ -158,7 +158,8 @@ impl Recipe {
             }
             let value = &row[index];
             if value.is_null() {
-                if !field.optional && !is_identity(collection, field) {
+                // A new row's null is the next number; a row that is there has one.
+                if !field.optional && (self.partial || !is_identity(collection, field)) {
                     errors.add(place, name, "required", "must not be null".into());
                 }
             } else if let Err(violation) = field.validate(value) {

@@ -38,9 +38,28 @@ impl<'a> Builder<'a> {
         };
         let returning = match self.request.returning {
             Returning::Representation => Some(self.representation(collection)?),
-            Returning::Minimal | Returning::HeadersOnly => None,
+            Returning::Minimal | Returning::HeadersOnly => {
+                self.select_is_of_names(collection)?;
+                None
+            }
         };
         Ok((Write { collection: collection.id, inputs, action, returning }, recipe))
+    }
+
+    /// A `select` that names what is not there is a mistake also where nothing is answered. Whether the caller may read what it names is
+    /// not asked then: it reads nothing.
+    fn select_is_of_names(&mut self, collection: &'a Collection) -> Result<(), Refusal> {
+        if self.request.select.is_none() {
+            return Ok(());
+        }
+        match self.representation(collection) {
+            Err(
+                refusal @ (Refusal::UnknownColumn { .. }
+                | Refusal::UnknownRelation { .. }
+                | Refusal::AmbiguousRelation { .. }),
+            ) => Err(refusal),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     fn create(

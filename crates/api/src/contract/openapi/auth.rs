@@ -7,6 +7,7 @@ use crate::contract::sample;
 use serde_json::{Map, Value as Json, json};
 use undergird_model::Model;
 use undergird_model::operation::AuthOperation;
+use undergird_model::schema::{Collection, Field};
 
 /// The tag.
 pub(super) const TAG: &str = "auth";
@@ -103,10 +104,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
     });
     let profile = model.profile.map(|id| model.collection(id));
     let data = match profile {
-        Some(profile) => json!({
-            "type": "object",
-            "description": format!("The user's own words; members named like fields of `{}` fill the profile.", profile.name),
-        }),
+        Some(profile) => profile_data(profile),
         None => json!({ "type": "object", "description": "The user's own words." }),
     };
     let told = profile.and_then(example).unwrap_or_else(|| json!({}));
@@ -158,6 +156,26 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "examples": [{ "data": { "note": sample::UUID } }],
         }),
     );
+}
+
+/// `data` of a sign-up: free, but for what becomes the profile.
+fn profile_data(profile: &Collection) -> Json {
+    let kept = |field: &&Field| field.readonly || field.is_secret() || profile.is_key(field.id);
+    let out_of_reach: Vec<&str> = profile.fields.iter().filter(kept).map(|field| field.name.as_str()).collect();
+    let mut properties = Map::new();
+    for field in profile.fields.iter().filter(|field| !kept(field) && field.name != "email") {
+        let path = format!("#/components/schemas/{}.insert/properties/{}", profile.name, field.name);
+        properties.insert(field.name.clone(), json!({ "$ref": path }));
+    }
+    json!({
+        "type": "object",
+        "description": format!(
+            "The user's own words. Members named like fields of `{}` fill the profile; `{}` are the application's to set.",
+            profile.name,
+            out_of_reach.join("`, `"),
+        ),
+        "properties": properties,
+    })
 }
 
 /// The same, or null or an empty text, which are as good as left out.

@@ -212,13 +212,14 @@ pub(super) fn order(collection: &Collection) -> Json {
     json!({ "type": "string", "pattern": format!("^{term}(,{term})*$"), "examples": [format!("{first}.desc")] })
 }
 
-/// `columns`: names of columns.
-pub(super) fn names(collection: &Collection) -> Json {
+/// `columns`: names of columns, those first that must be among them.
+pub(super) fn names(collection: &Collection, needed: &[&str]) -> Json {
     let name = format!(
         "({})",
         alternatives(columns(collection).filter(|field| !field.readonly).map(|field| field.name.as_str()))
     );
-    json!({ "type": "string", "pattern": format!("^{name}(,{name})*$") })
+    let first = if needed.is_empty() { name.clone() } else { needed.join(",") };
+    json!({ "type": "string", "pattern": format!("^{first}(,{name})*$") })
 }
 
 /// `or=(…)` and `and=(…)`: conditions on columns.

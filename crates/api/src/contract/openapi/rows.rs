@@ -2,7 +2,7 @@
 
 use super::answers::{ANYWHERE, WITH_BODY, add_problems, headers};
 use super::filters::{self, Operand};
-use super::schemas::{reference, schema};
+use super::schemas::{self, reference, schema};
 use serde_json::{Map, Value as Json, json};
 use undergird_model::field_type::FieldType;
 use undergird_model::operation::OperationKind;
@@ -12,7 +12,7 @@ use undergird_model::settings::Limits;
 /// Adds a collection's parameters, and the schemas of its filters.
 pub(super) fn add_parameters(
     parameters: &mut Map<String, Json>,
-    schemas: &mut Map<String, Json>,
+    components: &mut Map<String, Json>,
     model: &Model,
     collection: &Collection,
 ) {
@@ -27,7 +27,7 @@ pub(super) fn add_parameters(
             pattern
         } else {
             let component = format!("filter.{}", operand.name);
-            schemas.entry(component.as_str()).or_insert(pattern);
+            components.entry(component.as_str()).or_insert(pattern);
             schema(&component)
         };
         let about = field.description.as_deref().map(|about| format!("{about} ")).unwrap_or_default();
@@ -67,10 +67,18 @@ pub(super) fn add_parameters(
             ),
         );
     }
-    add(
-        format!("{name}.columns"),
-        query("columns", "Take only these members of the body; pass over the others.", filters::names(collection)),
-    );
+    let told = "Take only these members of the body; pass over the others.";
+    add(format!("{name}.columns"), query("columns", told, filters::names(collection, &[])));
+    for (variant, needed) in
+        [("insert", schemas::required(collection)), ("replace", schemas::required_beside_key(collection))]
+    {
+        if needed.is_empty() {
+            continue;
+        }
+        let told =
+            format!("{told} A new row needs `{}` among them; beyond the pattern, in any order.", needed.join("`, `"));
+        add(format!("{name}.columns.{variant}"), query("columns", &told, filters::names(collection, &needed)));
+    }
     add(
         format!("{name}.on_conflict"),
         query(
@@ -155,8 +163,10 @@ pub(super) fn shared_parameters() -> Map<String, Json> {
         parameter(
             "query",
             "after",
-            "The position after which the page begins, from the `Link` of the page before. Bound to the caller and the question. Empty: from the beginning.",
-            json!({ "type": "string", "pattern": "^([A-Za-z0-9_-]{38,4096})?$" }),
+            "The position after which the page begins, from the `Link` of the page before; at most 4,096 characters, and nobody else can make \
+             one. Bound to the caller and the question. Empty: from the beginning.",
+            // A format of our own: no pattern says which texts the server has sealed.
+            json!({ "type": "string", "format": "cursor" }),
         ),
     );
     let prefer = |values: &[&str]| {
@@ -240,6 +250,9 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
     let limits = &model.settings.limits;
     let own = |parameter: &str| reference("parameters", &format!("{name}.{parameter}"));
     let shared = |parameter: &str| reference("parameters", parameter);
+    let columns = |variant: &str, needed: &[&str]| {
+        if needed.is_empty() { own("columns") } else { own(&format!("columns.{variant}")) }
+    };
     let conditions = || {
         let filters = filters::columns(collection).map(|field| own(&format!("where.{}", field.name)));
         filters.chain([own("and"), own("or")]).collect::<Vec<_>>()
@@ -267,7 +280,13 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
         OperationKind::Create(_) => (
             format!("Create {name}"),
             "Makes one row or many, all or none; with `Prefer: resolution=…` changes or keeps those that are there already.",
-            vec![own("select"), own("columns"), own("on_conflict"), shared("prefer.create"), shared("idempotency-key")],
+            vec![
+                own("select"),
+                columns("insert", &schemas::required(collection)),
+                own("on_conflict"),
+                shared("prefer.create"),
+                shared("idempotency-key"),
+            ],
             Some(body(name, "insert", Some(limits))),
             written(name, &["201", "200"], &[404, 409, 422]),
         ),
@@ -299,7 +318,7 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
         ),
         OperationKind::Replace(_) => {
             let mut parameters = key_conditions(collection);
-            parameters.extend([own("select"), own("columns")]);
+            parameters.extend([own("select"), columns("replace", &schemas::required_beside_key(collection))]);
             parameters.extend(["prefer.change", "if-match", "idempotency-key"].map(shared));
             (
                 format!("Replace one of {name} by conditions"),
@@ -315,7 +334,7 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
             vec![
                 own("key"),
                 own("select"),
-                own("columns"),
+                columns("replace", &schemas::required_beside_key(collection)),
                 shared("prefer.change"),
                 shared("if-match"),
                 shared("idempotency-key"),
@@ -345,8 +364,16 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
             return Json::Null;
         }
     };
-    if let (OperationKind::Create(_), Some(made)) = (kind, responses.get_mut("201")) {
-        made["links"] = links(collection);
+    let (statuses, place): (&[&str], _) = match kind {
+        OperationKind::Create(_) => (&["201"], "/0"),
+        OperationKind::List(_) => (&["200"], "/0"),
+        OperationKind::ReplaceOne(_) => (&["200", "201"], ""),
+        _ => (&[], ""),
+    };
+    for status in statuses {
+        if let Some(answer) = responses.get_mut(*status) {
+            answer["links"] = links(collection, place);
+        }
     }
     let mut operation = json!({
         "tags": [name],
@@ -363,21 +390,28 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
     operation
 }
 
-/// What can be done with the row that was made, by its key in the representation.
-fn links(collection: &Collection) -> Json {
-    let parts: Vec<String> = collection
+/// What can be done with the row at this place of the answer's body: by its key in the path, and by conditions on it.
+fn links(collection: &Collection, place: &str) -> Json {
+    let name = collection.name.as_str();
+    let parts: Vec<(&str, String)> = collection
         .key
         .iter()
-        .map(|field| format!("$response.body#/0/{}", collection.fields[usize::from(field.index)].name))
+        .map(|field| collection.fields[usize::from(field.index)].name.as_str())
+        .map(|part| (part, format!("$response.body#{place}/{part}")))
         .collect();
     let key = match parts.as_slice() {
-        [only] => only.clone(),
-        several => several.iter().map(|part| format!("{{{part}}}")).collect::<Vec<_>>().join(","),
+        [(_, only)] => only.clone(),
+        several => several.iter().map(|(_, part)| format!("{{{part}}}")).collect::<Vec<_>>().join(","),
     };
+    let conditions: Map<String, Json> =
+        parts.iter().map(|(part, value)| (format!("query.{part}"), format!("eq.{{{value}}}").into())).collect();
     let mut links = Map::new();
     for verb in ["read", "update_one", "replace_one", "delete_one"] {
-        let operation = format!("{}.{verb}", collection.name);
-        links.insert(verb.into(), json!({ "operationId": operation, "parameters": { "key": key } }));
+        links
+            .insert(verb.into(), json!({ "operationId": format!("{name}.{verb}"), "parameters": { "path.key": key } }));
+    }
+    for verb in ["list", "update", "replace", "delete"] {
+        links.insert(verb.into(), json!({ "operationId": format!("{name}.{verb}"), "parameters": conditions }));
     }
     Json::Object(links)
 }

@@ -94,17 +94,29 @@ fn shown(field: &Field) -> Json {
     schema
 }
 
+/// The names of the fields without which there is no new row.
+pub(super) fn required(collection: &Collection) -> Vec<&str> {
+    let given = collection.identity().map(|identity| identity.id);
+    let needed =
+        |field: &&Field| field.default.is_none() && !field.optional && !field.readonly && given != Some(field.id);
+    collection.fields.iter().filter(needed).map(|field| field.name.as_str()).collect()
+}
+
+/// The same where the key is said elsewhere.
+pub(super) fn required_beside_key(collection: &Collection) -> Vec<&str> {
+    let is_key = |name: &str| collection.field(name).is_some_and(|field| collection.is_key(field.id));
+    required(collection).into_iter().filter(|name| !is_key(name)).collect()
+}
+
 /// A row to be made.
 fn insert(collection: &Collection) -> Json {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for field in &collection.fields {
-        properties.insert(field.name.clone(), written(field, true));
-        let given = collection.identity().is_some_and(|identity| identity.id == field.id);
-        if field.default.is_none() && !field.optional && !field.readonly && !given {
-            required.push(field.name.as_str());
-        }
+    let mut properties: Map<String, Json> =
+        collection.fields.iter().map(|field| (field.name.clone(), written(field, true))).collect();
+    // Null is the next number, too.
+    if let Some(members) = collection.identity().and_then(|field| properties.get_mut(&field.name)?.as_object_mut()) {
+        nullable(members);
     }
+    let required = required(collection);
     let mut schema = json!({
         "type": "object",
         "title": format!("{} (insert)", collection.name),
@@ -172,11 +184,8 @@ fn changeable(collection: &Collection, field: &Field) -> bool {
 /// The fields that a new row needs. `None` when a needed field has no example.
 pub(super) fn example(collection: &Collection) -> Option<Json> {
     let mut members = Map::new();
-    for field in &collection.fields {
-        let given = collection.identity().is_some_and(|identity| identity.id == field.id);
-        if field.default.is_none() && !field.optional && !field.readonly && !given {
-            members.insert(field.name.clone(), sample::of(field)?);
-        }
+    for name in required(collection) {
+        members.insert(name.to_owned(), sample::of(collection.field(name)?)?);
     }
     Some(Json::Object(members))
 }

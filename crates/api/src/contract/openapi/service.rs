@@ -32,35 +32,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "additionalProperties": false,
         }),
     );
-    schemas.insert(
-        "batch.step".into(),
-        json!({
-            "type": "object",
-            "title": "batch (step)",
-            "description": "One request for rows. `{step#/pointer}` in the path, and `{\"$ref\": \"step#/pointer\"}` in the body, stand for \
-                 what an earlier step answered: its `id` (or position), and a JSON pointer into its body.",
-            "required": ["method", "path"],
-            "properties": {
-                "id": {
-                    "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[^#{}]+$",
-                    "description": "By which later steps refer to it; its position when left out.",
-                },
-                "method": { "type": "string", "enum": ["GET", "POST", "PATCH", "PUT", "DELETE"] },
-                "path": {
-                    "type": "string", "pattern": "^/rest/v1/", "description": "With its query: `/rest/v1/posts?id=eq.1`.",
-                },
-                "headers": {
-                    "type": "object",
-                    "propertyNames": {
-                        "pattern": "^([Pp]refer|[Aa]ccept|[Cc]ontent-[Tt]ype|[Rr]ange|[Rr]ange-[Uu]nit|[Ii]f-[Mm]atch)$",
-                    },
-                    "additionalProperties": { "type": "string" },
-                },
-                "body": { "description": "As the body of the request by itself." },
-            },
-            "additionalProperties": false,
-        }),
-    );
+    schemas.insert("batch.step".into(), step(model));
     schemas.insert(
         "batch.answer".into(),
         json!({
@@ -95,6 +67,53 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "properties": { "status": { "type": "string", "const": "ok" } },
         }),
     );
+}
+
+/// `batch.step`: reads and removals, rows to be made, and rows to be changed.
+fn step(model: &Model) -> Json {
+    let collections: Vec<&str> = model.public().map(|collection| collection.name.as_str()).collect();
+    let collections = collections.join("|");
+    let one = |methods: &[&str], key: &str, body: &Json, required: &[&str]| {
+        json!({
+            "type": "object",
+            "required": required,
+            "properties": {
+                "id": {
+                    "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[^#{}]+$",
+                    "description": "By which later steps refer to it; its position when left out.",
+                },
+                "method": { "type": "string", "enum": methods },
+                "path": {
+                    "type": "string", "pattern": format!("^/rest/v1/({collections}){key}(\\?[!-~]*)?$"),
+                    "description": "Of rows, with its query: `/rest/v1/posts?id=eq.1`.",
+                },
+                "headers": {
+                    "type": "object",
+                    "propertyNames": {
+                        "pattern": "^([Pp]refer|[Aa]ccept|[Cc]ontent-[Tt]ype|[Rr]ange|[Rr]ange-[Uu]nit|[Ii]f-[Mm]atch)$",
+                    },
+                    "additionalProperties": { "type": "string", "pattern": "^[ -~]*$" },
+                },
+                "body": body,
+            },
+            "additionalProperties": false,
+        })
+    };
+    let keyed = "(/[!-~]+)?";
+    let row = json!({ "type": "object", "description": "As the body of the request by itself." });
+    let rows = json!({
+        "type": ["object", "array"], "items": { "type": "object" }, "description": "As the body of the request by itself.",
+    });
+    json!({
+        "title": "batch (step)",
+        "description": "One request for rows. `{step#/pointer}` in the path, and `{\"$ref\": \"step#/pointer\"}` in the body, stand for \
+             what an earlier step answered: its `id` (or position), and a JSON pointer into its body.",
+        "anyOf": [
+            one(&["GET", "DELETE"], keyed, &json!({ "description": "Passed over." }), &["method", "path"]),
+            one(&["POST"], "", &rows, &["method", "path", "body"]),
+            one(&["PATCH", "PUT"], keyed, &row, &["method", "path", "body"]),
+        ],
+    })
 }
 
 /// The operation object of the batch.
