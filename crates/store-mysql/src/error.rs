@@ -93,6 +93,8 @@ fn of_server(error: &ServerError) -> Fault {
         1317 | 3024 | 1969 | 1968 => store(StoreError::Deadline),
         1615 | 1243 => Fault::Stale,
         1644 => store(beyond(&error.message)),
+        // MariaDB's limit of 32 levels, and MySQL's of 100.
+        4040 | 3157 => store(StoreError::Unsupported("JSON this deep")),
         // Too long, out of range, no such value, the wrong form: the plan has validated before, so it is a bug, and the words hold
         // the value.
         1264 | 1265 | 1292 | 1366 | 1406 | 1411 | 1690 | 1365 | 3140 | 3141 | 4038 => {
@@ -237,6 +239,7 @@ mod tests {
             (1615, "Prepared statement needs to be re-prepared", "stale"),
             (1644, "ug: beyond JSON this deep", "unsupported: JSON this deep"),
             (1644, "no", "internal: a trigger or routine refused: no"),
+            (4040, "Limit of 32 on JSON nested structures depth is reached", "unsupported: JSON this deep"),
             (1064, "You have an error", "internal: error 1064: You have an error"),
         ] {
             assert_eq!(told(code, message), expected);

@@ -115,7 +115,11 @@ async fn read(
             &cursor::context(&caller, &called, &query),
             exchange.moment.entropy,
         )?;
-        Some(format!("<{}?{}>; rel=\"next\"", exchange.head.uri.path(), cursor::next_query(&query, &cursor)))
+        Some(format!(
+            "<{}?{}>; rel=\"next\"",
+            exchange.head.uri.path(),
+            cursor::next_query(&query, &cursor, decoded.limit)
+        ))
     });
     let mut answer = answer(&decoded, form, encoded, false)?;
     if let Some(next) = next.and_then(|next| HeaderValue::from_str(&next).ok()) {
@@ -128,10 +132,7 @@ async fn read(
 /// A function that may change something: a transaction.
 async fn change(exchange: &mut Exchange<'_>, caller: Caller, decoded: Decoded, form: Form) -> Result<Answer, Problem> {
     let started = Instant::now();
-    let key = exchange.header(&handler::IDEMPOTENCY_KEY).map(str::to_owned);
-    if let Some(key) = &key {
-        precondition::idempotency_key(key)?;
-    }
+    let key = exchange.head.headers.get(&handler::IDEMPOTENCY_KEY).map(precondition::idempotency_key).transpose()?;
     let once = key.map(|key| (key, precondition::request_hash(exchange.head, &exchange.body)));
     let isolation = if once.is_some() { Isolation::Serializable } else { Isolation::Committed };
     let work = Arc::new(Work { caller, decoded, form, once, doubt: Doubt::default() });
