@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -287,3 +288,24 @@ def test_a_definition_with_ten_mistakes(tmp_path):
     assert "models/wrong.toml" in text
     for nearest in ("text", "min", "users", "title"):
         assert nearest in text
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GARBAGE\r\n\r\n", b"400 Bad Request"),
+        (b"GET /rest/v1/posts?data->a=eq.1 HTTP/1.1\r\nhost: x\r\n\r\n", b"400 Bad Request"),
+        (b'GET /rest/v1/posts?title=in.("a") HTTP/1.1\r\nhost: x\r\n\r\n', b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 300 + b"\r\n", b"431 Request Header Fields Too Large"),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", b"414 URI Too Long"),
+    ],
+)
+def test_what_is_no_http(app, sent, status):
+    """Answered by the library that reads HTTP, in these bytes (docs/api.md)."""
+    address = urlsplit(app.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(sent)
+        answer = b""
+        while more := connection.recv(65_536):
+            answer += more
+    assert re.fullmatch(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\ndate: [^\r]+\r\n\r\n", answer), answer
