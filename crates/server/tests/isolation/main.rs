@@ -243,7 +243,8 @@ fn increments(nodes: &Nodes, name: &str, careful: bool, wanted: usize) -> (usize
             });
         }
     });
-    let row = http.ask("GET", &path, &[], None).unwrap().json();
+    // Anew: the connection from before may have rested too long.
+    let row = nodes.connect(0).unwrap().ask("GET", &path, &[], None).unwrap().json();
     (done.into_inner(), row["n"].as_u64().unwrap() as usize)
 }
 
