@@ -6,6 +6,7 @@ mod differential;
 mod driver;
 mod failing;
 mod migrating;
+mod pairs;
 mod values;
 
 use crate::{MysqlStore, Options};

@@ -7,6 +7,7 @@ mod differential;
 mod driver;
 mod failing;
 mod finishing;
+mod pairs;
 mod pooler;
 mod values;
 

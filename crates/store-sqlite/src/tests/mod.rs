@@ -5,6 +5,7 @@ mod conformance;
 mod disk;
 mod first;
 mod folding;
+mod pairs;
 mod plans;
 mod stopping;
 mod text;

@@ -18,6 +18,7 @@ mod cases;
 #[cfg(feature = "differential")]
 pub mod differential;
 mod generated;
+pub mod pairs;
 mod races;
 mod report;
 mod request;
