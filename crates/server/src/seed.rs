@@ -95,7 +95,7 @@ impl<'m> Generator<'m> {
 
     /// Whether the row's field is left to the database.
     pub fn is_left_out(field: &Field) -> bool {
-        field.default == Some(FieldDefault::Identity)
+        field.is_left_to_database()
     }
 
     /// A row that obeys the model's rules, and repeats nothing that was made before.

@@ -85,7 +85,12 @@ pub(crate) async fn survey(url: &str) -> Result<(Survey, bool), StartError> {
             let path = url.strip_prefix("sqlite:").unwrap_or(url);
             undergird_store_sqlite::survey::survey(Path::new(path)).map_err(failed)
         }
-        Some(Kind::Postgres | Kind::Mysql) => Err(StartError::Wrong("not yet".into())),
+        #[cfg(feature = "postgres")]
+        Some(Kind::Postgres) => undergird_store_postgres::adopt::survey(url).await.map_err(failed),
+        #[cfg(feature = "mysql")]
+        Some(Kind::Mysql) => undergird_store_mysql::adopt::survey(url).await.map_err(failed),
+        #[cfg(not(all(feature = "postgres", feature = "mysql")))]
+        Some(Kind::Postgres | Kind::Mysql) => Err(unknown(url.split(':').next().unwrap_or_default())),
         None => Err(unknown(url.split(':').next().unwrap_or_default())),
     }
 }

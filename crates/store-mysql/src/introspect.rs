@@ -229,13 +229,13 @@ async fn forms(conn: &mut Conn, only: Option<&[String]>) -> Result<BTreeMap<Stri
     Ok(forms)
 }
 
-async fn rows(conn: &mut Conn, text: &str) -> Result<Vec<Row>, StoreError> {
+pub(crate) async fn rows(conn: &mut Conn, text: &str) -> Result<Vec<Row>, StoreError> {
     // By the text protocol: the texts differ from table to table, and nobody's value is in them.
     conn.query(text).await.map_err(wrong)
 }
 
 /// The first cells of a row as text.
-fn cells<const N: usize>(row: &Row) -> [Option<String>; N] {
+pub(crate) fn cells<const N: usize>(row: &Row) -> [Option<String>; N] {
     std::array::from_fn(|at| match row.as_ref(at) {
         Some(mysql_async::Value::Bytes(octets)) => Some(String::from_utf8_lossy(octets).into_owned()),
         Some(mysql_async::Value::Int(number)) => Some(number.to_string()),

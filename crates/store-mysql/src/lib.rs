@@ -3,6 +3,7 @@
 //! A pool of connections that keep their prepared statements; values go in the binary protocol only. Deliberately absent: any decision
 //! about access, and any SQL text beyond transactions, settings and the schema: statements arrive written.
 
+pub mod adopt;
 mod ddl;
 mod dialect;
 mod error;

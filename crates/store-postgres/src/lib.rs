@@ -4,6 +4,7 @@
 //! any other transaction is one per statement and one for its commit. Deliberately absent: any decision about access, and any SQL text beyond transactions, settings
 //! and the schema: statements arrive written.
 
+pub mod adopt;
 mod cancel;
 mod checks;
 pub mod ddl;

@@ -156,7 +156,8 @@ impl Dialect for Sqlite {
     fn average(&self, of: &Operand) -> String {
         match of.ty {
             Type::Scalar(Kind::Decimal { scale, .. }) if scale > 0 => {
-                format!("total({0}) / (count({0}) * 1{1}.0)", of.text, "0".repeat(usize::from(scale)))
+                // The sum as the nearest double first, as elsewhere: the other order differs in the last digit.
+                format!("total({0}) / 1{1}.0 / count({0})", of.text, "0".repeat(usize::from(scale)))
             }
             _ => format!("avg({})", of.text),
         }

@@ -38,8 +38,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
     if directory.exists() && fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Exit::wrong(format!("{} is there already and has something in it", directory.display())));
     }
-    let (mut survey, known) =
-        block_on(async { stores::survey(&arguments.url).await.map_err(|error| super::exit(error)) })?;
+    let (mut survey, known) = block_on(async { stores::survey(&arguments.url).await.map_err(super::exit) })?;
     own_tables(&mut survey, known);
     let written = sound(survey)?;
     if written.collections == 0 {

@@ -97,6 +97,14 @@ impl Database {
         Environment::of(if self.on == On::Sqlite { &[] } else { &variables })
     }
 
+    /// Runs statements in it one after the other, in one session. Not on SQLite, whose file is the test's own.
+    pub fn execute_all(&self, statements: Vec<String>) {
+        let here = Database { on: self.on, server: self.url.clone(), name: String::new(), url: String::new() };
+        here.on_server(statements);
+        // It is no database of its own that would go.
+        std::mem::forget(here);
+    }
+
     /// Another with the same tables and rows, when no application is on this one. On SQLite the application's folder is what is copied.
     pub fn copy(&self) -> Database {
         let copy = Database::new(self.on).unwrap();

@@ -24,7 +24,7 @@ pub use functions::{BEYOND, functions};
 use undergird_model::expr::{Arithmetic, Comparison, Function, Node};
 use undergird_model::{Expr, Kind, Type};
 use undergird_store::Dialect;
-use undergird_store::sql::{Operand, PatternWords, marker};
+use undergird_store::sql::{Form, Operand, PatternWords, marker};
 
 /// MariaDB's dialect.
 pub static DIALECT: Mysql = Mysql { flavor: Flavor::MariaDb };
@@ -198,6 +198,10 @@ impl Dialect for Mysql {
             | Type::List(_)
             | Type::Scalar(Kind::Bool | Kind::Int | Kind::Float | Kind::Text | Kind::Json) => marker,
         }
+    }
+
+    fn form(&self, ty: Type, storage: Option<&str>) -> Result<Form, String> {
+        crate::adopt::form(self.collation(), ty, storage)
     }
 
     fn is_positional(&self) -> bool {

@@ -18,7 +18,7 @@ mod tests;
 use crate::types;
 use undergird_model::expr::{Arithmetic, Comparison, Function, Node};
 use undergird_model::{Expr, Kind, Type};
-use undergird_store::sql::{Calls, Operand, PatternWords};
+use undergird_store::sql::{Calls, Form, Operand, PatternWords};
 use undergird_store::{Capability, Dialect, Planner};
 
 /// PostgreSQL's dialect.
@@ -177,6 +177,10 @@ impl Dialect for Postgres {
             Type::TEXT | Type::List(Kind::Text) => collated(&parameter),
             _ => parameter,
         }
+    }
+
+    fn form(&self, ty: Type, storage: Option<&str>) -> Result<Form, String> {
+        crate::adopt::form(ty, storage)
     }
 
     fn null(&self, ty: Type) -> String {

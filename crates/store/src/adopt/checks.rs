@@ -20,6 +20,8 @@ pub(super) enum Sql {
     Compare(&'static str, Term, Term),
     In(Term, Vec<Term>),
     IsNull(Term, bool),
+    /// A bool by itself.
+    Truth(Term),
 }
 
 /// An operand.
@@ -28,6 +30,7 @@ pub(super) enum Term {
     Column(String),
     Text(String),
     Number(String),
+    Bool(bool),
     Length(String),
 }
 
@@ -164,17 +167,29 @@ impl Parser {
         if self.word("not") {
             return Some(Sql::Not(Box::new(self.not()?)));
         }
-        let start = self.at;
+        let (start, depth) = (self.at, self.depth);
         if self.mark("(") {
-            // It may be a condition or an operand in parentheses.
+            // It may be a condition or an operand in parentheses, which something follows.
             if let Some(inner) = self.or()
                 && self.mark(")")
+                && !self.goes_on()
             {
                 return Some(inner);
             }
-            self.at = start;
+            (self.at, self.depth) = (start, depth);
         }
         self.comparison()
+    }
+
+    /// Whether what stood before is an operand of what comes.
+    fn goes_on(&self) -> bool {
+        match self.peek() {
+            Some(Token::Mark(mark)) => !matches!(*mark, ")" | "," | "]"),
+            Some(Token::Word(word)) => {
+                ["is", "in", "between", "not"].iter().any(|known| word.eq_ignore_ascii_case(known))
+            }
+            _ => false,
+        }
     }
 
     fn comparison(&mut self) -> Option<Sql> {
@@ -199,7 +214,8 @@ impl Parser {
         } else if negative {
             return None;
         } else {
-            let operator = ["<=", ">=", "<>", "!=", "==", "=", "<", ">"].into_iter().find(|mark| self.mark(mark))?;
+            let operator = ["<=", ">=", "<>", "!=", "==", "=", "<", ">"].into_iter().find(|mark| self.mark(mark));
+            let Some(operator) = operator else { return Some(Sql::Truth(left)) };
             // `= ANY (ARRAY['a', 'b'])`, which is how PostgreSQL keeps `IN`.
             if operator == "=" && self.word("any") {
                 let mut open = 0;
@@ -275,9 +291,10 @@ impl Parser {
             Token::Word(word) if word.starts_with("_utf8") && matches!(self.peek(), Some(Token::Text(_))) => {
                 self.term()?
             }
+            Token::Word(word) if word.eq_ignore_ascii_case("true") => Term::Bool(true),
+            Token::Word(word) if word.eq_ignore_ascii_case("false") => Term::Bool(false),
             Token::Word(word) => {
-                let reserved =
-                    ["and", "or", "not", "in", "is", "null", "between", "case", "any", "array", "true", "false"];
+                let reserved = ["and", "or", "not", "in", "is", "null", "between", "case", "any", "array"];
                 if reserved.contains(&word.to_ascii_lowercase().as_str())
                     || matches!(self.peek(), Some(Token::Mark("(")))
                 {
@@ -370,7 +387,7 @@ fn passes(check: &Sql, fields: &[ShapedField]) -> Option<String> {
         Sql::Or(parts) => joined(parts, " || ", |part| passes(part, fields)),
         Sql::Not(inner) => Some(format!("!({})", holds(inner, fields)?)),
         Sql::IsNull(..) => atom(check, fields),
-        Sql::Compare(..) | Sql::In(..) => {
+        Sql::Compare(..) | Sql::In(..) | Sql::Truth(_) => {
             let mut text = atom(check, fields)?;
             let nulls = nullable(check, fields)?;
             for name in nulls.iter().rev() {
@@ -388,7 +405,7 @@ fn holds(check: &Sql, fields: &[ShapedField]) -> Option<String> {
         Sql::Or(parts) => joined(parts, " || ", |part| holds(part, fields)),
         Sql::Not(inner) => Some(format!("!({})", passes(inner, fields)?)),
         Sql::IsNull(..) => atom(check, fields),
-        Sql::Compare(..) | Sql::In(..) => {
+        Sql::Compare(..) | Sql::In(..) | Sql::Truth(_) => {
             let mut text = atom(check, fields)?;
             let nulls = nullable(check, fields)?;
             for name in nulls.iter().rev() {
@@ -421,7 +438,7 @@ fn terms(check: &Sql) -> Vec<&Term> {
     match check {
         Sql::Compare(_, a, b) => vec![a, b],
         Sql::In(a, items) => std::iter::once(a).chain(items).collect(),
-        Sql::IsNull(a, _) => vec![a],
+        Sql::IsNull(a, _) | Sql::Truth(a) => vec![a],
         Sql::And(_) | Sql::Or(_) | Sql::Not(_) => Vec::new(),
     }
 }
@@ -443,8 +460,9 @@ fn nullable(check: &Sql, fields: &[ShapedField]) -> Option<Vec<String>> {
 fn atom(check: &Sql, fields: &[ShapedField]) -> Option<String> {
     match check {
         Sql::Compare(operator, left, right) => {
+            let (left, right) = (&as_bool(left, right, fields), &as_bool(right, left, fields));
             let (kind, other) = (kind(left, fields)?, kind(right, fields)?);
-            if kind != other || (kind == "text" && !matches!(*operator, "==" | "!=")) {
+            if kind != other || (matches!(kind, "text" | "bool") && !matches!(*operator, "==" | "!=")) {
                 return None;
             }
             Some(format!("{} {operator} {}", operand(left, fields)?, operand(right, fields)?))
@@ -459,7 +477,21 @@ fn atom(check: &Sql, fields: &[ShapedField]) -> Option<String> {
             let operator = if *positive { "==" } else { "!=" };
             Some(format!("{} {operator} null", field(column, fields)?.name))
         }
+        Sql::Truth(term) => match kind(term, fields)? {
+            "bool" => operand(term, fields),
+            _ => None,
+        },
         Sql::IsNull(..) | Sql::And(_) | Sql::Or(_) | Sql::Not(_) => None,
+    }
+}
+
+/// 0 and 1 beside a bool are what the database keeps of it.
+fn as_bool(term: &Term, beside: &Term, fields: &[ShapedField]) -> Term {
+    match term {
+        Term::Number(number) if matches!(number.as_str(), "0" | "1") && kind(beside, fields) == Some("bool") => {
+            Term::Bool(number == "1")
+        }
+        other => other.clone(),
     }
 }
 
@@ -467,6 +499,7 @@ fn atom(check: &Sql, fields: &[ShapedField]) -> Option<String> {
 fn kind(term: &Term, fields: &[ShapedField]) -> Option<&'static str> {
     Some(match term {
         Term::Text(_) => "text",
+        Term::Bool(_) => "bool",
         Term::Number(number) if number.contains('.') => return None,
         Term::Number(_) => "number",
         Term::Length(column) => match field(column, fields)?.holds.ty {
@@ -476,6 +509,7 @@ fn kind(term: &Term, fields: &[ShapedField]) -> Option<&'static str> {
         Term::Column(column) => match field(column, fields)?.holds.ty {
             FieldType::Text { .. } | FieldType::Enum { .. } => "text",
             FieldType::Int | FieldType::Decimal { .. } => "number",
+            FieldType::Bool => "bool",
             FieldType::Timestamp => "moment",
             FieldType::Date => "date",
             _ => return None,
@@ -487,6 +521,7 @@ fn operand(term: &Term, fields: &[ShapedField]) -> Option<String> {
     Some(match term {
         Term::Text(text) => super::text::quoted(text),
         Term::Number(number) => number.clone(),
+        Term::Bool(value) => value.to_string(),
         Term::Column(column) => field(column, fields)?.name.clone(),
         Term::Length(column) => format!("size({})", field(column, fields)?.name),
     })

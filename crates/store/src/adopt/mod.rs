@@ -96,12 +96,14 @@ pub struct Holds {
     pub storage: Option<String>,
     /// Greatest length.
     pub max: Option<u64>,
+    /// Least number.
+    pub min: Option<i64>,
 }
 
 impl Holds {
     /// A type in its usual form.
     pub fn of(ty: FieldType) -> Holds {
-        Holds { ty, storage: None, max: None }
+        Holds { ty, storage: None, max: None, min: None }
     }
 
     /// Text of at most so many characters.
@@ -126,6 +128,8 @@ pub enum FoundDefault {
     Now,
     /// The next number, also where null is inserted: SQLite's `INTEGER PRIMARY KEY`, MySQL's `AUTO_INCREMENT`.
     Numbered,
+    /// The next number, where nothing is inserted: PostgreSQL's `serial` and identity.
+    Sequence,
     /// Something else that the database works out, its text for the report.
     Database(String),
     /// Computed always; nobody may write it.
@@ -166,6 +170,24 @@ pub struct Written {
 pub fn definition(survey: &Survey) -> Written {
     let shaped = shape::shape(survey);
     text::write(&shaped)
+}
+
+/// A constant that a database writes as text, as a body would say it. `None` where it is no value of the type.
+pub fn literal(ty: &FieldType, text: &str) -> Option<serde_json::Value> {
+    let json = match ty {
+        FieldType::Bool => match text.to_ascii_lowercase().as_str() {
+            "true" | "t" | "1" => true.into(),
+            "false" | "f" | "0" => false.into(),
+            _ => return None,
+        },
+        FieldType::Int | FieldType::Float | FieldType::Decimal { .. } | FieldType::Json { .. } => {
+            serde_json::from_str(text).ok()?
+        }
+        FieldType::List { .. } if text == "{}" => serde_json::json!([]),
+        FieldType::List { .. } => return None,
+        _ => text.into(),
+    };
+    ty.accept_json(&json).is_ok().then_some(json)
 }
 
 /// Combinations of columns that may tell the rows of a table without a key apart, the likeliest first. For stores, which try them.

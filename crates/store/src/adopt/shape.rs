@@ -197,7 +197,7 @@ fn field(column: &FoundColumn, holds: &Holds, key: &[String], names: &mut BTreeS
         unique: false,
         default: None,
         generated: None,
-        min: None,
+        min: holds.min.map(|min| min.to_string()),
         max: holds.max.map(|max| max.to_string()),
         reference: None,
         comment: column.comment.clone(),
@@ -207,6 +207,7 @@ fn field(column: &FoundColumn, holds: &Holds, key: &[String], names: &mut BTreeS
         // A single int key that says nothing is numbered, a single uuid key made by the server.
         FoundDefault::None if is_whole_key && matches!(holds.ty, FieldType::Int) => field.generated = Some("never"),
         FoundDefault::Numbered if !is_whole_key => field.generated = Some("default"),
+        FoundDefault::Sequence => field.generated = Some("default"),
         FoundDefault::None | FoundDefault::Numbered => {}
         FoundDefault::Database(_) if is_whole_key && matches!(holds.ty, FieldType::Uuid) => {}
         FoundDefault::Literal(value) => {
@@ -358,7 +359,10 @@ fn name_relations(kept: &mut [(&Found, Shape)], refs: &[(usize, usize, usize, &'
             }
             None => {
                 let stem = bare.unwrap_or_else(|| name.clone());
-                let wanted = [format!("{stem}_{to}"), format!("{stem}_row")];
+                let mut wanted = vec![format!("{stem}_{to}"), format!("{stem}_row")];
+                if stem == *to {
+                    wanted.remove(0);
+                }
                 let free = first_free(&wanted, &mut taken[at]);
                 (Some(free.clone()), free)
             }

@@ -156,7 +156,7 @@ fn literal(value: &serde_json::Value) -> Option<String> {
                 .iter()
                 .filter_map(|(name, value)| Some(format!("{} = {}", quoted(name), literal(value)?)))
                 .collect();
-            format!("{{ {} }}", members.join(", "))
+            if members.is_empty() { "{}".into() } else { format!("{{ {} }}", members.join(", ")) }
         }
     })
 }

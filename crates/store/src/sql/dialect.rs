@@ -31,6 +31,8 @@ pub struct Form {
 pub enum Bare {
     /// Nothing.
     Never,
+    /// Whether two values may be equal: those that are, are, and others with them (a collation without regard to case).
+    Wider,
     /// Whether two values are equal.
     Equal,
     /// Which of two comes first, too.

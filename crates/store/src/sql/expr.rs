@@ -140,6 +140,9 @@ impl<'a> Writer<'a> {
         match self.form(field) {
             None => format!("{column} = {value}"),
             Some(form) if form.bare >= Bare::Equal => format!("{column} = {}", form.kept(value)),
+            Some(form) if form.bare == Bare::Wider => {
+                format!("({column} = {} AND {} = {value})", form.kept(value), form.value(column))
+            }
             Some(form) => format!("{} = {value}", form.value(column)),
         }
     }
@@ -241,6 +244,17 @@ impl<'a> Writer<'a> {
         let form = self.form(field).filter(|form| form.bare >= need && *form != Form::plain())?;
         let bare = self.bare(row, field)?;
         Some((bare, form.kept(&self.value(constant))))
+    }
+
+    /// Equality with a constant where the column as it is tells too few apart: asked of it too, so that its index serves.
+    fn wider(&mut self, column: &Expr, constant: &Expr) -> Option<String> {
+        let Node::Field(_, field) = column.node else { return None };
+        if self.form(field)?.bare != Bare::Wider {
+            return None;
+        }
+        let (bare, kept) = self.as_kept(column, constant, Bare::Wider)?;
+        let (value, constant) = (self.tight(column), self.tight(constant));
+        Some(format!("({bare} = {kept} AND {value} = {constant})"))
     }
 
     /// The two sides of an operator.
@@ -627,7 +641,11 @@ impl<'a> Writer<'a> {
             let (left, right) = self.sides(left, right, Bare::Equal);
             return format!("({left} = {right} OR {left} IS NULL AND {right} IS NULL)");
         }
-        let operator = if positive && in_condition && (self.is_never_null(left) || self.is_never_null(right)) {
+        let plain = positive && in_condition && (self.is_never_null(left) || self.is_never_null(right));
+        if plain && let Some(text) = self.wider(left, right).or_else(|| self.wider(right, left)) {
+            return text;
+        }
+        let operator = if plain {
             "="
         } else if positive {
             is
@@ -669,6 +687,11 @@ impl<'a> Writer<'a> {
             Comparison::Greater => ">",
             Comparison::GreaterOrEqual => ">=",
         };
+        if comparison == Comparison::Equal
+            && let Some(text) = self.wider(left, right).or_else(|| self.wider(right, left))
+        {
+            return text;
+        }
         let need = match comparison {
             Comparison::Equal | Comparison::NotEqual => Bare::Equal,
             _ => Bare::Ordered,
