@@ -15,7 +15,7 @@ pub use failure::{Constraint, Failure};
 pub use record::Record;
 pub use transaction::{Outcome, Transaction};
 pub use undergird_store::run::Written;
-pub use undergird_store::{Isolation, Notice};
+pub use undergird_store::{Freshness, Isolation, Notice};
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
@@ -190,6 +190,24 @@ impl Engine {
         sink: S,
         stages: &mut observe::Stages,
     ) -> Result<S, Failure> {
+        Ok(self.read_at(caller, request, Freshness::Current, sink, stages).await?.0)
+    }
+
+    /// Reads as [`Engine::read`] does; with [`Freshness::Eventual`] the rows may be a little old, and the answer says whether they may be.
+    ///
+    /// This is the only way to such a read. It is for a caller who asked for it and gets nothing but the rows: never for what is decided
+    /// upon, as who somebody is or whether a write may be. The rules that the rows pass are of the same snapshot as the rows.
+    ///
+    /// # Errors
+    /// A refusal of the plan or a failure of the store.
+    pub async fn read_at<S: RowSink + 'static>(
+        &self,
+        caller: &Caller,
+        request: impl Borrow<Request> + Send,
+        freshness: Freshness,
+        sink: S,
+        stages: &mut observe::Stages,
+    ) -> Result<(S, Freshness), Failure> {
         let started = Instant::now();
         let app = self.app.load();
         let prepared = self.prepare(&app, caller, request.borrow())?;
@@ -203,11 +221,15 @@ impl Engine {
             return Err(Failure::Internal("a function that may change something runs in a transaction".into()));
         }
         let calls = function.is_some();
-        let answer = self.store.read(prepared, Box::new(sink), planned + limit).await;
+        let (sink, deadline) = (Box::new(sink), planned + limit);
+        let (answer, freshness) = match freshness {
+            Freshness::Current => (self.store.read(prepared, sink, deadline).await, Freshness::Current),
+            Freshness::Eventual => self.store.read_eventual(prepared, sink, deadline).await,
+        };
         stages.add(Stage::Store, planned.elapsed());
         answer.result.map_err(|error| Failure::of_read(&model, calls, error))?;
         let sink = answer.sink.and_then(|sink| sink.into_any().downcast::<S>().ok());
-        sink.map(|sink| *sink).ok_or_else(|| Failure::Internal("the store lost the sink of a read".into()))
+        sink.map(|sink| (*sink, freshness)).ok_or_else(|| Failure::Internal("the store lost the sink of a read".into()))
     }
 
     /// Runs `work` in one transaction. Committed when it gives [`Outcome::commit`], rolled back when it gives

@@ -48,6 +48,10 @@ pub enum MetricsAccess {
 pub struct StoreSettings {
     /// `url`: `sqlite:data/main.db` by default, relative to the application's directory.
     pub url: String,
+    /// `replicas`: where standbys of it are, for reads that may be old. None by default.
+    pub replicas: Vec<String>,
+    /// `replica_lag_seconds`: how old such a read may be. Default 5 seconds.
+    pub replica_lag: Duration,
 }
 
 /// `[auth]`.
@@ -102,6 +106,12 @@ pub struct Limits {
     pub writes_waiting: u32,
 }
 
+impl Default for StoreSettings {
+    fn default() -> Self {
+        StoreSettings { url: "sqlite:data/main.db".into(), replicas: Vec::new(), replica_lag: Duration::from_secs(5) }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -113,7 +123,7 @@ impl Default for Settings {
                 metrics: MetricsAccess::SecretKey,
                 docs: true,
             },
-            store: StoreSettings { url: "sqlite:data/main.db".into() },
+            store: StoreSettings::default(),
             auth: Auth {
                 profile: None,
                 sign_up: true,

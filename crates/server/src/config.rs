@@ -195,11 +195,18 @@ fn substitute(sources: &[Source], environment: &Environment, problems: &mut Vec<
     };
     let mut overrides = Vec::new();
     for (path, _) in keys::settings() {
-        let Some(toml::Value::String(text)) = lookup(&table, &path) else { continue };
+        let text = match lookup(&table, &path) {
+            Some(toml::Value::String(text)) => text.clone(),
+            // As in the environment, where the items of a list are separated by commas.
+            Some(toml::Value::Array(items)) => {
+                items.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(",")
+            }
+            _ => continue,
+        };
         if !text.contains("${") {
             continue;
         }
-        match expand(text, environment) {
+        match expand(&text, environment) {
             Ok(value) => overrides.push(Override {
                 path: path.iter().map(|&key| key.to_owned()).collect(),
                 value,
@@ -395,6 +402,9 @@ mod tests {
         let origin = outside("undergird.toml ${HOST:-127.0.0.1}:${PORT}");
         check(from, &[("PORT", "5")], &[], Ok(("127.0.0.1:5", origin)));
         check(from, &[], &[], Err("missing-variable"));
+        let list = "[stores.main]\nreplicas = [\"postgres://a:${SECRET}@b/c\"]";
+        check(list, &[("SECRET", "x")], &[], Ok(("127.0.0.1:8090", Origin::Default)));
+        check(list, &[], &[], Err("missing-variable"));
         check("", &[("UNDERGIRD_SERVER_LISTNE", "x")], &[], Err("unknown-variable"));
         check("", &[("UNDERGIRD_LOG", "debug")], &[], Ok(("127.0.0.1:8090", Origin::Default)));
     }

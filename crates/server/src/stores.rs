@@ -65,7 +65,16 @@ pub(crate) fn is_elsewhere(settings: &Settings) -> bool {
 /// No such store in this build, or it cannot be reached.
 pub(crate) async fn open(settings: &Settings, application: &Path, data: &Path) -> Result<Arc<dyn Store>, StartError> {
     let url = settings.store.url.as_str();
-    match Kind::of(url) {
+    let kind = Kind::of(url);
+    if let Some(other) = kind.filter(|kind| *kind != Kind::Postgres)
+        && !settings.store.replicas.is_empty()
+    {
+        let name = if other == Kind::Sqlite { "SQLite" } else { "MySQL and MariaDB" };
+        return Err(StartError::Wrong(format!(
+            "[stores.main] replicas: only PostgreSQL's standbys can be told how old they are; with {name} leave them out"
+        )));
+    }
+    match kind {
         Some(Kind::Sqlite) => sqlite(settings, application, data),
         Some(Kind::Postgres) => postgres(settings, url).await,
         Some(Kind::Mysql) => mysql(settings, url).await,
@@ -162,7 +171,12 @@ fn sqlite(settings: &Settings, application: &Path, data: &Path) -> Result<Arc<dy
 #[cfg(feature = "postgres")]
 async fn postgres(settings: &Settings, url: &str) -> Result<Arc<dyn Store>, StartError> {
     use undergird_store_postgres::{Options, PostgresStore};
-    let options = Options { waiting: settings.limits.writes_waiting as usize, ..Options::default() };
+    let options = Options {
+        waiting: settings.limits.writes_waiting as usize,
+        replicas: settings.store.replicas.clone(),
+        replica_lag: settings.store.replica_lag,
+        ..Options::default()
+    };
     let store = PostgresStore::open(url, options)
         .await
         .map_err(|error| StartError::Failed(format!("cannot open the database: {error}")))?;

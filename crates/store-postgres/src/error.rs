@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Lost(String),
     /// A prepared statement is of no use any more, because a table changed or a pooler gave us another server.
     Stale,
+    /// The server is no replica that is near enough, so whatever it answered does not count.
+    Behind,
 }
 
 impl From<tokio_postgres::Error> for Fault {
@@ -32,6 +34,7 @@ impl From<Fault> for StoreError {
             Fault::Conflict => StoreError::Conflict,
             Fault::Lost(why) => StoreError::Unavailable(why),
             Fault::Stale => StoreError::SchemaMismatch("a prepared statement was lost".into()),
+            Fault::Behind => StoreError::Unavailable("the replica is behind".into()),
         }
     }
 }

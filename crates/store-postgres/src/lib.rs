@@ -17,6 +17,7 @@ mod line;
 mod migrations;
 mod notices;
 mod pool;
+mod replicas;
 mod scribe;
 mod session;
 mod settings;
@@ -34,6 +35,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use notices::Notices;
 use pool::Pool;
+use replicas::Replicas;
 use settings::{Dedicated, Target};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +43,9 @@ use undergird_model::Model;
 use undergird_plan::RowSink;
 use undergird_store::migration::{Done, Outcome, Run};
 use undergird_store::schema::{Applied, Step};
-use undergird_store::{Dialect, Isolation, Notice, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer};
+use undergird_store::{
+    Dialect, Freshness, Isolation, Notice, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer,
+};
 
 /// How long the database may take to say that it is well.
 const HEALTH_MAX: Duration = Duration::from_millis(1_900);
@@ -52,6 +56,8 @@ const EXPLAIN_MAX: Duration = Duration::from_secs(10);
 pub struct PostgresStore {
     pool: Arc<Pool>,
     notices: Notices,
+    /// `None` where none are configured.
+    replicas: Option<Replicas>,
 }
 
 impl PostgresStore {
@@ -65,10 +71,11 @@ impl PostgresStore {
         let mut options = options;
         let target = Target::parse(url, &mut options)?;
         let notices = Notices::new(target.clone());
+        let replicas = Replicas::new(&target, &options)?;
         let pool = Pool::new(target, options);
         // So that what is wrong is told now, and the first request finds a connection.
         drop(pool.checkout(Instant::now() + HEALTH_MAX).await?);
-        let store = PostgresStore { pool, notices };
+        let store = PostgresStore { pool, notices, replicas };
         let mut client = store.dedicated().await?;
         if introspect::has_helpers(&client).await? {
             // A database that an earlier version migrated needs what this one's statements call.
@@ -93,6 +100,21 @@ impl PostgresStore {
     /// See [`undergird_store::Store::read`].
     pub async fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> ReadAnswer {
         work::read(&self.pool, query, sink, deadline).await
+    }
+
+    /// See [`undergird_store::Store::read_eventual`].
+    pub async fn read_eventual(
+        &self,
+        query: Prepared,
+        mut sink: Box<dyn RowSink>,
+        deadline: Instant,
+    ) -> (ReadAnswer, Freshness) {
+        if let Some(replicas) = &self.replicas
+            && let Some(result) = replicas.read(&query, &mut *sink, deadline).await
+        {
+            return (ReadAnswer { sink: Some(sink), result }, Freshness::Eventual);
+        }
+        (self.read(query, sink, deadline).await, Freshness::Current)
     }
 
     /// See [`undergird_store::Store::transaction`].
@@ -156,12 +178,17 @@ impl PostgresStore {
 
     /// See [`undergird_store::Store::gauges`].
     pub fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
-        self.pool.gauges()
+        let mut all = self.pool.gauges();
+        all.extend(self.replicas.iter().flat_map(Replicas::gauges));
+        all
     }
 
     /// See [`undergird_store::Store::close`].
     pub async fn close(&self) {
         self.notices.close();
+        if let Some(replicas) = &self.replicas {
+            replicas.close().await;
+        }
         self.pool.close().await;
     }
 }
@@ -173,6 +200,15 @@ impl Store for PostgresStore {
 
     fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> BoxFuture<'_, ReadAnswer> {
         Box::pin(work::read(&self.pool, query, sink, deadline))
+    }
+
+    fn read_eventual(
+        &self,
+        query: Prepared,
+        sink: Box<dyn RowSink>,
+        deadline: Instant,
+    ) -> BoxFuture<'_, (ReadAnswer, Freshness)> {
+        Box::pin(PostgresStore::read_eventual(self, query, sink, deadline))
     }
 
     fn transaction(
@@ -195,14 +231,22 @@ impl Store for PostgresStore {
     fn schema(&self) -> BoxFuture<'_, Result<Option<Applied>, StoreError>> {
         Box::pin(async {
             let mut client = self.dedicated().await?;
-            introspect::applied(&mut client).await
+            let applied = introspect::applied(&mut client).await?;
+            if let Some(replicas) = &self.replicas {
+                replicas.know_schema(applied.as_ref());
+            }
+            Ok(applied)
         })
     }
 
     fn migrate<'a>(&'a self, steps: &'a [Step], wanted: &'a Applied) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let mut client = self.dedicated().await?;
-            ddl::migrate(&mut client, steps, wanted, dialect::functions()).await
+            ddl::migrate(&mut client, steps, wanted, dialect::functions()).await?;
+            if let Some(replicas) = &self.replicas {
+                replicas.know_schema(Some(wanted));
+            }
+            Ok(())
         })
     }
 
@@ -223,7 +267,12 @@ impl Store for PostgresStore {
     fn apply<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, StoreError>> {
         Box::pin(async move {
             let mut client = self.dedicated().await?;
-            ddl::apply(&mut client, run, dialect::functions()).await
+            let outcome = ddl::apply(&mut client, run, dialect::functions()).await;
+            // Some steps may have been taken even when others failed.
+            if let Some(replicas) = &self.replicas {
+                replicas.schema_changed();
+            }
+            outcome
         })
     }
 

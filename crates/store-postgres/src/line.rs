@@ -30,7 +30,7 @@ const SETTINGS: &str = "SET TimeZone = 'UTC'; SET default_transaction_read_only 
 /// Behind a transaction pooler, only what it carries from one server connection to another.
 const SETTINGS_OF_POOLED: &str = "SET TimeZone = 'UTC'";
 
-/// The answer to the end of a snapshot.
+/// The answer to what was sent ahead of a statement: the end of a snapshot, a replica's guard.
 type Ending = Pin<Box<SimpleQueryStream>>;
 
 /// See the module.
@@ -42,6 +42,8 @@ pub(crate) struct Line {
     unnamed: bool,
     /// The end of a snapshot, of which nobody has heard yet.
     ending: Option<Ending>,
+    /// A guard, of which nobody has heard yet; behind the end of the snapshot.
+    guard: Option<Ending>,
     /// Whether an answer is still to come.
     pub(crate) busy: bool,
     /// Whether a transaction is open.
@@ -107,6 +109,7 @@ impl Line {
             statements: FxHashMap::default(),
             unnamed,
             ending: None,
+            guard: None,
             busy: false,
             open: false,
             committing: false,
@@ -166,8 +169,18 @@ impl Line {
         done.await
     }
 
+    /// Sends a statement that fails where this server may not answer ([`crate::replicas`]). The next statement goes right behind it, and
+    /// counts for nothing if it failed. The guard comes first, so that no snapshot is older than what it vouches for.
+    pub(crate) fn send_guard(&mut self, text: &str) {
+        match self.client.simple_query_raw(text).now_or_never() {
+            Some(Ok(guard)) => (self.guard, self.busy) = (Some(Box::pin(guard)), true),
+            Some(Err(_)) | None => self.broken = true,
+        }
+    }
+
     /// Waits until all that is under way is over.
     pub(crate) async fn settle(&mut self) -> Result<(), Fault> {
+        self.guard = None;
         let Line { client, wired, ending, .. } = self;
         wired
             .drive(async {
@@ -215,7 +228,7 @@ impl Line {
         values: &[Bound<'_>],
         each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> Result<Answer, Fault> {
-        if before.0.is_empty() && self.ending.is_none() {
+        if before.0.is_empty() && self.ending.is_none() && self.guard.is_none() {
             let kept = self.statements.get(statement.text.as_str()).cloned();
             let unknown = kept.is_none();
             let Line { client, wired, unnamed, .. } = self;
@@ -239,13 +252,13 @@ impl Line {
     ) -> Result<Answer, Fault> {
         let kept = self.statements.get(statement.text.as_str()).cloned();
         let unknown = kept.is_none();
-        let Line { client, wired, ending, unnamed, .. } = self;
-        let (client, unnamed) = (&*client, *unnamed);
+        let Line { client, wired, ending, guard, unnamed, .. } = self;
+        let (client, unnamed, guard) = (&*client, *unnamed, guard.take());
         let (before, wait) = before;
         let first = async { if before.is_empty() { Ok(()) } else { client.batch_execute(before).await } };
         let main = run(client, unnamed, kept, statement, values, each);
         let (ended, (first, main)) = wired
-            .drive(join(finish(ending), async {
+            .drive(join(passed(ending, guard), async {
                 if wait && !before.is_empty() {
                     match first.await {
                         Ok(()) => (Ok(()), main.await),
@@ -310,8 +323,8 @@ impl Line {
 
     /// Says good-bye, so that the server need not wonder.
     pub(crate) async fn close(self) {
-        let Line { client, wired, statements, ending, .. } = self;
-        drop((client, statements, ending));
+        let Line { client, wired, statements, ending, guard, .. } = self;
+        drop((client, statements, ending, guard));
         if let Some(wire) = wired.0 {
             // It ends by itself when the client is gone; a server that does not listen is not waited for.
             let _ = tokio::time::timeout(Duration::from_secs(1), wire).await;
@@ -326,6 +339,20 @@ fn begun(before: &str, error: tokio_postgres::Error) -> Fault {
         Fault::Store(_) if before.starts_with("BEGIN") => Fault::Lost("the server takes no transactions".into()),
         fault => fault,
     }
+}
+
+/// What was sent ahead of a statement: the end of a snapshot, and then a guard.
+async fn passed(ending: &mut Option<Ending>, guard: Option<Ending>) -> Result<(), Fault> {
+    finish(ending).await?;
+    let Some(mut guard) = guard else { return Ok(()) };
+    while let Some(message) = guard.next().await {
+        match message.map_err(Fault::from) {
+            Ok(_) => {}
+            Err(Fault::Store(_)) => return Err(Fault::Behind),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(())
 }
 
 /// The end of a snapshot, if one is under way.

@@ -33,6 +33,8 @@ pub(crate) enum Again {
     Fresh(String),
     /// What was prepared is of no use any more.
     Unprepared,
+    /// This server may not answer; the primary can.
+    Elsewhere,
 }
 
 /// How a session ended.
@@ -206,7 +208,7 @@ impl<'l> Session<'l> {
                 match fault {
                     Fault::Store(error) => End::Done(Err(error)),
                     Fault::Conflict => End::Again(Again::Conflict),
-                    Fault::Stale | Fault::Lost(_) => End::Again(Again::Unprepared),
+                    Fault::Stale | Fault::Behind | Fault::Lost(_) => End::Again(Again::Unprepared),
                 }
             }
             Err(_) => {
@@ -362,6 +364,10 @@ impl<'l> Session<'l> {
                 self.line.forget();
                 self.again = Some(Again::Unprepared);
                 self.finish(StoreError::Conflict)
+            }
+            Fault::Behind => {
+                self.again = Some(Again::Elsewhere);
+                self.finish(StoreError::Unavailable("the replica is behind".into()))
             }
             Fault::Lost(why) => {
                 self.line.broken = true;

@@ -39,6 +39,10 @@ pub struct Options {
     /// Behind a pooler that gives each transaction another server connection (PgBouncer in transaction mode): nothing is kept on the
     /// server between transactions. `?pooler=transaction` in the URL.
     pub transaction_pooler: bool,
+    /// Where standbys of the database are, for reads that may be [a little old](undergird_store::Freshness).
+    pub replicas: Vec<String>,
+    /// How old such a read may be.
+    pub replica_lag: Duration,
 }
 
 impl Default for Options {
@@ -50,6 +54,8 @@ impl Default for Options {
             wait: Duration::from_millis(1_900),
             statement: Duration::from_secs(120),
             transaction_pooler: false,
+            replicas: Vec::new(),
+            replica_lag: Duration::from_secs(5),
         }
     }
 }

@@ -56,6 +56,9 @@ impl Tries {
                 tracing::debug!(%why, "a connection was lost");
                 pool.drop_idle();
             }
+            Again::Elsewhere => {
+                return Err(StoreError::Internal("only a replica's reads have guards".into()));
+            }
             Again::Unprepared => {
                 self.unprepared += 1;
                 pool.forget_prepared();
@@ -94,10 +97,7 @@ async fn read_into(
     sink: &mut dyn RowSink,
     deadline: Instant,
 ) -> Result<(), StoreError> {
-    let many = match query.statements.as_ref() {
-        Statements::Read(read) => read.nodes.len() + usize::from(read.count.is_some()) > 1,
-        Statements::Write(_) => false,
-    };
+    let many = is_many(query);
     let mut tries = Tries::default();
     loop {
         let mut checkout = pool.checkout(deadline).await?;
@@ -115,6 +115,65 @@ async fn read_into(
             }
         }
     }
+}
+
+/// Whether a read has several statements, which must all see one moment.
+fn is_many(query: &Prepared) -> bool {
+    match query.statements.as_ref() {
+        Statements::Read(read) => read.nodes.len() + usize::from(read.count.is_some()) > 1,
+        Statements::Write(_) => false,
+    }
+}
+
+/// Runs a read on a replica, once, behind a guard.
+///
+/// # Errors
+/// The primary is to be asked.
+pub(crate) async fn read_guarded(
+    pool: &Arc<Pool>,
+    guard: &str,
+    query: &Prepared,
+    sink: &mut dyn RowSink,
+    deadline: Instant,
+) -> Result<Result<(), StoreError>, Missed> {
+    let mut checkout = pool.checkout(deadline).await.map_err(|error| Missed::Failed(error.to_string()))?;
+    let line = checkout.line();
+    line.send_guard(guard);
+    let mut session = if is_many(query) {
+        Session::begin(line, Isolation::Snapshot, false, deadline)
+    } else {
+        Session::alone(line, deadline)
+    };
+    let result = run::read(&mut session, query, sink).await;
+    match session.again().cloned() {
+        Some(Again::Elsewhere) => return Err(Missed::Behind),
+        Some(Again::Unprepared) => {
+            pool.forget_prepared();
+            return Err(Missed::Failed("what was prepared is gone".into()));
+        }
+        Some(Again::Fresh(why)) => {
+            pool.drop_idle();
+            return Err(Missed::Lost(why));
+        }
+        // The standby's replay needs what the statement still saw.
+        Some(Again::Conflict) => return Err(Missed::Failed("replay came first".into())),
+        Some(Again::Carefully) | None => session.end_read(),
+    }
+    match result {
+        // Time and size are the request's own; nothing is gained by asking another.
+        Ok(()) | Err(StoreError::Deadline | StoreError::TooLarge | StoreError::Cancelled) => Ok(result),
+        Err(error) => Err(Missed::Failed(error.to_string())),
+    }
+}
+
+/// Why a replica did not answer.
+pub(crate) enum Missed {
+    /// It is not near enough, or no replica of ours.
+    Behind,
+    /// It is gone.
+    Lost(String),
+    /// It could not, this time.
+    Failed(String),
 }
 
 /// Runs work in a transaction.

@@ -45,6 +45,19 @@ pub trait Store: Send + Sync + 'static {
     /// Dropping the future cancels the statement.
     fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> BoxFuture<'_, ReadAnswer>;
 
+    /// Reads as [`Store::read`] does, but the rows may be a little old: as they were on the primary at some moment within the bound that the
+    /// store is configured with. They are still of one snapshot. Gives whether that was made use of.
+    ///
+    /// A store without replicas has no such reads: fresher than was asked for is always right.
+    fn read_eventual(
+        &self,
+        query: Prepared,
+        sink: Box<dyn RowSink>,
+        deadline: Instant,
+    ) -> BoxFuture<'_, (ReadAnswer, Freshness)> {
+        Box::pin(async move { (self.read(query, sink, deadline).await, Freshness::Current) })
+    }
+
     /// Runs `work` in one transaction. It is committed when `work` gives `Ok(Commit)`, and rolled back otherwise. When this
     /// future gives `Ok`, a commit is on disk.
     ///
@@ -111,6 +124,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes what is under way and closes. Later calls give [`StoreError::Unavailable`].
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// How old the rows of a read may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Everything that was acknowledged before the read began is in it.
+    Current,
+    /// Everything that was acknowledged up to some moment within a bound is in it.
+    Eventual,
 }
 
 /// What other processes on the same database did.

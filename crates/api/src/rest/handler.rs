@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use undergird_engine::idempotency::{self, Doubt};
 use undergird_engine::observe::Stage;
-use undergird_engine::{Failure, Isolation, Outcome, Transaction, Written};
+use undergird_engine::{Failure, Freshness, Isolation, Outcome, Transaction, Written};
 use undergird_model::operation::OperationKind;
 use undergird_plan::request::{Operand, Returning, Verb};
 use undergird_plan::{Caller, Request};
@@ -146,7 +146,11 @@ async fn read(
     let options = Options { cursor_at: Some(page), ..Options::new(decoded.media) };
     let encoder = Encoder::new(options);
     let engine = exchange.engine.clone();
-    let encoder = engine.read(&caller, &decoded.request, encoder, exchange.stages).await.map_err(Problem::from)?;
+    let freshness = if decoded.preferences.eventual { Freshness::Eventual } else { Freshness::Current };
+    let read = engine.read_at(&caller, &decoded.request, freshness, encoder, exchange.stages).await;
+    let (encoder, freshness) = read.map_err(Problem::from)?;
+    // The answer says so only where it may be old.
+    decoded.preferences.aged = freshness == Freshness::Eventual;
     let started = Instant::now();
     let encoded = encoder.finish().map_err(|_| Problem::from(Failure::AnswerTooLarge))?;
     let position = encoded.cursor.as_deref().filter(|_| encoded.rows == page && parts.key.is_none());

@@ -25,6 +25,10 @@ pub struct Preferences {
     pub max_affected: Option<u64>,
     /// `timezone=UTC` given: the only one there is, see DESIGN §4.
     pub utc: bool,
+    /// `consistency=eventual`: the rows of a read may be a little old.
+    pub eventual: bool,
+    /// Said after the read: a replica answered, so they may be.
+    pub aged: bool,
 }
 
 /// Most preferences in one request; more are not looked at when lenient and too many when strict.
@@ -79,6 +83,7 @@ impl Preferences {
             ("handling", "lenient") => self.lenient = !self.strict,
             ("tx", "rollback") => _ = self.rollback.get_or_insert(true),
             ("tx", "commit") => _ = self.rollback.get_or_insert(false),
+            ("consistency", "eventual") => self.eventual = true,
             ("timezone", "UTC" | "Etc/UTC") => self.utc = true,
             ("max-affected", number) => match number.parse() {
                 Ok(number) => _ = self.max_affected.get_or_insert(number),
@@ -141,6 +146,9 @@ impl Preferences {
         if self.utc {
             add("timezone=UTC");
         }
+        if self.aged && !writes {
+            add("consistency=eventual");
+        }
         if let (true, true, Some(max)) = (self.strict, matches!(verb, Verb::Update | Verb::Delete), self.max_affected) {
             add(&format!("max-affected={max}"));
         }
@@ -154,7 +162,7 @@ mod tests {
 
     fn check(verb: Verb, prefer: &[&str], expected: &str) {
         let found = match Preferences::read(prefer) {
-            Ok(read) => read.applied(verb).unwrap_or_default(),
+            Ok(read) => Preferences { aged: read.eventual, ..read }.applied(verb).unwrap_or_default(),
             Err(malformed) => format!("{} {}", malformed.code, malformed.details.unwrap_or_default()),
         };
         assert_eq!(found, expected, "{prefer:?}");
@@ -175,6 +183,9 @@ mod tests {
         check(Verb::Delete, &["return=minimal, return=representation"], "return=minimal");
         check(Verb::Delete, &["tx=\"rollback\"; foo=bar"], "tx=rollback");
         check(Verb::Read, &["timezone=UTC"], "timezone=UTC");
+        check(Verb::Read, &["consistency=eventual"], "consistency=eventual");
+        check(Verb::Update, &["consistency=eventual, handling=strict"], "handling=strict");
+        check(Verb::Read, &["consistency=strong, handling=strict"], "PGRST122 Invalid preferences: consistency=strong");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::keys;
 use super::report::{Place, Report, codes};
 use super::shape;
 use super::tree::{Data, Node, Table};
-use crate::settings::{MetricsAccess, Settings};
+use crate::settings::{MetricsAccess, Settings, StoreSettings};
 use std::time::Duration;
 
 /// The settings, and where the profile collection is named.
@@ -20,11 +20,8 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
     if let Some(server) = table.table("server") {
         read_server(server, &mut settings, report);
     }
-    if let Some((url, place)) = table.table("stores").and_then(|stores| stores.table("main")?.text("url")) {
-        if url.trim().is_empty() {
-            report.error(place, codes::BAD_VALUE, "\"url\" is empty").hint("the default is \"sqlite:data/main.db\"");
-        }
-        settings.store.url = url.to_owned();
+    if let Some(store) = table.table("stores").and_then(|stores| stores.table("main")) {
+        read_store(store, &mut settings.store, report);
     }
     let mut profile = None;
     if let Some(auth) = table.table("auth") {
@@ -42,6 +39,28 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         read_limits(limits, &mut settings);
     }
     (settings, profile)
+}
+
+fn read_store(store: &Table, settings: &mut StoreSettings, report: &mut Report) {
+    if let Some((url, place)) = store.text("url") {
+        if url.trim().is_empty() {
+            report.error(place, codes::BAD_VALUE, "\"url\" is empty").hint("the default is \"sqlite:data/main.db\"");
+        }
+        settings.url = url.to_owned();
+    }
+    for node in store.items("replicas") {
+        match node.text() {
+            Some(url) if !url.trim().is_empty() => settings.replicas.push(url.to_owned()),
+            _ => {
+                report
+                    .error(node.place, codes::BAD_VALUE, "a URL in \"replicas\" is empty")
+                    .hint("write it like \"postgres://user:password@standby:5432/database\"");
+            }
+        }
+    }
+    if let Some(seconds) = store.int("replica_lag_seconds") {
+        settings.replica_lag = Duration::from_secs(seconds.unsigned_abs());
+    }
 }
 
 fn read_server(server: &Table, settings: &mut Settings, report: &mut Report) {

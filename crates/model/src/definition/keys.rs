@@ -101,12 +101,11 @@ const SERVER: &[Key] = &[
 
 const STORES: &[Key] = &[key("main", Table(STORE), "", "The main store.")];
 
-const STORE: &[Key] = &[key(
-    "url",
-    Text,
-    "\"sqlite:data/main.db\"",
-    "Where it is; a relative path starts at the application's directory.",
-)];
+const STORE: &[Key] = &[
+    key("url", Text, "\"sqlite:data/main.db\"", "Where it is; a relative path starts at the application's directory."),
+    key("replicas", Texts, "[]", "PostgreSQL only: URLs of standbys, for reads that ask for `consistency=eventual`."),
+    key("replica_lag_seconds", Int(1, 3_600), "5", "How old such a read may be; an older replica is not asked."),
+];
 
 const AUTH: &[Key] = &[
     key("profile", Text, "", "The collection whose rows are the users; its key must be one uuid."),

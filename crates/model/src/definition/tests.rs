@@ -187,6 +187,8 @@ fn overrides_lie_over_the_file() {
             over("UNDERGIRD_SERVER_LISTEN", "0.0.0.0:80"),
             over("UNDERGIRD_SERVER_DOCS", "false"),
             over("UNDERGIRD_SERVER_CORS_ORIGINS", "https://a.org, https://b.org"),
+            over("UNDERGIRD_STORE_MAIN_REPLICAS", "postgres://u:p@a/d, postgres://b/d"),
+            over("UNDERGIRD_STORES_MAIN_REPLICA_LAG_SECONDS", "2"),
             over("UNDERGIRD_LIMITS_JSON_DEPTH", "32"),
             over("UNDERGIRD_STORES_MAIN_URL", "sqlite:one.db"),
             over("UNDERGIRD_STORE_MAIN_URL", "sqlite:other.db"),
@@ -198,6 +200,8 @@ fn overrides_lie_over_the_file() {
     assert_eq!((settings.server.listen.as_str(), settings.server.docs), ("0.0.0.0:81", false));
     assert_eq!(settings.server.cors_origins, ["https://a.org", "https://b.org"]);
     assert_eq!((settings.limits.json_depth, settings.store.url.as_str()), (32, "sqlite:other.db"));
+    assert_eq!(settings.store.replicas, ["postgres://u:p@a/d", "postgres://b/d"]);
+    assert_eq!(settings.store.replica_lag.as_secs(), 2);
 
     let wrong = [
         over("UNDERGIRD_LIMITS_ROWS", "many"),

@@ -71,12 +71,47 @@ fn value(definition: &Definition, path: &[&str], origin: &Origin) -> Option<Stri
     }
 }
 
-/// `postgres://user:password@host` without the password.
+/// `postgres://user:password@host` without the password, of each item where it is a list.
 fn without_password(value: &str) -> String {
-    let masked = value.split_once("://").and_then(|(scheme, rest)| {
-        let (userinfo, host) = rest.split_once('@')?;
-        let (user, _) = userinfo.split_once(':')?;
-        Some(format!("{scheme}://{user}:{MASK}@{host}"))
-    });
-    masked.unwrap_or_else(|| value.to_owned())
+    let mut shown = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        // Of this URL alone: the next one begins behind a comma, and only the last `@` before that ends a password.
+        let next = after.find("://").and_then(|next| after[..next].rfind(',')).unwrap_or(after.len());
+        let (this, others) = after.split_at(next);
+        let masked = this.rsplit_once('@').and_then(|(userinfo, host)| {
+            let (user, _) = userinfo.split_once(':')?;
+            Some(format!("{user}:{MASK}@{host}"))
+        });
+        shown.push_str(masked.as_deref().unwrap_or(this));
+        rest = others;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_urls_are_not_shown() {
+        for (value, expected) in [
+            ("127.0.0.1:8090", "127.0.0.1:8090"),
+            ("sqlite:data/main.db", "sqlite:data/main.db"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+            ("\"postgres://u:p@h/d\"", "\"postgres://u:********@h/d\""),
+            ("postgres://u:p@q,r@h1:1,h2:2/d", "postgres://u:********@h1:1,h2:2/d"),
+            (
+                "[\"postgres://u:p@h/d\", \"postgres://v:q@i/e\"]",
+                "[\"postgres://u:********@h/d\", \"postgres://v:********@i/e\"]",
+            ),
+            ("postgres://u:p@h/d,postgres://v:q@i/e", "postgres://u:********@h/d,postgres://v:********@i/e"),
+            ("[\"https://a.org\", \"https://b.org\"]", "[\"https://a.org\", \"https://b.org\"]"),
+        ] {
+            assert_eq!(without_password(value), expected);
+        }
+    }
 }

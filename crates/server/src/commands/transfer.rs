@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Arc;
 use undergird_engine::transfer::{self, News, Report};
 use undergird_model::Model;
-use undergird_model::settings::Settings;
+use undergird_model::settings::{Settings, StoreSettings};
 use undergird_store::Store;
 
 /// What it takes.
@@ -64,7 +64,7 @@ async fn to_another(
     to: &str,
 ) -> Result<(), Exit> {
     let settings =
-        Settings { store: undergird_model::settings::StoreSettings { url: to.to_owned() }, ..model.settings.clone() };
+        Settings { store: StoreSettings { url: to.to_owned(), ..StoreSettings::default() }, ..model.settings.clone() };
     let directory = &arguments.application.directory;
     if to == model.settings.store.url || is_same_file(&settings, model, arguments) {
         return Err(Exit::wrong("--to names the database that the application is on"));

@@ -9,6 +9,7 @@ mod failing;
 mod finishing;
 mod pairs;
 mod pooler;
+mod replicas;
 mod values;
 
 use crate::{Options, PostgresStore};

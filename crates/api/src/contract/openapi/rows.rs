@@ -179,7 +179,10 @@ pub(super) fn shared_parameters() -> Map<String, Json> {
         parameter["example"] = json!(values.first());
         parameter
     };
-    add("prefer.read", prefer(&["count=exact", "count=planned", "count=estimated", "handling=strict"]));
+    add(
+        "prefer.read",
+        prefer(&["count=exact", "count=planned", "count=estimated", "consistency=eventual", "handling=strict"]),
+    );
     add(
         "prefer.create",
         prefer(&[
