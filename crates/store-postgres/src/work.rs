@@ -139,11 +139,8 @@ pub(crate) async fn read_guarded(
     let mut checkout = pool.checkout(deadline).await.map_err(|error| Missed::Failed(error.to_string()))?;
     let line = checkout.line();
     line.send_guard(guard);
-    let mut session = if is_many(query) {
-        Session::begin(line, Isolation::Snapshot, false, deadline)
-    } else {
-        Session::alone(line, deadline)
-    };
+    // REPEATABLE READ: a standby knows nothing of serializable transactions.
+    let mut session = if is_many(query) { Session::snapshot(line, deadline) } else { Session::alone(line, deadline) };
     let result = run::read(&mut session, query, sink).await;
     match session.again().cloned() {
         Some(Again::Elsewhere) => return Err(Missed::Behind),
