@@ -581,10 +581,12 @@ fn default_of(said: &str, holds: Option<&Holds>) -> FoundDefault {
             }
             inner
         }
-        None => {
-            let number = said.split("::").next().unwrap_or_default();
-            number.trim_matches(['(', ')']).to_owned()
+        // Without quotes only numbers and truth stand as they are; all else is computed.
+        None if matches!(holds.ty, FieldType::Int | FieldType::Float | FieldType::Decimal { .. } | FieldType::Bool) => {
+            let bare = said.split("::").next().unwrap_or_default();
+            bare.trim_matches(['(', ')']).to_owned()
         }
+        None => return database(),
     };
     match literal(&holds.ty, &text) {
         Some(value) => FoundDefault::Literal(value),

@@ -123,7 +123,8 @@ struct Asked {
 impl Asked {
     /// Half of the reads of documents ask a function of the database for them, where it has any.
     fn by_function(mut self, model: &Model, number: usize) -> Asked {
-        if let ("GET", true, Some(rest)) = (self.method, number % 2 == 0, self.target.strip_prefix("/rest/v1/docs?"))
+        if let ("GET", true, Some(rest)) =
+            (self.method, number.is_multiple_of(2), self.target.strip_prefix("/rest/v1/docs?"))
             && model.find_function("all_docs").is_some()
         {
             self.target = format!("/rest/v1/rpc/all_docs?{rest}");

@@ -2,7 +2,7 @@
 
 use super::{change, commit, execute, int, number, prepared, soon, transact};
 use crate::{Options, PostgresStore};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -56,15 +56,15 @@ fn free_port() -> u16 {
 }
 
 impl Server {
-    fn place(programs: &PathBuf) -> Server {
+    fn place(programs: &Path) -> Server {
         let name = format!("ug_replica_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-        Server { programs: programs.clone(), folder, port: free_port(), child: None }
+        Server { programs: programs.to_path_buf(), folder, port: free_port(), child: None }
     }
 
-    fn primary(programs: &PathBuf) -> Server {
+    fn primary(programs: &Path) -> Server {
         let server = Server::place(programs);
         let made = program(programs.join("initdb"))
             .args(["--no-sync", "--auth=trust", "--username=undergird", "--encoding=UTF8", "--locale=C", "-D"])
