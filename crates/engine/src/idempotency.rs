@@ -99,13 +99,18 @@ pub async fn keep(
     }
 }
 
-/// Whether what stands in a keyed request's way may be that request's own effect. A store that is shared tells a constraint before it
-/// tells that another transaction was first: unique keys look past what a transaction sees. Run again, the request finds the answer of
-/// the other with its key, or meets the constraint for good.
+/// Whether what stands in a request's way may be what it is to meet: the effect of the same key, or the row that it is to be merged into
+/// ([`Doubt::is_due`]). A store that is shared tells a constraint before it tells that another transaction was first: unique keys look
+/// past what a transaction sees. Run again, the request finds the other's answer or row, or meets the constraint for good.
 #[derive(Debug, Default)]
 pub struct Doubt(AtomicBool);
 
 impl Doubt {
+    /// Whether a request may meet what others make at the same moment: one with a key, and one that changes or ignores what is there.
+    pub fn is_due(request: &Request, keyed: bool) -> bool {
+        keyed || request.shape.resolution.is_some() || request.shape.verb == Verb::Replace
+    }
+
     /// The failure, or once that the work is to be run again.
     #[must_use]
     pub fn once(&self, failure: Failure) -> Failure {

@@ -1,5 +1,5 @@
-//! An idempotency key is good for a day: until then a repeated request gets the kept answer, afterwards nothing of it is left. On each
-//! store.
+//! An idempotency key is good for a day: until then a repeated request gets the kept answer, afterwards nothing of it is left. And what
+//! comes many times at once is done once, with a key or by merging. On each store.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -21,14 +21,17 @@ async fn create(server: &Server, key: &str, name: &str) -> (u16, bool, String) {
 }
 
 async fn post(server: &Server, key: &str, path: &str, body: String) -> (u16, bool, String) {
+    send(server, path, body, &[("prefer", "return=representation"), ("idempotency-key", key)]).await
+}
+
+async fn send(server: &Server, path: &str, body: String, headers: &[(&str, &str)]) -> (u16, bool, String) {
     let connection = Connection { peer: [127, 0, 0, 1].into(), linger: Linger::default() };
-    let request = Request::post(path)
-        .header("apikey", server.keys().secret.expose())
-        .header("content-type", "application/json")
-        .header("prefer", "return=representation")
-        .header("idempotency-key", key)
-        .body(Full::new(Bytes::from(body)))
-        .unwrap();
+    let mut request =
+        Request::post(path).header("apikey", server.keys().secret.expose()).header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::from(body))).unwrap();
     let response = serve(server.http(), &connection, request).await;
     let status = response.status().as_u16();
     let replayed = response.headers().contains_key("idempotency-replayed");
@@ -36,7 +39,11 @@ async fn post(server: &Server, key: &str, path: &str, body: String) -> (u16, boo
     (status, replayed, String::from_utf8(body.to_vec()).unwrap())
 }
 
-on_each_store!(answers_are_kept_for_a_day_and_no_longer, one_key_at_once_makes_one_row);
+on_each_store!(
+    answers_are_kept_for_a_day_and_no_longer,
+    one_key_at_once_makes_one_row,
+    merges_at_once_meet_the_row_that_the_first_has_made
+);
 
 async fn open(blog: &Folder, database: &Database) -> Server {
     Server::builder(&blog.0)
@@ -106,6 +113,42 @@ async fn one_key_at_once_makes_one_row(on: On) {
         assert_eq!(database.dump(&blog.0)["tags"].len(), round + 1);
         let (status, replayed, body) = post(&server, &key, path, body).await;
         assert!(status == done && replayed && bodies.contains(&body), "{status} {replayed} {body}");
+    }
+    Arc::into_inner(server).unwrap().close().await;
+}
+
+/// The same row in fifty merges at once: whoever comes later finds it, and nobody is told that its value is taken.
+async fn merges_at_once_meet_the_row_that_the_first_has_made(on: On) {
+    const AT_ONCE: usize = 50;
+    let Some(database) = Database::new(on) else { return };
+    let blog = Folder::example("blog");
+    let server = Arc::new(open(&blog, &database).await);
+    for (round, resolution) in ["ignore", "merge", "ignore", "merge"].into_iter().enumerate() {
+        let row = format!(r#"{{"name":"tag-{round}"}}"#);
+        let path = "/rest/v1/tags?on_conflict=name";
+        let (path, body) = match round / 2 {
+            0 => (path, row),
+            _ => {
+                let step = format!(
+                    r#"{{"method":"POST","path":"{path}","headers":{{"Prefer":"resolution={resolution}-duplicates"}},"body":{row}}}"#
+                );
+                ("/rest/v1/batch", format!(r#"{{"steps":[{step}]}}"#))
+            }
+        };
+        let mut requests = Vec::new();
+        for _ in 0..AT_ONCE {
+            let (server, body) = (server.clone(), body.clone());
+            requests.push(tokio::spawn(async move {
+                let prefer = format!("resolution={resolution}-duplicates");
+                let headers = if path.ends_with("batch") { &[][..] } else { &[("prefer", prefer.as_str())][..] };
+                send(&server, path, body, headers).await
+            }));
+        }
+        for request in requests {
+            let (status, _, body) = request.await.unwrap();
+            assert!(status == 200 || status == 201, "{resolution}: {status}: {body}");
+        }
+        assert_eq!(database.dump(&blog.0)["tags"].len(), round + 1);
     }
     Arc::into_inner(server).unwrap().close().await;
 }

@@ -228,7 +228,9 @@ impl Work {
             }
             match change(transaction, &caller, &decoded).await {
                 Ok((written, encoded)) => respond::write(&decoded, keyed, &written, encoded, transaction.app()),
-                Err(failure) if self.kept.is_some() => return own(self.doubt.once(failure)),
+                Err(failure) if Doubt::is_due(&decoded.request, self.kept.is_some()) => {
+                    return own(self.doubt.once(failure));
+                }
                 Err(failure) => return own(failure),
             }
         };

@@ -241,7 +241,9 @@ impl Work {
             false => change(transaction, &self.caller, &self.decoded).await,
         };
         let (written, encoded) = match changed {
-            Err(failure) if self.request_hash.is_some() => return Err(self.doubt.once(failure)),
+            Err(failure) if Doubt::is_due(&self.decoded.request, self.request_hash.is_some()) => {
+                return Err(self.doubt.once(failure));
+            }
             changed => changed?,
         };
         let answer = match respond::write(&self.decoded, self.parts.key.is_some(), &written, encoded, transaction.app())
