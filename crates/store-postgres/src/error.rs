@@ -102,8 +102,6 @@ fn of_server(error: &DbError) -> Fault {
         ("23P01", _) => constraint(error, ConstraintKind::Unique),
         ("23503" | "23001", _) => constraint(error, ConstraintKind::ForeignKey),
         ("23514", _) => constraint(error, ConstraintKind::Check),
-        // Too long or out of range: of a column of an adopted table, which may be narrower than its field.
-        ("22001" | "22003", _) => constraint(error, ConstraintKind::Check),
         ("23502", _) => constraint(error, ConstraintKind::NotNull),
         // Whoever cancels on our behalf is the deadline; a future that was dropped hears nothing any more.
         ("57014", _) => Fault::Store(StoreError::Deadline),

@@ -160,7 +160,7 @@ pub async fn write(
         }
         Action::Delete { guards, .. } => delete(connection, plan, shape, statements, guards, sink).await,
     };
-    answer.map_err(|error| named(error, plan, shape))
+    answer.map_err(|error| named(narrowed(error, plan, shape), plan, shape))
 }
 
 /// Whether a write without a representation is its main statement and, when that succeeds, nothing else.
@@ -418,6 +418,18 @@ fn sorted(mut keys: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
         each.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     });
     keys
+}
+
+/// A value that is too long or out of range, in a write: the column of an adopted table may be narrower than its field, which is a
+/// constraint like any other. What a function is given is another matter, and stays what the database raised.
+fn narrowed(error: StoreError, plan: &Plan, shape: &Write) -> StoreError {
+    match error {
+        StoreError::Raised(raised) if raised.said.is_none() && matches!(raised.state.as_str(), "22001" | "22003") => {
+            let table = plan.model().collection(shape.collection).table.clone();
+            StoreError::Constraint { kind: ConstraintKind::Check, table, name: None, columns: Vec::new() }
+        }
+        other => other,
+    }
 }
 
 /// A constraint in the same words on every store, whatever this one's server tells: what is unique by its columns, a check by its name,

@@ -4,7 +4,7 @@
 
 use super::bind::{bind, cell_value};
 use super::judge::{Changed, first_failed, refused_after, refused_again, refused_before};
-use super::{WriteAnswer, Written, keys_of, represent};
+use super::{WriteAnswer, Written, keys_of, narrowed, represent};
 use crate::sql::WriteStatements;
 use crate::{Connection, Flow, Statement, StoreError};
 use undergird_model::Value;
@@ -51,7 +51,10 @@ pub(super) async fn insert(
                 None => Outcome::Ignored,
             },
             Some(outcome) => outcome,
-            None => match insert_row(connection, plan, &statements.main, &key_inputs, input).await {
+            None => match insert_row(connection, plan, &statements.main, &key_inputs, input)
+                .await
+                .map_err(|error| narrowed(error, plan, shape))
+            {
                 Ok(key) => Outcome::Made(key),
                 // Rules come before constraints: whoever may not make the row must not learn what stands in its way.
                 Err(error @ StoreError::Constraint { .. }) => {
