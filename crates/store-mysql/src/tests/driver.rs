@@ -84,7 +84,12 @@ async fn failures_in_the_words_of_stores() {
         ("SELECT 1 FROM nothing", StoreError::SchemaMismatch(String::new())),
         (
             "INSERT INTO things VALUES (2, 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 1, NULL)",
-            StoreError::Internal(String::new()),
+            StoreError::Constraint {
+                kind: ConstraintKind::Check,
+                table: String::new(),
+                name: None,
+                columns: Vec::new(),
+            },
         ),
         ("SELECT", StoreError::Internal(String::new())),
     ];
