@@ -1,6 +1,7 @@
 //! A line as the store's [`Connection`]: one read, or one transaction with its savepoints.
 //!
-//! `BEGIN`, `SAVEPOINT` and the like go together with the statement that follows, so they cost no round trip. In *careful* mode each
+//! `BEGIN`, `SAVEPOINT` and the like go together with the statement that follows, so they cost no round trip; nor does the `COMMIT` of work
+//! that says which statement is its last ([`Connection::finishing`]). In *careful* mode each
 //! writing statement has a savepoint of its own before it, because PostgreSQL aborts the whole transaction when one fails.
 
 use crate::error::Fault;

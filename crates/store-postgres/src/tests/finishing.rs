@@ -22,7 +22,7 @@ async fn things() -> Option<(Database, Arc<PostgresStore>)> {
     Some((database, store))
 }
 
-/// Inserts a row as the last of its work, and tells how many rows others saw before the work was over.
+/// Inserts a row as the last of its work, and tells how many rows that changed.
 async fn last(
     store: &Arc<PostgresStore>,
     (id, name, parent): (i64, &'static str, i64),
