@@ -6,7 +6,7 @@
 use crate::core::Core;
 use crate::password;
 use crate::profile;
-use crate::records::{self, IDENTITIES, SESSIONS, USERS};
+use crate::records::{self, FACTORS, IDENTITIES, SESSIONS, USERS};
 use crate::sessions;
 use crate::sign_up::{check_email, check_metadata, or_taken};
 use serde_json::{Map, Value as Json};
@@ -38,7 +38,8 @@ impl Core {
         let user = self.engine.records(&system, records::by("id", Value::Uuid(id), USERS)).await?;
         let user = user.first().ok_or(AccountError::AccountMissing)?;
         let identities = self.engine.records(&system, records::by("user_id", Value::Uuid(id), IDENTITIES)).await?;
-        Ok(records::to_account(user, &identities))
+        let factors = self.engine.records(&system, records::by("user_id", Value::Uuid(id), FACTORS)).await?;
+        Ok(records::to_account(user, &identities, &factors))
     }
 
     pub(crate) async fn update(
@@ -91,6 +92,7 @@ impl Core {
         if checked.email.is_none() && change.password.is_none() {
             return Ok(checked);
         }
+        self.demand_assurance(visit, user, session).await?;
         match &change.current_password {
             Some(current) if self.prove(visit, current_email, current, hash).await? => {}
             Some(_) => return Err(AccountError::InvalidCredentials),
@@ -108,11 +110,13 @@ impl Core {
         Ok(checked)
     }
 
-    async fn demand_recent(&self, visit: &Visit, session: Uuid) -> Result<(), AccountError> {
+    pub(crate) async fn demand_recent(&self, visit: &Visit, session: Uuid) -> Result<(), AccountError> {
         let system = Caller::system(visit.moment);
         let rows = self.engine.records(&system, records::by("id", Value::Uuid(session), SESSIONS)).await?;
         let row = rows.first().ok_or(AccountError::SessionMissing)?;
-        let age = visit.moment.now.saturating_sub(row.int("created_at").unwrap_or(0));
+        // A second factor is as good a proof as a sign-in.
+        let proved_at = row.int("created_at").max(row.int("factor_at")).unwrap_or(0);
+        let age = visit.moment.now.saturating_sub(proved_at);
         if age <= RECENT_MICROS { Ok(()) } else { Err(AccountError::ReauthenticationNeeded) }
     }
 
@@ -159,7 +163,7 @@ impl Core {
         Ok((account, ended))
     }
 
-    async fn change_identity(
+    pub(crate) async fn change_identity(
         &self,
         transaction: &mut Transaction<'_>,
         system: &Caller,
@@ -177,7 +181,7 @@ impl Core {
 }
 
 /// Member by member; null removes.
-fn merge(stored: Json, change: Map<String, Json>) -> Map<String, Json> {
+pub(crate) fn merge(stored: Json, change: Map<String, Json>) -> Map<String, Json> {
     let mut merged = match stored {
         Json::Object(members) => members,
         _ => Map::new(),

@@ -77,7 +77,7 @@ pub(crate) fn where_null(mut request: Request, column: &str) -> Request {
     request
 }
 
-fn check_roles(roles: &[String]) -> Result<(), AdminError> {
+pub(crate) fn check_roles(roles: &[String]) -> Result<(), AdminError> {
     let is_name = |role: &String| {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
         (1..=ROLE_CHARS_MAX).contains(&role.len()) && role.bytes().all(good)
@@ -135,14 +135,14 @@ impl Core {
         let page =
             records::page(Request::new(USERS, Verb::Read), "id", after.map(Value::Uuid), rows.min(records::PAGE));
         let users = self.engine.records(&system, page).await?;
-        Ok(users.iter().map(|user| records::to_account(user, &[])).collect())
+        Ok(users.iter().map(|user| records::to_account(user, &[], &[])).collect())
     }
 
     pub(crate) async fn find_account(&self, email: &str) -> Result<Option<Account>, Failure> {
         let system = Caller::system(self.engine.moment());
         let users =
             self.engine.records(&system, records::by("email", Value::text(records::fold(email)), USERS)).await?;
-        Ok(users.first().map(|user| records::to_account(user, &[])))
+        Ok(users.first().map(|user| records::to_account(user, &[], &[])))
     }
 
     pub(crate) async fn set_roles(self: Arc<Self>, email: &str, mut roles: Vec<String>) -> Done<Account> {
@@ -191,7 +191,7 @@ impl Core {
         Ok((account, count))
     }
 
-    async fn apply(
+    pub(crate) async fn apply(
         &self,
         transaction: &mut Transaction<'_>,
         system: &Caller,
@@ -233,8 +233,9 @@ impl Core {
     }
 }
 
+/// What is done to an account.
 #[derive(Clone)]
-enum Change {
+pub(crate) enum Change {
     Roles(Vec<String>),
     Password(String),
     EndSessions,

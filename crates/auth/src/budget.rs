@@ -30,6 +30,9 @@ pub struct Allowances {
     pub address: Allowance,
     /// Sign-ups from one address.
     pub sign_ups: Allowance,
+    /// Wrong codes of second factors for one account. There are a million codes, of which three are right: a guesser who has the
+    /// password already needs some 160 days for an even chance at the usual rate.
+    pub codes: Allowance,
 }
 
 impl Default for Allowances {
@@ -40,6 +43,7 @@ impl Default for Allowances {
             account: allowance(100, 10),
             address: allowance(60, 5),
             sign_ups: allowance(1_000, 1),
+            codes: allowance(5, 60),
         }
     }
 }

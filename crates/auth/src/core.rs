@@ -5,7 +5,7 @@ use crate::api_keys::{KeyHashes, Keys};
 use crate::budget::{Allowances, Budget};
 use crate::identify::Identifier;
 use crate::password::Hasher;
-use crate::records::{self, REVOCATIONS, SESSIONS, SIGNING_KEYS};
+use crate::records::{self, CHALLENGES, REVOCATIONS, SESSIONS, SIGNING_KEYS};
 use crate::revocations::Revocation;
 use crate::signing::{ALGORITHM, Derived, HANDOVER, KeyRing, SigningError, StoredKey};
 use futures_util::{Stream, StreamExt};
@@ -50,6 +50,7 @@ pub(crate) struct Budgets {
     pub(crate) account: Budget,
     pub(crate) address: Budget,
     pub(crate) sign_ups: Budget,
+    pub(crate) codes: Budget,
 }
 
 pub(crate) struct Core {
@@ -68,7 +69,7 @@ impl Core {
         let derived = Derived::new(keys).map_err(broken)?;
         let issuer = format!("{}/auth/v1", options.public_url.trim_end_matches('/'));
         let ring = KeyRing::new(&derived, Vec::new(), 0);
-        let Allowances { account_and_address, account, address, sign_ups } = options.allowances;
+        let Allowances { account_and_address, account, address, sign_ups, codes } = options.allowances;
         let core = Core {
             identifier: Identifier::new(KeyHashes::new(keys), ring, issuer),
             derived,
@@ -78,6 +79,7 @@ impl Core {
                 account: Budget::new(account),
                 address: Budget::new(address),
                 sign_ups: Budget::new(sign_ups),
+                codes: Budget::new(codes),
             },
             random: SystemRandom::new(),
             ring_of: Mutex::new(Vec::new()),
@@ -231,6 +233,7 @@ impl Core {
                 let retired = moment.now.saturating_sub(life).saturating_sub(HANDOVER);
                 for (collection, column, before) in [
                     (SESSIONS, "not_after", moment.now),
+                    (CHALLENGES, "until", moment.now),
                     (REVOCATIONS, "until", moment.now),
                     (SIGNING_KEYS, "retired_at", retired),
                 ] {

@@ -8,20 +8,26 @@
 
 mod account;
 mod admin;
+mod administration;
 mod api_keys;
 mod budget;
 mod cache;
 mod core;
+mod factors;
 mod identify;
 mod password;
+mod ports;
 mod profile;
 mod records;
+mod recovery_codes;
 mod refresh;
 mod revocations;
+mod session_list;
 mod sessions;
 mod sign_up;
 mod signing;
 mod token;
+mod totp;
 
 pub use admin::{AdminError, NewAccount};
 pub use api_keys::{KeyKind, Keys, KeysError, kind_of};
@@ -32,8 +38,8 @@ use crate::core::Core;
 use serde_json::Value as Json;
 use std::sync::Arc;
 use undergird_engine::accounts::{
-    Account, AccountChange, AccountError, Accounts, Credentials, Identify, Offers, PasswordSignIn, Secret, Session,
-    SignOutScope, SignUp, SignedUp, Unidentified, Visit,
+    Account, AccountChange, AccountError, AccountSession, Accounts, Credentials, Identify, Offers, PasswordSignIn,
+    Secret, Session, SignOutScope, SignUp, SignedUp, Unidentified, Visit,
 };
 use undergird_engine::{Engine, Failure};
 use undergird_plan::Caller;
@@ -45,7 +51,10 @@ type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The definitions of the collections in which accounts are kept.
 pub const SYSTEM: &[(&str, &str)] = &[
+    ("_factor_challenges", include_str!("../system/_factor_challenges.toml")),
+    ("_factors", include_str!("../system/_factors.toml")),
     ("_identities", include_str!("../system/_identities.toml")),
+    ("_recovery_codes", include_str!("../system/_recovery_codes.toml")),
     ("_refresh_tokens", include_str!("../system/_refresh_tokens.toml")),
     ("_revocations", include_str!("../system/_revocations.toml")),
     ("_sessions", include_str!("../system/_sessions.toml")),
@@ -184,6 +193,19 @@ impl Accounts for Auth {
         scope: SignOutScope,
     ) -> BoxFuture<'a, Result<(), AccountError>> {
         Box::pin(self.0.clone().sign_out(visit, caller.clone(), scope))
+    }
+
+    fn sessions<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Vec<AccountSession>, AccountError>> {
+        Box::pin(self.0.sessions(caller))
+    }
+
+    fn end_session<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        session: Uuid,
+    ) -> BoxFuture<'a, Result<(), AccountError>> {
+        Box::pin(self.0.clone().end_session(visit, caller.clone(), session))
     }
 
     fn key_set(&self, moment: Moment) -> Json {

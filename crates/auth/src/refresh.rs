@@ -12,7 +12,7 @@ use crate::api_keys::sha256;
 use crate::core::Core;
 use crate::records::{self, REFRESH_TOKENS, SESSIONS};
 use crate::revocations::Revocation;
-use crate::sessions::{REFRESH_PREFIX, Started, refresh_token, token_row};
+use crate::sessions::{DAY_MICROS, REFRESH_PREFIX, Second, Started, refresh_token, token_row};
 use std::sync::Arc;
 use undergird_engine::accounts::{AccountError, Secret, Session, Visit};
 use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
@@ -72,7 +72,10 @@ impl Core {
         let rows = transaction.records(&system, records::by("id", Value::Uuid(session), SESSIONS)).await?;
         let row = rows.into_iter().next().ok_or(AccountError::RefreshTokenUnknown)?;
         let not_after = row.int("not_after").unwrap_or(0);
-        if now >= not_after {
+        let idle_days = transaction.app().model().settings.auth.session_idle_days;
+        let idle_after =
+            row.int("refreshed_at").unwrap_or(0).saturating_add(DAY_MICROS.saturating_mul(idle_days.into()));
+        if now >= not_after.min(idle_after) {
             let ended = self.end_sessions(transaction, &system, &[session]).await?;
             return Ok(Ended::Revoked(AccountError::SessionExpired, ended));
         }
@@ -102,6 +105,7 @@ impl Core {
             refresh_token: next,
             aal: row.text("aal").unwrap_or("aal1").to_owned(),
             method: row.text("method").unwrap_or("password").to_owned(),
+            second: Second::of(&row),
             created_at: row.int("created_at").unwrap_or(now),
             not_after,
             now,

@@ -22,8 +22,13 @@ use uuid::Uuid;
 /// How refresh tokens begin, for secret scanners.
 pub(crate) const REFRESH_PREFIX: &str = "ug_refresh_";
 
+/// One factor was proved.
+pub(crate) const AAL1: &str = "aal1";
+/// A second one too.
+pub(crate) const AAL2: &str = "aal2";
+
 const USER_AGENT_CHARS_MAX: usize = 512;
-const DAY_MICROS: i64 = 86_400_000_000;
+pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
 
 /// A session with its newest refresh token, before its access token is signed.
 #[derive(Clone)]
@@ -33,9 +38,28 @@ pub(crate) struct Started {
     pub(crate) refresh_token: Secret,
     pub(crate) aal: String,
     pub(crate) method: String,
+    pub(crate) second: Option<Second>,
     pub(crate) created_at: i64,
     pub(crate) not_after: i64,
     pub(crate) now: i64,
+}
+
+/// The second factor by which a session was proved.
+#[derive(Clone)]
+pub(crate) struct Second {
+    pub(crate) factor: Uuid,
+    /// As `amr` says it.
+    pub(crate) method: String,
+    /// Microseconds.
+    pub(crate) at: i64,
+}
+
+impl Second {
+    /// That of a session's row, if there was one.
+    pub(crate) fn of(session: &Record) -> Option<Second> {
+        let (factor, method) = (session.uuid("factor_id")?, session.text("factor_method")?.to_owned());
+        Some(Second { factor, method, at: session.int("factor_at")? })
+    }
 }
 
 /// The caller's id and the session of the caller's token.
@@ -95,7 +119,7 @@ impl Core {
             ("refreshed_at", Value::Timestamp(now)),
             ("not_after", Value::Timestamp(not_after)),
             ("method", Value::text(method)),
-            ("aal", Value::text("aal1")),
+            ("aal", Value::text(AAL1)),
             // Text that the field would refuse (it holds no U+0000) must not hinder a sign-in.
             ("user_agent", agent.filter(|agent| !agent.contains('\0')).map_or(Value::Null, Value::Text)),
             ("ip", visit.address.map_or(Value::Null, |address| Value::text(address.to_string()))),
@@ -107,12 +131,43 @@ impl Core {
             account,
             session,
             refresh_token,
-            aal: "aal1".into(),
+            aal: AAL1.into(),
             method: method.into(),
+            second: None,
             created_at: now,
             not_after,
             now,
         })
+    }
+
+    /// Replaces a session by one of level `aal2`, inside a transaction: what was known of the old one, its id among it, is worth nothing
+    /// more. It ends when the old one would have.
+    pub(crate) async fn raise_session(
+        &self,
+        transaction: &mut Transaction<'_>,
+        visit: &Visit,
+        old: &Record,
+        second: Second,
+    ) -> Result<(Started, Vec<Revocation>), Failure> {
+        let system = Caller::system(visit.moment);
+        let (user, method) = (old.uuid("user_id").unwrap_or_default(), old.text("method").unwrap_or("password"));
+        let mut started = self.start_session(transaction, visit, user, method).await?;
+        started.created_at = old.int("created_at").unwrap_or(started.created_at);
+        started.not_after = old.int("not_after").unwrap_or(started.not_after);
+        started.aal = AAL2.into();
+        let row = [
+            ("created_at", Value::Timestamp(started.created_at)),
+            ("not_after", Value::Timestamp(started.not_after)),
+            ("aal", Value::text(AAL2)),
+            ("factor_id", Value::Uuid(second.factor)),
+            ("factor_method", Value::text(&second.method)),
+            ("factor_at", Value::Timestamp(second.at)),
+        ];
+        let raised = Request::new(SESSIONS, Verb::Update).with_equal("id", Value::Uuid(started.session));
+        transaction.write(&system, raised.with_row(row), None).await?;
+        started.second = Some(second);
+        let ended = self.end_sessions(transaction, &system, &[old.uuid("id").unwrap_or_default()]).await?;
+        Ok((started, ended))
     }
 
     /// Signs the access token of a session. After the commit: a token for a session that never was would be worse than a session
@@ -121,12 +176,13 @@ impl Core {
         let life = i64::from(self.access_token_seconds());
         let issued_at = started.now.div_euclid(1_000_000);
         let expires_at = issued_at.saturating_add(life).min(started.not_after.div_euclid(1_000_000));
+        let second = started.second.iter().map(|second| (second.method.as_str(), second.at));
+        let methods: Vec<_> = second.chain([(started.method.as_str(), started.created_at)]).collect();
         let grant = Grant {
             issuer: &self.identifier.issuer,
             session: started.session,
             aal: &started.aal,
-            method: &started.method,
-            signed_in_at: started.created_at,
+            methods: &methods,
             issued_at,
             expires_at,
         };

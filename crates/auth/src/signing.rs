@@ -25,6 +25,7 @@ pub const ALGORITHM: &str = "ES256";
 /// What is derived from the secret API key, by HKDF with a purpose each.
 pub(crate) struct Derived {
     sealing: LessSafeKey,
+    factors: LessSafeKey,
     refresh: hmac::Key,
 }
 
@@ -39,9 +40,15 @@ impl Derived {
             Ok(octets.clone())
         };
         let sealing = derive(b"signing keys at rest, 1")?;
+        let factors = derive(b"second factors at rest, 1")?;
         let refresh = derive(b"refresh tokens, 1")?;
-        let sealing = UnboundKey::new(&AES_256_GCM, &*sealing).map_err(|_| SigningError)?;
-        Ok(Derived { sealing: LessSafeKey::new(sealing), refresh: hmac::Key::new(hmac::HMAC_SHA256, &*refresh) })
+        let key =
+            |octets: &[u8; 32]| UnboundKey::new(&AES_256_GCM, octets).map(LessSafeKey::new).map_err(|_| SigningError);
+        Ok(Derived {
+            sealing: key(&sealing)?,
+            factors: key(&factors)?,
+            refresh: hmac::Key::new(hmac::HMAC_SHA256, &*refresh),
+        })
     }
 
     /// The refresh token that follows another: only who holds the secret key can know it, so it need not be stored to be
@@ -52,26 +59,42 @@ impl Derived {
         out
     }
 
+    /// The secret of a factor as it is stored. The factor's id is part of the seal: it is no other factor's.
+    pub(crate) fn seal_factor(&self, factor: Uuid, plain: &[u8]) -> Result<Vec<u8>, SigningError> {
+        seal(&self.factors, factor.as_bytes(), plain)
+    }
+
+    /// The secret of a factor, unless it was sealed under another secret API key.
+    pub(crate) fn open_factor(&self, factor: Uuid, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SigningError> {
+        open(&self.factors, factor.as_bytes(), sealed)
+    }
+
     fn seal(&self, kid: &str, plain: &[u8]) -> Result<Vec<u8>, SigningError> {
-        let mut nonce = [0u8; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).map_err(|_| SigningError)?;
-        let mut sealed = plain.to_vec();
-        let nonce_value = Nonce::assume_unique_for_key(nonce);
-        // The kid goes in as associated data: a sealed key cannot be put under another's name.
-        let sealing = self.sealing.seal_in_place_append_tag(nonce_value, Aad::from(kid.as_bytes()), &mut sealed);
-        sealing.map_err(|_| SigningError)?;
-        Ok([nonce.as_slice(), &sealed].concat())
+        seal(&self.sealing, kid.as_bytes(), plain)
     }
 
     fn open(&self, kid: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SigningError> {
-        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(SigningError)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SigningError)?;
-        let mut plain = Zeroizing::new(rest.to_vec());
-        let opened = self.sealing.open_in_place(nonce, Aad::from(kid.as_bytes()), &mut plain);
-        let length = opened.map_err(|_| SigningError)?.len();
-        plain.truncate(length);
-        Ok(plain)
+        open(&self.sealing, kid.as_bytes(), sealed)
     }
+}
+
+/// The name goes in as associated data: what is sealed cannot be put under another's name.
+fn seal(key: &LessSafeKey, name: &[u8], plain: &[u8]) -> Result<Vec<u8>, SigningError> {
+    let mut nonce = [0u8; NONCE_LEN];
+    SystemRandom::new().fill(&mut nonce).map_err(|_| SigningError)?;
+    let mut sealed = plain.to_vec();
+    let nonce_value = Nonce::assume_unique_for_key(nonce);
+    key.seal_in_place_append_tag(nonce_value, Aad::from(name), &mut sealed).map_err(|_| SigningError)?;
+    Ok([nonce.as_slice(), &sealed].concat())
+}
+
+fn open(key: &LessSafeKey, name: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SigningError> {
+    let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(SigningError)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SigningError)?;
+    let mut plain = Zeroizing::new(rest.to_vec());
+    let length = key.open_in_place(nonce, Aad::from(name), &mut plain).map_err(|_| SigningError)?.len();
+    plain.truncate(length);
+    Ok(plain)
 }
 
 struct Octets32;

@@ -48,9 +48,8 @@ pub(crate) struct Grant<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) session: Uuid,
     pub(crate) aal: &'a str,
-    pub(crate) method: &'a str,
-    /// Microseconds: when that method was used.
-    pub(crate) signed_in_at: i64,
+    /// The methods by which the session was proved, newest first, each with when it was used, in microseconds.
+    pub(crate) methods: &'a [(&'a str, i64)],
     /// Seconds.
     pub(crate) issued_at: i64,
     /// Seconds.
@@ -61,6 +60,8 @@ pub(crate) struct Grant<'a> {
 pub(crate) fn issue(ring: &KeyRing, account: &Account, grant: &Grant<'_>) -> Result<String, SigningError> {
     let signer = ring.signer(grant.issued_at.saturating_mul(1_000_000)).ok_or(SigningError)?;
     let header = json!({ "alg": ALGORITHM, "kid": signer.kid(), "typ": "JWT" });
+    let method = |(method, at): &(&str, i64)| json!({ "method": method, "timestamp": at.div_euclid(1_000_000) });
+    let amr: Vec<Json> = grant.methods.iter().map(method).collect();
     let claims = json!({
         "iss": grant.issuer,
         "sub": account.id.to_string(),
@@ -74,7 +75,7 @@ pub(crate) fn issue(ring: &KeyRing, account: &Account, grant: &Grant<'_>) -> Res
         "user_metadata": account.user_metadata,
         "role": AUDIENCE,
         "aal": grant.aal,
-        "amr": [{ "method": grant.method, "timestamp": grant.signed_in_at / 1_000_000 }],
+        "amr": amr,
         "session_id": grant.session.to_string(),
         "is_anonymous": false,
     });

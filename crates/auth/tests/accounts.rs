@@ -240,7 +240,8 @@ async fn signing_in_tells_nobody_apart() {
 async fn guessing_is_slowed_and_never_locks_out() {
     let three = Allowance { burst: 3, every: Duration::from_secs(60) };
     let many = Allowance { burst: 1_000, every: Duration::from_secs(1) };
-    let allowances = Allowances { account_and_address: three, account: many, address: many, sign_ups: many };
+    let allowances =
+        Allowances { account_and_address: three, account: many, address: many, sign_ups: many, codes: many };
     let world = world_with("", allowances).await;
     world.sign_up("ann@example.org", json!({ "name": "Ann" })).await.unwrap();
     for _ in 0..5 {

@@ -4,6 +4,15 @@
 //! Deliberately absent: HTTP, headers by name, status codes, GoTrue's spelling of anything (all in `api::auth`), and how any of it
 //! is done (all in `auth`).
 
+mod administration;
+mod factors;
+
+pub use administration::{AccountPage, AccountSettings, Administration, Ban, Page};
+pub use factors::{
+    AccountFactor, EnrollFactor, EnrolledFactor, FactorChallenge, FactorError, Factors, MakeRecoveryCodes,
+    RecoveryCodes, RecoveryStatus,
+};
+
 use crate::Failure;
 use futures_util::future::BoxFuture;
 use serde_json::Value as Json;
@@ -89,7 +98,7 @@ pub struct Visit {
 }
 
 /// Everything that can be asked about accounts. One method per operation of the auth surface.
-pub trait Accounts: Identify {
+pub trait Accounts: Identify + Factors + Administration {
     /// Makes an account with its profile row and, when no confirmation is needed, its first session: all or nothing.
     fn sign_up(&self, visit: Visit, request: SignUp) -> BoxFuture<'_, Result<SignedUp, AccountError>>;
 
@@ -116,6 +125,17 @@ pub trait Accounts: Identify {
         visit: Visit,
         caller: &'a Caller,
         scope: SignOutScope,
+    ) -> BoxFuture<'a, Result<(), AccountError>>;
+
+    /// The sessions of the caller's account, newest first.
+    fn sessions<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Vec<AccountSession>, AccountError>>;
+
+    /// Ends one session of the caller's account.
+    fn end_session<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        session: Uuid,
     ) -> BoxFuture<'a, Result<(), AccountError>>;
 
     /// The public keys with which tokens can be verified, as a JSON Web Key Set (RFC 7517).
@@ -196,6 +216,8 @@ pub struct Account {
     pub user_metadata: Json,
     /// By which means the user can sign in.
     pub identities: Vec<AccountIdentity>,
+    /// The second factors, those that wait for their first code among them.
+    pub factors: Vec<AccountFactor>,
     /// Until when sign-in is refused.
     pub banned_until: Option<i64>,
     /// When it was made.
@@ -236,6 +258,29 @@ pub struct Session {
     pub expires_at: i64,
     /// Whose.
     pub account: Account,
+}
+
+/// A session as its owner sees it. Times are microseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountSession {
+    /// `session_id` in tokens.
+    pub id: Uuid,
+    /// When its owner signed in.
+    pub created_at: i64,
+    /// When its tokens were given out last.
+    pub refreshed_at: i64,
+    /// When it ends, however often it is refreshed.
+    pub not_after: i64,
+    /// `aal1`, or `aal2` after a second factor.
+    pub aal: String,
+    /// How it began: `password`, …
+    pub method: String,
+    /// The client's word about itself.
+    pub user_agent: Option<String>,
+    /// From where.
+    pub ip: Option<String>,
+    /// Whether it is the caller's own.
+    pub current: bool,
 }
 
 /// What may be asked for here.
@@ -296,6 +341,10 @@ pub enum AccountError {
     AccountMissing,
     /// The session is gone.
     SessionMissing,
+    /// The caller has no such session.
+    SessionUnknown,
+    /// Nobody has this id.
+    UserUnknown,
     /// The session reached its absolute end; a new sign-in is needed.
     SessionExpired,
     /// Not a refresh token of this application, or of a session that ended.
@@ -306,6 +355,14 @@ pub enum AccountError {
     ReauthenticationNeeded,
     /// A change of address wants a confirmation by mail, which this server cannot send yet.
     ConfirmationUnavailable,
+    /// See [`FactorError`].
+    Factor(FactorError),
+    /// The caller is somebody, but not the owner of the application.
+    NotAdmin,
+    /// A new account's id is taken.
+    IdTaken,
+    /// A member of what the owner says is not good, with the reason.
+    InvalidSetting(&'static str, String),
     /// The budget of attempts is spent.
     TooManyAttempts {
         /// When to try again.
@@ -313,6 +370,12 @@ pub enum AccountError {
     },
     /// Whatever else can go wrong with data; `Overloaded` also when too many passwords are being checked.
     Failed(Failure),
+}
+
+impl From<FactorError> for AccountError {
+    fn from(error: FactorError) -> AccountError {
+        AccountError::Factor(error)
+    }
 }
 
 impl From<Failure> for AccountError {
@@ -348,12 +411,18 @@ impl fmt::Display for AccountError {
             AccountError::DataTooLarge { max } => write!(f, "the data is longer than {max} bytes"),
             AccountError::NotAUser => f.write_str("the caller is no user"),
             AccountError::AccountMissing => f.write_str("the account is gone"),
+            AccountError::SessionUnknown => f.write_str("there is no such session"),
+            AccountError::UserUnknown => f.write_str("nobody has this id"),
             AccountError::SessionMissing => f.write_str("the session is gone"),
             AccountError::SessionExpired => f.write_str("the session reached its end"),
             AccountError::RefreshTokenUnknown => f.write_str("the refresh token is unknown"),
             AccountError::RefreshTokenUsed => f.write_str("the refresh token was used before"),
             AccountError::ReauthenticationNeeded => f.write_str("the current password or a recent sign-in is needed"),
             AccountError::ConfirmationUnavailable => f.write_str("a confirmation by mail cannot be sent yet"),
+            AccountError::Factor(error) => error.fmt(f),
+            AccountError::NotAdmin => f.write_str("only the secret key may do this"),
+            AccountError::IdTaken => f.write_str("the id is taken"),
+            AccountError::InvalidSetting(name, why) => write!(f, "{name} {why}"),
             AccountError::TooManyAttempts { retry_after } => {
                 write!(f, "too many attempts; try again in {} seconds", retry_after.as_secs().max(1))
             }

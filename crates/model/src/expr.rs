@@ -188,6 +188,8 @@ pub enum AuthFact {
     Roles,
     /// The user's e-mail address.
     Email,
+    /// The level of assurance of the user's session: `aal1`, or `aal2` after a second factor. Null for anybody else.
+    Aal,
     /// A member of the token's claims, by path. JSON; null where the path leads nowhere.
     Claim(Vec<String>),
 }

@@ -59,6 +59,40 @@ pub enum AuthOperation {
     Jwks,
     Settings,
     Health,
+    Sessions,
+    EndSession,
+    Factor(FactorOperation),
+    Admin(AdminOperation),
+}
+
+/// Second factors (`/auth/v1/factors`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "their paths say it")]
+pub enum FactorOperation {
+    Enroll,
+    Challenge,
+    Verify,
+    Remove,
+    RecoveryCodes,
+    MakeRecoveryCodes,
+    RemakeRecoveryCodes,
+    VerifyRecoveryCode,
+    RemoveRecoveryCodes,
+}
+
+/// What only the secret key may do (`/auth/v1/admin`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "their paths say it")]
+pub enum AdminOperation {
+    ListUsers,
+    CreateUser,
+    User,
+    UpdateUser,
+    RemoveUser,
+    Factors,
+    RemoveFactor,
+    Sessions,
+    EndSessions,
 }
 
 /// Everything beside the data and the callers.
@@ -126,7 +160,50 @@ const AUTH: &[(&str, &str, &str, AuthOperation)] = &[
     ("jwks", "GET", ".well-known/jwks.json", AuthOperation::Jwks),
     ("settings", "GET", "settings", AuthOperation::Settings),
     ("health", "GET", "health", AuthOperation::Health),
+    ("sessions", "GET", "sessions", AuthOperation::Sessions),
+    ("end_session", "DELETE", "sessions/{session_id}", AuthOperation::EndSession),
+    ("factors.enroll", "POST", "factors", AuthOperation::Factor(FactorOperation::Enroll)),
+    ("factors.challenge", "POST", "factors/{factor_id}/challenge", AuthOperation::Factor(FactorOperation::Challenge)),
+    ("factors.verify", "POST", "factors/{factor_id}/verify", AuthOperation::Factor(FactorOperation::Verify)),
+    ("factors.remove", "DELETE", "factors/{factor_id}", AuthOperation::Factor(FactorOperation::Remove)),
+    ("recovery_codes", "GET", RECOVERY_CODES, AuthOperation::Factor(FactorOperation::RecoveryCodes)),
+    ("recovery_codes.make", "POST", RECOVERY_CODES, AuthOperation::Factor(FactorOperation::MakeRecoveryCodes)),
+    ("recovery_codes.remove", "DELETE", RECOVERY_CODES, AuthOperation::Factor(FactorOperation::RemoveRecoveryCodes)),
+    (
+        "recovery_codes.remake",
+        "POST",
+        "factors/recovery-codes/regenerate",
+        AuthOperation::Factor(FactorOperation::RemakeRecoveryCodes),
+    ),
+    (
+        "recovery_codes.verify",
+        "POST",
+        "factors/recovery-codes/verify",
+        AuthOperation::Factor(FactorOperation::VerifyRecoveryCode),
+    ),
+    ("admin.users", "GET", "admin/users", AuthOperation::Admin(AdminOperation::ListUsers)),
+    ("admin.create_user", "POST", "admin/users", AuthOperation::Admin(AdminOperation::CreateUser)),
+    ("admin.user", "GET", ADMIN_USER, AuthOperation::Admin(AdminOperation::User)),
+    ("admin.update_user", "PUT", ADMIN_USER, AuthOperation::Admin(AdminOperation::UpdateUser)),
+    ("admin.remove_user", "DELETE", ADMIN_USER, AuthOperation::Admin(AdminOperation::RemoveUser)),
+    ("admin.factors", "GET", "admin/users/{user_id}/factors", AuthOperation::Admin(AdminOperation::Factors)),
+    (
+        "admin.remove_factor",
+        "DELETE",
+        "admin/users/{user_id}/factors/{factor_id}",
+        AuthOperation::Admin(AdminOperation::RemoveFactor),
+    ),
+    ("admin.sessions", "GET", "admin/users/{user_id}/sessions", AuthOperation::Admin(AdminOperation::Sessions)),
+    (
+        "admin.end_sessions",
+        "DELETE",
+        "admin/users/{user_id}/sessions",
+        AuthOperation::Admin(AdminOperation::EndSessions),
+    ),
 ];
+
+const RECOVERY_CODES: &str = "factors/recovery-codes";
+const ADMIN_USER: &str = "admin/users/{user_id}";
 
 const SERVICE: &[(&str, &str, ServiceOperation)] = &[
     ("health.live", "/health/live", ServiceOperation::Live),
@@ -180,6 +257,26 @@ mod tests {
             "auth.jwks GET /auth/v1/.well-known/jwks.json",
             "auth.settings GET /auth/v1/settings",
             "auth.health GET /auth/v1/health",
+            "auth.sessions GET /auth/v1/sessions",
+            "auth.end_session DELETE /auth/v1/sessions/{session_id}",
+            "auth.factors.enroll POST /auth/v1/factors",
+            "auth.factors.challenge POST /auth/v1/factors/{factor_id}/challenge",
+            "auth.factors.verify POST /auth/v1/factors/{factor_id}/verify",
+            "auth.factors.remove DELETE /auth/v1/factors/{factor_id}",
+            "auth.recovery_codes GET /auth/v1/factors/recovery-codes",
+            "auth.recovery_codes.make POST /auth/v1/factors/recovery-codes",
+            "auth.recovery_codes.remove DELETE /auth/v1/factors/recovery-codes",
+            "auth.recovery_codes.remake POST /auth/v1/factors/recovery-codes/regenerate",
+            "auth.recovery_codes.verify POST /auth/v1/factors/recovery-codes/verify",
+            "auth.admin.users GET /auth/v1/admin/users",
+            "auth.admin.create_user POST /auth/v1/admin/users",
+            "auth.admin.user GET /auth/v1/admin/users/{user_id}",
+            "auth.admin.update_user PUT /auth/v1/admin/users/{user_id}",
+            "auth.admin.remove_user DELETE /auth/v1/admin/users/{user_id}",
+            "auth.admin.factors GET /auth/v1/admin/users/{user_id}/factors",
+            "auth.admin.remove_factor DELETE /auth/v1/admin/users/{user_id}/factors/{factor_id}",
+            "auth.admin.sessions GET /auth/v1/admin/users/{user_id}/sessions",
+            "auth.admin.end_sessions DELETE /auth/v1/admin/users/{user_id}/sessions",
             "health.live GET /health/live",
             "health.ready GET /health/ready",
             "metrics GET /metrics",

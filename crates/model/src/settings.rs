@@ -69,6 +69,8 @@ pub struct Auth {
     pub access_token_seconds: u32,
     /// `session_days`: absolute life of a session. Default 90.
     pub session_days: u32,
+    /// `session_idle_days`: life of a session that nobody refreshes. Default 90.
+    pub session_idle_days: u32,
 }
 
 /// `[limits]`: a limit on everything.
@@ -131,6 +133,7 @@ impl Default for Settings {
                 password_min: 8,
                 access_token_seconds: 3600,
                 session_days: 90,
+                session_idle_days: 90,
             },
             limits: Limits {
                 body_bytes: 10 << 20,

@@ -166,6 +166,7 @@ impl Caller {
                 Value::List(user.map_or_else(Vec::new, |user| user.roles.iter().map(Value::text).collect()))
             }
             AuthFact::Email => user.and_then(|user| user.email.as_ref()).map_or(Value::Null, Value::text),
+            AuthFact::Aal => user.and_then(|user| user.claims.get("aal")?.as_str()).map_or(Value::Null, Value::text),
             AuthFact::Claim(path) => {
                 let mut at = match user {
                     Some(user) => &user.claims,

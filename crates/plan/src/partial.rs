@@ -109,8 +109,8 @@ fn known(fact: &AuthFact, kind: &CallerKind) -> Option<Value> {
         (AuthFact::Role, CallerKind::Secret | CallerKind::System) => Some(Value::text("service_role")),
         (AuthFact::Roles, CallerKind::User(roles)) => Some(Value::List(roles.iter().map(Value::text).collect())),
         (AuthFact::Roles, _) => Some(Value::List(Vec::new())),
-        (AuthFact::Id | AuthFact::Email | AuthFact::Claim(_), _) if user => None,
-        (AuthFact::Id | AuthFact::Email | AuthFact::Claim(_), _) => Some(Value::Null),
+        (AuthFact::Id | AuthFact::Email | AuthFact::Aal | AuthFact::Claim(_), _) if user => None,
+        (AuthFact::Id | AuthFact::Email | AuthFact::Aal | AuthFact::Claim(_), _) => Some(Value::Null),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Accounts and sessions as clients of Supabase Auth read them (`Session`, `User` and `UserIdentity` of auth-js' `types.ts`).
 
 use serde_json::{Map, Value as Json, json};
-use undergird_engine::accounts::{Account, AccountIdentity, Offers, Session};
+use undergird_engine::accounts::{Account, AccountFactor, AccountIdentity, AccountSession, Offers, Session};
 use undergird_model::Value;
 use undergird_model::field_type::wire;
 
@@ -37,6 +37,9 @@ pub(super) fn account(account: &Account) -> Json {
     set("user_metadata", account.user_metadata.clone());
     let email = account.email.as_deref();
     set("identities", account.identities.iter().map(|each| identity(each, account, email)).collect());
+    if !account.factors.is_empty() {
+        set("factors", account.factors.iter().map(factor).collect());
+    }
     set("created_at", time(account.created_at));
     set("updated_at", time(account.updated_at));
     if let Some(at) = account.banned_until {
@@ -44,6 +47,32 @@ pub(super) fn account(account: &Account) -> Json {
     }
     set("is_anonymous", false.into());
     Json::Object(user)
+}
+
+pub(super) fn factor(factor: &AccountFactor) -> Json {
+    let mut shown = json!({ "id": factor.id.to_string() });
+    if let Some(name) = &factor.name {
+        shown["friendly_name"] = name.as_str().into();
+    }
+    shown["factor_type"] = factor.kind.as_str().into();
+    shown["status"] = if factor.verified { "verified" } else { "unverified" }.into();
+    shown["created_at"] = time(factor.created_at);
+    shown["updated_at"] = time(factor.updated_at);
+    shown
+}
+
+pub(super) fn listed_session(session: &AccountSession) -> Json {
+    json!({
+        "id": session.id.to_string(),
+        "created_at": time(session.created_at),
+        "refreshed_at": time(session.refreshed_at),
+        "not_after": time(session.not_after),
+        "aal": session.aal,
+        "method": session.method,
+        "user_agent": session.user_agent,
+        "ip": session.ip,
+        "current": session.current,
+    })
 }
 
 fn identity(identity: &AccountIdentity, account: &Account, email: Option<&str>) -> Json {

@@ -3,6 +3,7 @@
 use super::BODY_BYTES_MAX;
 use super::error::Problem;
 use serde_json::{Map, Value as Json};
+use uuid::Uuid;
 
 /// The members of a JSON object. Members that nobody asks for are ignored: clients send more than we know
 /// (`gotrue_meta_security`, `code_challenge`).
@@ -19,6 +20,27 @@ impl Members {
             Ok(_) => Err(Problem::bad_json("it is not an object")),
             Err(_) => Err(Problem::bad_json("it is not well formed")),
         }
+    }
+
+    /// The same, but nothing at all is an empty object: some calls have a body only when there is something to say.
+    pub(super) fn read_if_any(body: &[u8]) -> Result<Members, Problem> {
+        if body.is_empty() { Ok(Members(Map::new())) } else { Members::read(body) }
+    }
+
+    /// A yes or no; absent and null are the same.
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+        match self.0.get(name) {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::Bool(flag)) => Ok(Some(*flag)),
+            Some(_) => Err(Problem::wrong_type(name, "true or false")),
+        }
+    }
+
+    /// A UUID; absent, null and empty are the same.
+    pub(super) fn uuid(&self, name: &str) -> Result<Option<Uuid>, Problem> {
+        let text = self.text(name)?;
+        let id = text.map(|text| Uuid::try_parse(&text).map_err(|_| Problem::wrong_type(name, "a UUID")));
+        id.transpose()
     }
 
     /// A text; absent, null and empty are the same.

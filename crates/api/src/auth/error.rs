@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use undergird_engine::Failure;
-use undergird_engine::accounts::{AccountError, PasswordWeakness, Unidentified};
+use undergird_engine::accounts::{AccountError, FactorError, PasswordWeakness, Unidentified};
 use undergird_engine::failure::Kind;
 use undergird_plan::{FieldError, Refusal};
 
@@ -71,6 +71,21 @@ impl Problem {
 
     pub(super) fn anonymous_unavailable() -> Problem {
         Problem::unprocessable("anonymous_provider_disabled", "Anonymous sign-ins are disabled")
+    }
+
+    pub(super) fn factor_unavailable(code: &'static str, kind: &str) -> Problem {
+        Problem::unprocessable(code, format!("Factors of type {kind} are not offered"))
+    }
+
+    pub(super) fn no_soft_delete() -> Problem {
+        Problem::unprocessable(
+            "validation_failed",
+            "should_soft_delete is not offered: ban the user, or delete for good",
+        )
+    }
+
+    pub(super) fn bad_query(name: &str, wanted: &str) -> Problem {
+        Problem::bad("validation_failed", format!("{name} must be {wanted}"))
     }
 
     pub(super) fn unsupported_grant() -> Problem {
@@ -185,6 +200,18 @@ impl From<AccountError> for Problem {
                 "email_address_not_authorized",
                 "A change of email needs a confirmation by mail, which this server cannot send yet",
             ),
+            AccountError::SessionUnknown => {
+                Problem::new(StatusCode::NOT_FOUND, "session_not_found", "There is no such session")
+            }
+            AccountError::UserUnknown => Problem::new(StatusCode::NOT_FOUND, "user_not_found", "User not found"),
+            AccountError::Factor(error) => factor(error),
+            AccountError::NotAdmin => Problem::new(StatusCode::FORBIDDEN, "not_admin", "User not allowed"),
+            AccountError::IdTaken => {
+                Problem::unprocessable("user_already_exists", "A user with this id exists already")
+            }
+            AccountError::InvalidSetting(name, why) => {
+                Problem::unprocessable("validation_failed", format!("{name} {why}"))
+            }
             AccountError::TooManyAttempts { retry_after } => {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 let problem = Problem::new(status, "over_request_rate_limit", "Request rate limit reached");
@@ -192,6 +219,35 @@ impl From<AccountError> for Problem {
             }
             AccountError::Failed(failure) => failed(failure),
         }
+    }
+}
+
+/// As Supabase Auth names them; 403 where a better session would do.
+fn factor(error: FactorError) -> Problem {
+    let unprocessable = Problem::unprocessable;
+    match error {
+        FactorError::Missing => Problem::new(StatusCode::NOT_FOUND, "mfa_factor_not_found", "Factor not found"),
+        FactorError::NameTaken => {
+            unprocessable("mfa_factor_name_conflict", "A factor with this friendly name exists already")
+        }
+        FactorError::NameTooLong => unprocessable("validation_failed", "friendly_name is longer than 64 characters"),
+        FactorError::TooMany => unprocessable("too_many_enrolled_mfa_factors", "Remove a factor to enroll another"),
+        FactorError::AssuranceNeeded => Problem::new(
+            StatusCode::FORBIDDEN,
+            "insufficient_aal",
+            "This needs a session of level aal2: verify a second factor first",
+        ),
+        FactorError::ChallengeExpired => {
+            unprocessable("mfa_challenge_expired", "The challenge has expired or was used; make a new one")
+        }
+        FactorError::CodeWrong => unprocessable("mfa_verification_failed", "Invalid code entered, or one used before"),
+        FactorError::CodesExist => {
+            unprocessable("mfa_verified_factor_exists", "There are recovery codes already; regenerate replaces them")
+        }
+        FactorError::CodesAlone => unprocessable(
+            "mfa_recovery_codes_sole_factor",
+            "Recovery codes need a verified factor that they stand in for",
+        ),
     }
 }
 

@@ -3,10 +3,13 @@
 //! One function: [`handle`] takes what came over the wire and gives what goes back. Deliberately absent: routing and connections (the
 //! server mounts this), and anything of how accounts work (`auth` does, behind the port).
 
+mod admin;
 mod answer;
 mod body;
 mod credentials;
 mod error;
+mod factors;
+mod session_list;
 #[cfg(test)]
 mod tests;
 
@@ -19,11 +22,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value as Json, json};
 use std::net::IpAddr;
 use undergird_engine::accounts::{
-    AccountChange, Accounts, PasswordSignIn, Secret, SignOutScope, SignUp, SignedUp, Visit,
+    AccountChange, AccountError, Accounts, PasswordSignIn, Secret, SignOutScope, SignUp, SignedUp, Visit,
 };
 use undergird_model::operation::AuthOperation;
 use undergird_plan::Caller;
 use undergird_plan::caller::Moment;
+use uuid::Uuid;
 
 /// Greatest body of this surface; the application's own limit may be less.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -37,6 +41,8 @@ const NEWER_ERRORS: &str = "2024-01-01";
 pub struct AuthRequest<'a> {
     /// Which operation the path and method name.
     pub operation: AuthOperation,
+    /// The path, for its parameters.
+    pub path: &'a str,
     /// What follows `?`, if anything.
     pub query: Option<&'a str>,
     /// All of them.
@@ -106,6 +112,10 @@ async fn operate(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<A
             });
             Ok(json_answer(StatusCode::OK, &health))
         }
+        AuthOperation::Sessions => session_list::list(request, accounts).await,
+        AuthOperation::EndSession => session_list::end(request, accounts).await,
+        AuthOperation::Factor(operation) => factors::operate(request, accounts, operation).await,
+        AuthOperation::Admin(operation) => admin::operate(request, accounts, operation).await,
     }
 }
 
@@ -175,8 +185,7 @@ async fn logout(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<An
         Some(_) => return Err(Problem::unknown_scope()),
     };
     accounts.sign_out(visit(request), &caller, scope).await?;
-    let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static("no-store"))]);
-    Ok(Answer { status: StatusCode::NO_CONTENT, headers, body: Vec::new(), cause: None })
+    Ok(no_content())
 }
 
 /// Operations on one's own account need to know who is calling; the others do not look, so that a client with a token that ran
@@ -189,6 +198,18 @@ fn caller(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<Caller, 
 fn visit(request: &AuthRequest<'_>) -> Visit {
     let user_agent = request.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
     Visit { moment: request.moment, address: request.peer, user_agent: user_agent.map(str::to_owned) }
+}
+
+/// The step after this one of the path, as an id. What is none is nobody's.
+fn path_id(request: &AuthRequest<'_>, after: &str, missing: AccountError) -> Result<Uuid, Problem> {
+    let mut steps = request.path.split('/').skip_while(|step| *step != after);
+    let id = steps.nth(1).filter(|step| step.len() == 36).and_then(|step| Uuid::try_parse(step).ok());
+    id.ok_or_else(|| missing.into())
+}
+
+fn no_content() -> Answer {
+    let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static("no-store"))]);
+    Answer { status: StatusCode::NO_CONTENT, headers, body: Vec::new(), cause: None }
 }
 
 /// The first value of a parameter, percent-decoded.

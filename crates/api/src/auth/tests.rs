@@ -1,6 +1,8 @@
 //! What goes over the wire, against accounts that answer what the test says.
 #![allow(clippy::unwrap_used)]
 
+mod told;
+
 use super::*;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -32,6 +34,7 @@ fn account() -> Account {
             last_sign_in_at: None,
             updated_at: 0,
         }],
+        factors: vec![],
         banned_until: None,
         created_at: 1_795_383_273_000_000,
         updated_at: 1_795_383_273_000_000,
@@ -57,6 +60,7 @@ impl Told {
 impl Identify for Told {
     fn identify(&self, credentials: Credentials<'_>, moment: Moment) -> Result<Caller, Unidentified> {
         match credentials.authorization {
+            Some(b"Bearer owner") => Ok(Caller::secret(moment)),
             Some(b"Bearer ann") => {
                 let user = User::new(account().id, None, vec![], json!({}));
                 Ok(Caller::user(user.into(), moment))
@@ -90,6 +94,12 @@ impl Accounts for Told {
     fn sign_out<'a>(&'a self, _: Visit, _: &'a Caller, _: SignOutScope) -> BoxFuture<'a, Result<(), AccountError>> {
         self.give(())
     }
+    fn sessions<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<Vec<AccountSession>, AccountError>> {
+        self.give(vec![told::session_in_list()])
+    }
+    fn end_session<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<(), AccountError>> {
+        self.give(())
+    }
     fn key_set(&self, _: Moment) -> Json {
         json!({ "keys": [] })
     }
@@ -109,12 +119,21 @@ fn ask(told: Result<(), AccountError>, line: &str, body: &str, headers: &[(&'sta
         "POST logout" => Logout,
         "GET jwks" => Jwks,
         "GET settings" => Settings,
+        other if told::operation(other).is_some() => told::operation(other).unwrap(),
         _ => Health,
     };
     let headers: HeaderMap =
         headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
     let moment = Moment { now: 0, entropy: 0 };
-    let request = AuthRequest { operation, query, headers: &headers, body: body.as_bytes(), peer: None, moment };
+    let request = AuthRequest {
+        operation,
+        path: path.split_once(' ').unwrap().1,
+        query,
+        headers: &headers,
+        body: body.as_bytes(),
+        peer: None,
+        moment,
+    };
     handle(request, &Told(told)).now_or_never().unwrap()
 }
 

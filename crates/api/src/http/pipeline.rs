@@ -463,6 +463,7 @@ fn note_failure(id: &RequestId, head: &Parts, cause: &str) {
 async fn auth_surface(operation: AuthOperation, exchange: &Exchange<'_>) -> Answer {
     let request = AuthRequest {
         operation,
+        path: exchange.head.uri.path(),
         query: exchange.head.uri.query(),
         headers: &exchange.head.headers,
         body: &exchange.body,

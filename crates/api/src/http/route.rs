@@ -40,6 +40,8 @@ pub struct Routes {
     fixed: FxHashMap<String, Methods>,
     /// `/rest/v1/{collection}/{key}`, by collection.
     rows: FxHashMap<String, Methods>,
+    /// Other paths with parameters: their templates, a handful.
+    templates: Vec<(String, Methods)>,
 }
 
 /// The operations of one path.
@@ -62,11 +64,20 @@ impl Routes {
             let row = operation.path.strip_prefix(REST).and_then(|rest| rest.strip_suffix(KEY));
             let methods = match row {
                 Some(collection) => routes.rows.entry(collection.to_owned()).or_default(),
+                None if operation.path.contains('{') => {
+                    let known = routes.templates.iter().position(|(template, _)| *template == operation.path);
+                    let at = known.unwrap_or_else(|| {
+                        routes.templates.push((operation.path.clone(), Methods::default()));
+                        routes.templates.len() - 1
+                    });
+                    &mut routes.templates[at].1
+                }
                 None => routes.fixed.entry(operation.path.clone()).or_default(),
             };
             methods.operations.push((operation.method, position));
         }
-        for methods in routes.fixed.values_mut().chain(routes.rows.values_mut()) {
+        let templates = routes.templates.iter_mut().map(|(_, methods)| methods);
+        for methods in routes.fixed.values_mut().chain(routes.rows.values_mut()).chain(templates) {
             methods.describe();
         }
         routes
@@ -92,7 +103,10 @@ impl Routes {
         if let Some(name) = path.strip_prefix(RPC).filter(|name| !name.is_empty() && !name.contains('/')) {
             return Err(Route::UnknownFunction { name });
         }
-        let Some(rest) = path.strip_prefix(REST) else { return Err(Route::Missing) };
+        let Some(rest) = path.strip_prefix(REST) else {
+            let found = self.templates.iter().find(|(template, _)| fits(template, path));
+            return found.map(|(_, methods)| (methods, None)).ok_or(Route::Missing);
+        };
         let (collection, key) = rest.split_once('/').map_or((rest, None), |(name, key)| (name, Some(key)));
         match (self.rows.get(collection), key) {
             (Some(methods), Some(key)) if !key.is_empty() && !key.contains('/') => Ok((methods, Some(key))),
@@ -105,12 +119,26 @@ impl Routes {
     pub fn all(&self) -> Vec<(&'static str, String, usize)> {
         let fixed = self.fixed.iter().map(|(path, methods)| (path.clone(), methods));
         let rows = self.rows.iter().map(|(collection, methods)| (format!("{REST}{collection}{KEY}"), methods));
+        let templates = self.templates.iter().map(|(path, methods)| (path.clone(), methods));
         fixed
             .chain(rows)
+            .chain(templates)
             .flat_map(|(path, methods)| {
                 methods.operations.iter().map(move |(method, position)| (*method, path.clone(), *position))
             })
             .collect()
+    }
+}
+
+/// Whether a path is one of a template: step by step the same, with something where a parameter is.
+fn fits(template: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given)) if wanted == given || wanted.starts_with('{') && !given.is_empty() => {}
+            _ => return false,
+        }
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn ann() -> Account {
         app_metadata: json!({ "provider": "email", "providers": ["email"], "roles": ["editor", 7, "editor"] }),
         user_metadata: json!({ "name": "Ann" }),
         identities: vec![],
+        factors: vec![],
         banned_until: None,
         created_at: 0,
         updated_at: 0,
@@ -44,8 +45,7 @@ pub(crate) fn grant(issued_at: i64) -> Grant<'static> {
         issuer: ISSUER,
         session: Uuid::from_u128(2),
         aal: "aal1",
-        method: "password",
-        signed_in_at: issued_at * 1_000_000,
+        methods: &[("password", NOW * 1_000_000)],
         issued_at,
         expires_at: issued_at + 3600,
     }

@@ -30,7 +30,7 @@ pub fn warnings(expr: &Expr, equalities: &[Equality], collections: &[Collection]
 /// Whether this is null because nobody is signed in.
 pub fn is_null_for_visitors(expr: &Expr) -> bool {
     match &expr.node {
-        Node::Auth(AuthFact::Id | AuthFact::Email | AuthFact::Claim(_)) | Node::Profile { .. } => true,
+        Node::Auth(AuthFact::Id | AuthFact::Email | AuthFact::Aal | AuthFact::Claim(_)) | Node::Profile { .. } => true,
         Node::Call(_, arguments) => arguments.iter().any(is_null_for_visitors),
         _ => false,
     }

@@ -11,8 +11,10 @@ use crate::value::{Kind, Type, Value};
 
 /// What `auth.role` can be.
 const AUTH_ROLES: &[&str] = &["anon", "authenticated", "service_role"];
+/// What `auth.aal` can be.
+const AUTH_LEVELS: &[&str] = &["aal1", "aal2"];
 /// What may follow `auth.`.
-const AUTH_MEMBERS: &[&str] = &["id", "role", "roles", "email", "claims", "profile"];
+const AUTH_MEMBERS: &[&str] = &["id", "role", "roles", "email", "aal", "claims", "profile"];
 
 impl<'a> Checker<'a> {
     pub(super) fn collection(&self, id: CollectionId) -> Option<&'a Collection> {
@@ -184,6 +186,11 @@ impl<'a> Checker<'a> {
         match name.text.as_str() {
             "id" => Some(plain(fact(Type::UUID, AuthFact::Id))),
             "email" => Some(plain(fact(Type::TEXT, AuthFact::Email))),
+            "aal" => Some(Meaning::Value(Typed {
+                expr: fact(Type::TEXT, AuthFact::Aal),
+                values: AUTH_LEVELS.to_vec(),
+                relation: None,
+            })),
             "roles" => Some(plain(fact(Type::List(Kind::Text), AuthFact::Roles))),
             "role" => Some(Meaning::Value(Typed {
                 expr: fact(Type::TEXT, AuthFact::Role),

@@ -34,6 +34,7 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         set(auth, "password_min", &mut settings.auth.password_min);
         set(auth, "access_token_seconds", &mut settings.auth.access_token_seconds);
         set(auth, "session_days", &mut settings.auth.session_days);
+        set(auth, "session_idle_days", &mut settings.auth.session_idle_days);
     }
     if let Some(limits) = table.table("limits") {
         read_limits(limits, &mut settings);

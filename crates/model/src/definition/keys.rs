@@ -114,6 +114,7 @@ const AUTH: &[Key] = &[
     key("password_min", Int(6, 64), "8", "Least characters of a password."),
     key("access_token_seconds", Int(60, 86_400), "3600", "Life of an access token (JWT)."),
     key("session_days", Int(1, 3_650), "90", "Life of a session, however often it is refreshed."),
+    key("session_idle_days", Int(1, 3_650), "90", "Life of a session that nobody refreshes."),
 ];
 
 const LIMITS: &[Key] = &[

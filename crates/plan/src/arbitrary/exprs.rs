@@ -111,9 +111,10 @@ impl<'a> Exprs<'a> {
 
     fn fact(&mut self, ty: Type) -> Option<Node> {
         let steps = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Some(match (ty, self.dice.below(2)) {
+        Some(match (ty, self.dice.below(3)) {
             (Type::UUID, _) => Node::Auth(AuthFact::Id),
             (Type::TEXT, 0) => Node::Auth(AuthFact::Role),
+            (Type::TEXT, 1) => Node::Auth(AuthFact::Aal),
             (Type::TEXT, _) => Node::Auth(AuthFact::Email),
             (Type::List(Kind::Text), _) => Node::Auth(AuthFact::Roles),
             (Type::JSON, 0) => Node::Auth(AuthFact::Claim(steps(&["a"]))),

@@ -188,7 +188,8 @@ pub fn caller(dice: &mut Dice, rows: &Rows) -> Caller {
             };
             let roles = (0..dice.below(3)).map(|_| (*dice.pick(&["a", "admin", ""])).to_owned()).collect();
             let email = (dice.below(2) == 0).then(|| "a@b.c".to_owned());
-            let claims = serde_json::json!({ "a": claims, "b": { "a": [1, "a", null] } });
+            let claims =
+                serde_json::json!({ "a": claims, "b": { "a": [1, "a", null] }, "aal": dice.pick(&["aal1", "aal2"]) });
             Caller::user(Arc::new(User::new(id, email, roles, claims)), moment)
         }
     }

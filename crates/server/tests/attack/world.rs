@@ -433,6 +433,19 @@ impl World {
         let at = |body: Json| ("POST", path.to_owned(), Some(body));
         let target = format!("{path}?grant_type=password");
         let profile = if self.blog { "created_at" } else { "verified" };
+        if path.contains('{') || ["/admin/", "/factors", "/sessions"].iter().any(|part| path.contains(part)) {
+            let model = self.model();
+            let victim = model.profile.map(|id| self.victim_key(&model.collection(id).name));
+            let target = path.replace("{user_id}", victim.as_deref().unwrap_or(ABSENT));
+            let target = target.replace("{factor_id}", ABSENT).replace("{session_id}", ABSENT);
+            // Whoever has an account of his own may enroll a factor of his own: not with this type.
+            let body = json!({
+                "email": "new@example.com", "password": "a long enough password", "app_metadata": {"roles": ["admin"]},
+                "factor_type": {"$ne": 1}, "challenge_id": ABSENT, "code": "123456",
+            });
+            let with = |method| (method, target.clone(), Some(body.clone()));
+            return vec![("GET", target.clone(), None), with("POST"), with("PUT"), ("DELETE", target.clone(), None)];
+        }
         match path.rsplit('/').next().unwrap_or_default() {
             "signup" => vec![
                 at(json!({"email": "kanari-victim@example.com", "password": "another long password"})),

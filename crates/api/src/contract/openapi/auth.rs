@@ -1,5 +1,8 @@
 //! The auth surface in the shapes of Supabase Auth (GoTrue), as `api::auth` answers them.
 
+mod admin;
+mod factors;
+
 use super::answers::{ANYWHERE, add_problems, headers};
 use super::rows::sorted;
 use super::schemas::{example, schema};
@@ -48,6 +51,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
                 "app_metadata": { "type": "object", "description": "Set by the application alone: `provider`, `roles`." },
                 "user_metadata": { "type": "object", "description": "Set by the user." },
                 "identities": { "type": "array", "items": schema("auth.identity") },
+                "factors": { "type": "array", "items": schema("auth.factor"), "description": "Absent when there are none." },
                 "created_at": time(), "updated_at": time(), "banned_until": time(),
                 "is_anonymous": { "type": "boolean" },
             },
@@ -97,6 +101,8 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             },
         }),
     );
+    factors::add_schemas(schemas);
+    admin::add_schemas(schemas, model);
     let email = || json!({ "type": "string", "format": "email", "maxLength": 254 });
     let password = json!({
         "type": "string", "minLength": model.settings.auth.password_min, "maxLength": 256, "format": "password",
@@ -158,6 +164,97 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
     );
 }
 
+/// An operation, described by its parts: what those of [`factors`] and [`admin`] have in common.
+struct Described {
+    summary: &'static str,
+    about: &'static str,
+    errors: &'static [u16],
+    /// The schema of its body, and whether there must be one.
+    body: Option<(&'static str, bool)>,
+    parameters: Vec<Json>,
+    /// What comes with 200; without it, the answer is 204.
+    content: Option<Json>,
+    /// What 200 or 204 mean.
+    done: &'static str,
+    owner: bool,
+}
+
+impl Described {
+    fn new(summary: &'static str, about: &'static str, errors: &'static [u16]) -> Described {
+        let parameters = Vec::new();
+        Described { summary, about, errors, body: None, parameters, content: None, done: "Done.", owner: false }
+    }
+
+    fn takes(self, schema: &'static str) -> Described {
+        Described { body: Some((schema, true)), ..self }
+    }
+
+    fn may_take(self, schema: &'static str) -> Described {
+        Described { body: Some((schema, false)), ..self }
+    }
+
+    fn gives(self, content: Json) -> Described {
+        Described { content: Some(content), ..self }
+    }
+
+    fn gives_nothing(self, done: &'static str) -> Described {
+        Described { done, ..self }
+    }
+
+    fn with(mut self, parameter: Json) -> Described {
+        self.parameters.push(parameter);
+        self
+    }
+
+    /// A parameter of the path.
+    fn with_id(self, name: &str, about: &str) -> Described {
+        let id = json!({ "type": "string", "format": "uuid" });
+        self.with(json!({ "name": name, "in": "path", "required": true, "description": about, "schema": id }))
+    }
+
+    /// Only the secret key may.
+    fn for_owner(self) -> Described {
+        Described { owner: true, ..self }
+    }
+
+    /// The operation object.
+    fn object(self) -> Json {
+        let mut operation = json!({ "tags": [TAG], "summary": self.summary, "description": self.about });
+        operation["security"] = match self.owner {
+            true => json!([{ "bearer": [] }, { "apikey": [] }]),
+            false => json!([{ "bearer": [] }]),
+        };
+        if !self.parameters.is_empty() {
+            operation["parameters"] = Json::Array(self.parameters);
+        }
+        if let Some((schema, required)) = self.body {
+            operation["requestBody"] = json!({ "required": required, "content": json_of(schema) });
+        }
+        let mut done = json!({ "description": self.done, "headers": headers(&["X-Request-Id", "Cache-Control"]) });
+        let mut responses = Map::new();
+        match self.content {
+            Some(content) => {
+                done["content"] = content;
+                responses.insert("200".into(), done);
+            }
+            None => {
+                responses.insert("204".into(), done);
+            }
+        }
+        for status in self.errors {
+            responses.insert(status.to_string(), error(*status));
+        }
+        add_problems(&mut responses, ANYWHERE);
+        add_problems(&mut responses, if operation.get("requestBody").is_some() { &[408, 413, 415] } else { &[413] });
+        operation["responses"] = Json::Object(sorted(responses));
+        operation
+    }
+}
+
+fn json_of(name: &str) -> Json {
+    json!({ "application/json": { "schema": schema(name) } })
+}
+
 /// `data` of a sign-up: free, but for what becomes the profile.
 fn profile_data(profile: &Collection) -> Json {
     let kept = |field: &&Field| field.readonly || field.is_secret() || profile.is_key(field.id);
@@ -185,7 +282,13 @@ fn or_nothing(schema: Json) -> Json {
 
 /// The operation object.
 pub(super) fn describe(which: AuthOperation) -> Json {
-    let json_of = |name: &str| json!({ "application/json": { "schema": schema(name) } });
+    match which {
+        AuthOperation::Sessions => return factors::list_sessions().object(),
+        AuthOperation::EndSession => return factors::end_session().object(),
+        AuthOperation::Factor(operation) => return factors::describe(operation).object(),
+        AuthOperation::Admin(operation) => return admin::describe(operation).object(),
+        _ => {}
+    }
     let mut operation = json!({ "tags": [TAG] });
     let mut responses = Map::new();
     let mut answer = |about: &str, content: Json| {
@@ -284,6 +387,10 @@ pub(super) fn describe(which: AuthOperation) -> Json {
             answer("It is there.", json!({ "application/json": { "schema": health } }));
             ("Is the auth surface there?", "What its clients ask first.", &[])
         }
+        // Described above, by their parts.
+        AuthOperation::Sessions | AuthOperation::EndSession | AuthOperation::Factor(_) | AuthOperation::Admin(_) => {
+            ("", "", &[])
+        }
     };
     if which == AuthOperation::Logout {
         let names = ["X-Request-Id", "Cache-Control"];
@@ -306,6 +413,8 @@ fn error(status: u16) -> Json {
     let about = match status {
         400 => "Wrong credentials, a used token, or a body that cannot be read.",
         401 => "The token is not good, or of nobody's account.",
+        403 => "It wants a session of level `aal2`, or the secret key.",
+        404 => "There is no such thing, or it is somebody else's.",
         409 => "A unique field of the profile is taken.",
         413 => "The body is too large.",
         422 => "Not acceptable; `msg` says why, `errors` names the members of `data`.",

@@ -19,6 +19,7 @@ fn conditions() {
             ("null == title", "(= this.title null)"),
             ("'admin' in auth.roles", r#"(in "admin" auth.roles)"#),
             ("auth.role == 'service_role'", r#"(= auth.role "service_role")"#),
+            ("auth.aal == 'aal2'", r#"(= auth.aal "aal2")"#),
             ("auth.email.endsWith('@x.org')", r#"(EndsWith auth.email "@x.org")"#),
             ("hidden", "this.hidden"),
             ("!hidden", "(not this.hidden)"),

@@ -1,0 +1,106 @@
+//! Accounts for the holder of the secret key, as `api::auth` answers them.
+
+use super::{Described, json_of};
+use crate::contract::openapi::schemas::schema;
+use serde_json::{Map, Value as Json, json};
+use undergird_model::Model;
+use undergird_model::operation::AdminOperation;
+
+/// What these operations take and give.
+pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
+    let password = || {
+        json!({
+            "type": ["string", "null"], "minLength": model.settings.auth.password_min, "maxLength": 256, "format": "password",
+            "pattern": "^[^\\u0000]*$",
+        })
+    };
+    let settings = |required: Json| {
+        json!({
+            "type": "object",
+            "required": required,
+            "properties": {
+                "email": { "type": "string", "format": "email", "maxLength": 254 },
+                "password": password(),
+                "email_confirm": { "type": ["boolean", "null"], "description": "Whether the address counts as confirmed." },
+                "app_metadata": { "type": ["object", "null"], "description": "`roles` and the application's own words; merged, null removes." },
+                "user_metadata": { "type": ["object", "null"], "description": "Merged, null removes. For a new account also the profile's fields." },
+                "ban_duration": { "type": ["string", "null"], "description": "`none`, or a duration such as `24h`.", "pattern": "^(none|([0-9]{1,5}(h|m|s))+)$" },
+            },
+            "examples": [{ "email": "ann@example.org", "email_confirm": true, "app_metadata": { "roles": ["editor"] } }],
+        })
+    };
+    schemas.insert("auth.admin_new_user".into(), settings(json!(["email"])));
+    schemas.insert("auth.admin_user_change".into(), settings(json!([])));
+    schemas.insert(
+        "auth.users".into(),
+        json!({
+            "type": "object",
+            "required": ["users", "aud"],
+            "properties": { "users": { "type": "array", "items": schema("auth.user") }, "aud": { "type": "string" } },
+        }),
+    );
+    schemas.insert("auth.factors".into(), json!({ "type": "array", "items": schema("auth.factor") }));
+    schemas.insert(
+        "auth.removal".into(),
+        json!({ "type": "object", "properties": { "should_soft_delete": { "const": false } }, "examples": [{}] }),
+    );
+}
+
+const READ: &[u16] = &[400, 401, 403, 404, 500, 503, 504];
+const WRITE: &[u16] = &[400, 401, 403, 404, 409, 413, 422, 500, 503, 504, 507];
+
+/// An operation of the owner.
+pub(super) fn describe(which: AdminOperation) -> Described {
+    let user = |described: Described| described.with_id("user_id", "The account.");
+    let described = match which {
+        AdminOperation::ListUsers => {
+            let count = |name: &str, about: &str, most: u32| {
+                json!({
+                    "name": name, "in": "query", "required": false, "description": about,
+                    "schema": { "type": "integer", "minimum": 1, "maximum": most },
+                })
+            };
+            Described::new("List accounts", "Newest first; `X-Total-Count` says how many there are.", READ)
+                .gives(json_of("auth.users"))
+                .with(count("page", "Which page, from 1.", 1_000_000))
+                .with(count("per_page", "How many on a page; 50 when nothing is said.", 1_000))
+        }
+        AdminOperation::CreateUser => Described::new(
+            "Make an account",
+            "With its profile row, in one transaction. Without `email_confirm` its address must be confirmed before the first sign-in.",
+            WRITE,
+        )
+        .takes("auth.admin_new_user")
+        .gives(json_of("auth.user")),
+        AdminOperation::User => user(Described::new("An account", "By its id.", READ)).gives(json_of("auth.user")),
+        AdminOperation::UpdateUser => user(Described::new(
+            "Change an account",
+            "A new password or a ban ends its sessions; a new address or new `app_metadata` makes its access tokens void at once.",
+            WRITE,
+        ))
+        .takes("auth.admin_user_change")
+        .gives(json_of("auth.user")),
+        AdminOperation::RemoveUser => {
+            user(Described::new("Remove an account", "With its profile row, sessions and factors.", WRITE))
+                .may_take("auth.removal")
+                .gives(json_of("auth.user"))
+        }
+        AdminOperation::Factors => {
+            user(Described::new("The factors of an account", "Those that wait for their first code too.", READ))
+                .gives(json_of("auth.factors"))
+        }
+        AdminOperation::RemoveFactor => {
+            user(Described::new("Remove a factor of an account", "For somebody who lost it.", WRITE))
+                .with_id("factor_id", "The factor.")
+                .gives(json_of("auth.removed"))
+        }
+        AdminOperation::Sessions => {
+            user(Described::new("The sessions of an account", "Newest first.", READ)).gives(json_of("auth.sessions"))
+        }
+        AdminOperation::EndSessions => {
+            user(Described::new("End all sessions of an account", "Their tokens are good for nothing from now on.", WRITE))
+                .gives_nothing("Ended.")
+        }
+    };
+    described.for_owner()
+}

@@ -1,0 +1,372 @@
+//! What the holder of the secret key does with accounts over the wire: making, finding, changing, banning, removing.
+//!
+//! Every operation asks first who is calling. Whatever takes rights away takes them at once: a ban, a new password or a removal ends all
+//! sessions; a change of `app_metadata` makes the access tokens void that tell the old one.
+
+use crate::admin::{Change, check_roles};
+use crate::core::{Core, NewUser};
+use crate::factors::settle;
+use crate::password;
+use crate::profile;
+use crate::records::{self, FACTORS, IDENTITIES, USERS};
+use crate::revocations::Revocation;
+use crate::sign_up::{app_metadata, check_email, check_metadata, or_taken};
+use crate::token;
+use serde_json::{Map, Value as Json};
+use std::sync::Arc;
+use undergird_engine::accounts::{
+    Account, AccountError, AccountPage, AccountSession, AccountSettings, Ban, FactorError, Page, Visit,
+};
+use undergird_engine::{Failure, Isolation, Transaction};
+use undergird_model::Value;
+use undergird_plan::request::{Aggregate, ColumnPath, Operand, OrderItem, Request, SelectColumn, SelectItem, Verb};
+use undergird_plan::{Caller, Identity};
+use uuid::Uuid;
+
+/// Most accounts on a page, as in Supabase Auth.
+const PAGE_ROWS_MAX: u32 = 1_000;
+/// Longest ban: a hundred years and a bit, so that no sum of times runs over.
+const BAN_MICROS_MAX: i64 = 40_000 * 86_400_000_000;
+
+/// Only the secret key passes.
+fn demand_owner(caller: &Caller) -> Result<(), AccountError> {
+    match caller.identity() {
+        Identity::Secret | Identity::System => Ok(()),
+        Identity::User(_) => Err(AccountError::NotAdmin),
+        Identity::Visitor => Err(AccountError::NotAUser),
+    }
+}
+
+/// What is to be written, all checked.
+#[derive(Clone, Default)]
+struct Checked {
+    email: Option<String>,
+    password_hash: Option<String>,
+    confirmed: Option<bool>,
+    app: Option<Map<String, Json>>,
+    user: Option<Map<String, Json>>,
+    ban: Option<Ban>,
+}
+
+fn column(name: &str) -> ColumnPath {
+    ColumnPath { name: name.into(), steps: Vec::new() }
+}
+
+fn invalid(name: &'static str, why: impl Into<String>) -> AccountError {
+    AccountError::InvalidSetting(name, why.into())
+}
+
+/// `app_metadata` as it would be: its roles are names, and all of it fits into a token.
+fn check_app_metadata(metadata: &Map<String, Json>) -> Result<(), AccountError> {
+    check_metadata(metadata)?;
+    let Some(roles) = metadata.get("roles") else { return Ok(()) };
+    let listed = token::roles(&Json::Object(metadata.clone()));
+    if roles.as_array().is_none_or(|all| all.len() != listed.len()) || check_roles(&listed).is_err() {
+        let why = "must be up to 32 names of letters, digits, `_`, `-`, `.`, `:`, each of at most 64";
+        return Err(invalid("app_metadata.roles", why));
+    }
+    Ok(())
+}
+
+impl Core {
+    pub(crate) async fn create_account(
+        self: Arc<Self>,
+        visit: Visit,
+        caller: Caller,
+        new: AccountSettings,
+    ) -> Result<Account, AccountError> {
+        demand_owner(&caller)?;
+        let given = new.email.as_deref().ok_or_else(|| invalid("email", "is missing"))?;
+        let email = check_email(given)?;
+        let checked = self.check_settings(&email, &new).await?;
+        let moment = visit.moment;
+        let id = match new.id {
+            Some(id) => id,
+            None => self.new_id(moment.now)?,
+        };
+        let identity = self.new_id(moment.now)?;
+        let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            let (checked, email) = (checked.clone(), email.clone());
+            Box::pin(async move { settle(make(transaction, moment, id, identity, email, checked).await) })
+        });
+        made.await.map_err(or_taken)?
+    }
+
+    /// What is said of an account, checked; `email` is the one that it will have.
+    async fn check_settings(&self, email: &str, asked: &AccountSettings) -> Result<Checked, AccountError> {
+        if let Some(metadata) = &asked.user_metadata {
+            check_metadata(metadata)?;
+        }
+        if let Some(metadata) = &asked.app_metadata {
+            check_metadata(metadata)?;
+        }
+        if let Some(Ban::For(micros)) = asked.ban
+            && !(0..=BAN_MICROS_MAX).contains(&micros)
+        {
+            return Err(invalid("ban_duration", "must be between nothing and a hundred years"));
+        }
+        let password_hash = match &asked.password {
+            Some(password) => {
+                password::check(password, email, self.engine.app().model().settings.auth.password_min)?;
+                Some(self.hasher.hash(password).await?)
+            }
+            None => None,
+        };
+        Ok(Checked {
+            email: asked.email.as_ref().map(|_| email.to_owned()),
+            password_hash,
+            confirmed: asked.email_confirmed,
+            app: asked.app_metadata.clone(),
+            user: asked.user_metadata.clone(),
+            ban: asked.ban,
+        })
+    }
+
+    pub(crate) async fn accounts(&self, caller: &Caller, page: Page) -> Result<AccountPage, AccountError> {
+        demand_owner(caller)?;
+        let system = Caller::system(caller.moment());
+        let mut count = Request::new(USERS, Verb::Read);
+        count.shape.select = Some(vec![SelectItem::Column(SelectColumn {
+            alias: Some("total".into()),
+            column: column("id"),
+            cast: None,
+            aggregate: Some(Aggregate::Count),
+            aggregate_cast: None,
+        })]);
+        let counted = self.engine.records(&system, count).await?;
+        let total = counted.first().and_then(|row| row.int("total")).unwrap_or(0);
+        let rows = i64::from(page.rows.clamp(1, PAGE_ROWS_MAX));
+        let skipped = i64::from(page.number.max(1) - 1).saturating_mul(rows);
+        let mut request = Request::new(USERS, Verb::Read);
+        let by = |name: &str| OrderItem { relation: None, column: column(name), descending: true, nulls_first: None };
+        request.shape.order = vec![by("created_at"), by("id")];
+        request.shape.limit = Some(request.slot(Operand::Value(Value::Int(rows))));
+        request.shape.offset = Some(request.slot(Operand::Value(Value::Int(skipped))));
+        let users = self.engine.records(&system, request).await?;
+        let ids = users.iter().filter_map(|user| user.uuid("id")).map(Value::Uuid);
+        let ids: Vec<Value> = ids.collect();
+        let of_users = |collection: &str| {
+            let request = Request::new(collection, Verb::Read);
+            records::and(request, "user_id", undergird_plan::request::Operator::In, Operand::Values(ids.clone()))
+        };
+        let identities = records::all(&self.engine, &system, &of_users(IDENTITIES)).await?;
+        let factors = records::all(&self.engine, &system, &of_users(FACTORS)).await?;
+        let of = |rows: &[undergird_engine::Record], id: Option<Uuid>| {
+            rows.iter().filter(|row| row.uuid("user_id") == id).cloned().collect::<Vec<_>>()
+        };
+        let accounts = users.iter().map(|user| {
+            let id = user.uuid("id");
+            records::to_account(user, &of(&identities, id), &of(&factors, id))
+        });
+        Ok(AccountPage { accounts: accounts.collect(), total: u64::try_from(total).unwrap_or(0) })
+    }
+
+    pub(crate) async fn find(&self, caller: &Caller, id: Uuid) -> Result<Account, AccountError> {
+        demand_owner(caller)?;
+        self.account_by_id(&Caller::system(caller.moment()), id).await?.ok_or(AccountError::UserUnknown)
+    }
+
+    async fn account_by_id(&self, system: &Caller, id: Uuid) -> Result<Option<Account>, Failure> {
+        let users = self.engine.records(system, records::by("id", Value::Uuid(id), USERS)).await?;
+        let Some(user) = users.first() else { return Ok(None) };
+        let identities = self.engine.records(system, records::by("user_id", Value::Uuid(id), IDENTITIES)).await?;
+        let factors = self.engine.records(system, records::by("user_id", Value::Uuid(id), FACTORS)).await?;
+        Ok(Some(records::to_account(user, &identities, &factors)))
+    }
+
+    pub(crate) async fn set_account(
+        self: Arc<Self>,
+        visit: Visit,
+        caller: Caller,
+        id: Uuid,
+        change: AccountSettings,
+    ) -> Result<Account, AccountError> {
+        let before = self.find(&caller, id).await?;
+        let email = match &change.email {
+            Some(email) => check_email(email)?,
+            None => before.email.unwrap_or_default(),
+        };
+        let checked = self.check_settings(&email, &change).await?;
+        let (core, moment) = (self.clone(), visit.moment);
+        let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            let (core, checked) = (core.clone(), checked.clone());
+            Box::pin(async move {
+                let system = Caller::system(moment);
+                settle(core.set(transaction, &system, id, checked).await)
+            })
+        });
+        let (account, ended) = done.await.map_err(or_taken)??;
+        self.revoked(ended, moment.now);
+        Ok(account)
+    }
+
+    async fn set(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        id: Uuid,
+        checked: Checked,
+    ) -> Result<(Account, Vec<Revocation>), AccountError> {
+        let now = system.moment().now;
+        let before = records::account(transaction, system, id).await?.ok_or(AccountError::UserUnknown)?;
+        let mut row = vec![("updated_at", Value::Timestamp(now))];
+        let mut voids = false;
+        if let Some(app) = checked.app {
+            let merged = crate::account::merge(before.app_metadata.clone(), app);
+            check_app_metadata(&merged)?;
+            let merged = Json::Object(merged);
+            voids = merged != before.app_metadata;
+            row.push(("app_metadata", Value::Json(merged.to_string())));
+        }
+        if let Some(user) = checked.user {
+            let merged = crate::account::merge(before.user_metadata.clone(), user);
+            check_metadata(&merged)?;
+            row.push(("user_metadata", Value::Json(Json::Object(merged).to_string())));
+        }
+        let email = checked.email.filter(|email| before.email.as_ref() != Some(email));
+        if let Some(email) = &email {
+            row.push(("email", Value::text(email)));
+            voids = true;
+        }
+        match checked.confirmed {
+            Some(true) if before.email_confirmed_at.is_none() => {
+                row.push(("email_confirmed_at", Value::Timestamp(now)));
+            }
+            Some(false) => row.push(("email_confirmed_at", Value::Null)),
+            _ => {}
+        }
+        let ends = checked.password_hash.is_some() || matches!(checked.ban, Some(Ban::For(micros)) if micros > 0);
+        if let Some(hash) = checked.password_hash {
+            row.push(("password_hash", Value::Text(hash)));
+        }
+        if let Some(ban) = checked.ban {
+            row.push(("banned_until", banned_until(ban, now)));
+        }
+        let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id)).with_row(row);
+        transaction.write(system, request, None).await?;
+        if let Some(email) = &email {
+            self.change_identity(transaction, system, id, email).await?;
+            profile::change_email(transaction, system, id, email).await?;
+        }
+        let sessions = self.sessions_of(transaction, system, id).await?;
+        let ended = match (ends, voids) {
+            (true, _) => self.end_sessions(transaction, system, &sessions).await?,
+            (false, true) => self.void_tokens(transaction, system, &sessions).await?,
+            (false, false) => Vec::new(),
+        };
+        let account = records::account(transaction, system, id).await?.ok_or(AccountError::UserUnknown)?;
+        Ok((account, ended))
+    }
+
+    pub(crate) async fn remove_account_by_id(
+        self: Arc<Self>,
+        visit: Visit,
+        caller: Caller,
+        id: Uuid,
+    ) -> Result<Account, AccountError> {
+        demand_owner(&caller)?;
+        self.apply_to(visit, id, Change::Remove).await
+    }
+
+    pub(crate) async fn end_sessions_by_id(
+        self: Arc<Self>,
+        visit: Visit,
+        caller: Caller,
+        id: Uuid,
+    ) -> Result<(), AccountError> {
+        demand_owner(&caller)?;
+        self.apply_to(visit, id, Change::EndSessions).await.map(|_| ())
+    }
+
+    /// One of the changes of the command line, by id.
+    async fn apply_to(self: Arc<Self>, visit: Visit, id: Uuid, change: Change) -> Result<Account, AccountError> {
+        let (core, moment) = (self.clone(), visit.moment);
+        let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            let (core, change) = (core.clone(), change.clone());
+            Box::pin(async move {
+                let system = Caller::system(moment);
+                let done = core.apply(transaction, &system, id, change).await?;
+                settle(done.ok_or(AccountError::UserUnknown))
+            })
+        });
+        let (account, ended) = done.await??;
+        self.revoked(ended, moment.now);
+        Ok(account)
+    }
+
+    pub(crate) async fn remove_factor_by_id(
+        self: Arc<Self>,
+        visit: Visit,
+        caller: Caller,
+        id: Uuid,
+        factor: Uuid,
+    ) -> Result<(), AccountError> {
+        demand_owner(&caller)?;
+        let (core, moment) = (self.clone(), visit.moment);
+        let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            let core = core.clone();
+            Box::pin(async move {
+                let system = Caller::system(moment);
+                let Some(account) = records::account(transaction, &system, id).await? else {
+                    return settle(Err(AccountError::UserUnknown));
+                };
+                if !account.factors.iter().any(|known| known.id == factor) {
+                    return settle(Err(FactorError::Missing.into()));
+                }
+                settle(core.drop_factor(transaction, &system, id, factor, None).await)
+            })
+        });
+        self.revoked(done.await??, moment.now);
+        Ok(())
+    }
+
+    pub(crate) async fn sessions_by_id(&self, caller: &Caller, id: Uuid) -> Result<Vec<AccountSession>, AccountError> {
+        self.find(caller, id).await?;
+        Ok(self.list_sessions(&Caller::system(caller.moment()), id, None).await?)
+    }
+}
+
+fn banned_until(ban: Ban, now: i64) -> Value {
+    match ban {
+        Ban::Lifted | Ban::For(0) => Value::Null,
+        Ban::For(micros) => Value::Timestamp(now.saturating_add(micros)),
+    }
+}
+
+async fn make(
+    transaction: &mut Transaction<'_>,
+    moment: undergird_plan::caller::Moment,
+    id: Uuid,
+    identity: Uuid,
+    email: String,
+    checked: Checked,
+) -> Result<Account, AccountError> {
+    let system = Caller::system(moment);
+    if records::user(transaction, &system, id).await?.is_some() {
+        return Err(AccountError::IdTaken);
+    }
+    let told = checked.user.unwrap_or_default();
+    let profile = profile::create(transaction.app().model(), id, &email, &told, moment)?;
+    let app = crate::account::merge(app_metadata(&[]), checked.app.unwrap_or_default());
+    check_app_metadata(&app)?;
+    let user = NewUser {
+        id,
+        identity,
+        email,
+        password_hash: checked.password_hash,
+        confirmed: checked.confirmed.unwrap_or(false),
+        app_metadata: Json::Object(app),
+        user_metadata: Json::Object(told),
+    };
+    user.create(transaction, &system).await?;
+    if let Some(ban) = checked.ban {
+        let row = [("banned_until", banned_until(ban, moment.now))];
+        let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id)).with_row(row);
+        transaction.write(&system, request, None).await?;
+    }
+    if let Some(profile) = profile {
+        transaction.write(&system, profile, None).await?;
+    }
+    let account = records::account(transaction, &system, id).await?;
+    account.ok_or_else(|| Failure::Internal("an account vanished".into()).into())
+}

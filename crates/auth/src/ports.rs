@@ -1,0 +1,102 @@
+//! [`Auth`] as the parts of the port that are for second factors and for the owner. Nothing is decided here.
+
+use crate::{Auth, BoxFuture};
+use undergird_engine::accounts::{
+    Account, AccountError, AccountPage, AccountSession, AccountSettings, Administration, EnrollFactor, EnrolledFactor,
+    FactorChallenge, Factors, MakeRecoveryCodes, Page, RecoveryCodes, RecoveryStatus, Secret, Session, Visit,
+};
+use undergird_plan::Caller;
+use uuid::Uuid;
+
+type Answer<'a, T> = BoxFuture<'a, Result<T, AccountError>>;
+
+impl Factors for Auth {
+    fn enroll_factor<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        asked: EnrollFactor,
+    ) -> Answer<'a, EnrolledFactor> {
+        Box::pin(self.0.clone().enroll_factor(visit, caller.clone(), asked))
+    }
+
+    fn challenge_factor<'a>(&'a self, visit: Visit, caller: &'a Caller, factor: Uuid) -> Answer<'a, FactorChallenge> {
+        Box::pin(self.0.clone().challenge_factor(visit, caller.clone(), factor))
+    }
+
+    fn verify_factor<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        factor: Uuid,
+        challenge: Uuid,
+        code: Secret,
+    ) -> Answer<'a, Session> {
+        Box::pin(self.0.clone().verify_factor(visit, caller.clone(), factor, challenge, code))
+    }
+
+    fn remove_factor<'a>(&'a self, visit: Visit, caller: &'a Caller, factor: Uuid) -> Answer<'a, ()> {
+        Box::pin(self.0.clone().remove_factor(visit, caller.clone(), factor))
+    }
+
+    fn recovery_codes<'a>(&'a self, caller: &'a Caller) -> Answer<'a, RecoveryStatus> {
+        Box::pin(self.0.recovery_codes(caller))
+    }
+
+    fn make_recovery_codes<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        asked: MakeRecoveryCodes,
+    ) -> Answer<'a, RecoveryCodes> {
+        Box::pin(self.0.clone().make_recovery_codes(visit, caller.clone(), asked))
+    }
+
+    fn verify_recovery_code<'a>(&'a self, visit: Visit, caller: &'a Caller, code: Secret) -> Answer<'a, Session> {
+        Box::pin(self.0.clone().verify_recovery_code(visit, caller.clone(), code))
+    }
+
+    fn remove_recovery_codes<'a>(&'a self, visit: Visit, caller: &'a Caller) -> Answer<'a, Uuid> {
+        Box::pin(self.0.clone().remove_recovery_codes(visit, caller.clone()))
+    }
+}
+
+impl Administration for Auth {
+    fn create_account<'a>(&'a self, visit: Visit, caller: &'a Caller, new: AccountSettings) -> Answer<'a, Account> {
+        Box::pin(self.0.clone().create_account(visit, caller.clone(), new))
+    }
+
+    fn accounts<'a>(&'a self, caller: &'a Caller, page: Page) -> Answer<'a, AccountPage> {
+        Box::pin(self.0.accounts(caller, page))
+    }
+
+    fn find<'a>(&'a self, caller: &'a Caller, id: Uuid) -> Answer<'a, Account> {
+        Box::pin(self.0.find(caller, id))
+    }
+
+    fn change_account<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        id: Uuid,
+        change: AccountSettings,
+    ) -> Answer<'a, Account> {
+        Box::pin(self.0.clone().set_account(visit, caller.clone(), id, change))
+    }
+
+    fn remove_account<'a>(&'a self, visit: Visit, caller: &'a Caller, id: Uuid) -> Answer<'a, Account> {
+        Box::pin(self.0.clone().remove_account_by_id(visit, caller.clone(), id))
+    }
+
+    fn remove_factor_of<'a>(&'a self, visit: Visit, caller: &'a Caller, id: Uuid, factor: Uuid) -> Answer<'a, ()> {
+        Box::pin(self.0.clone().remove_factor_by_id(visit, caller.clone(), id, factor))
+    }
+
+    fn sessions_of_account<'a>(&'a self, caller: &'a Caller, id: Uuid) -> Answer<'a, Vec<AccountSession>> {
+        Box::pin(self.0.sessions_by_id(caller, id))
+    }
+
+    fn end_sessions_of<'a>(&'a self, visit: Visit, caller: &'a Caller, id: Uuid) -> Answer<'a, ()> {
+        Box::pin(self.0.clone().end_sessions_by_id(visit, caller.clone(), id))
+    }
+}
