@@ -11,12 +11,10 @@ use std::sync::Arc;
 use support::Folder;
 use undergird::Server;
 use undergird_api::http::{AccessLog, Connection, Http, Linger, serve};
-use undergird_engine::accounts::{
-    Account, AccountChange, AccountError, Accounts, Credentials, Identify, Offers, PasswordSignIn, Secret, Session,
-    SignOutScope, SignUp, SignedUp, Unidentified, Visit,
-};
+use undergird_engine::accounts::*;
 use undergird_plan::Caller;
 use undergird_plan::caller::Moment;
+use uuid::Uuid;
 
 /// Accounts with a bug in every operation.
 struct Broken;
@@ -46,10 +44,118 @@ impl Accounts for Broken {
     fn sign_out<'a>(&'a self, _: Visit, _: &'a Caller, _: SignOutScope) -> BoxFuture<'a, Result<(), AccountError>> {
         panic!("canary")
     }
+    fn sessions<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<Vec<AccountSession>, AccountError>> {
+        panic!("canary")
+    }
+    fn end_session<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<(), AccountError>> {
+        panic!("canary")
+    }
     fn key_set(&self, _: Moment) -> serde_json::Value {
         panic!("canary")
     }
     fn offers(&self) -> Offers {
+        panic!("canary")
+    }
+}
+
+impl Factors for Broken {
+    fn enroll_factor<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: EnrollFactor,
+    ) -> BoxFuture<'a, Result<EnrolledFactor, AccountError>> {
+        panic!("canary")
+    }
+    fn challenge_factor<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Uuid,
+    ) -> BoxFuture<'a, Result<FactorChallenge, AccountError>> {
+        panic!("canary")
+    }
+    fn verify_factor<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Uuid,
+        _: Uuid,
+        _: Secret,
+    ) -> BoxFuture<'a, Result<Session, AccountError>> {
+        panic!("canary")
+    }
+    fn remove_factor<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<(), AccountError>> {
+        panic!("canary")
+    }
+    fn recovery_codes<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<RecoveryStatus, AccountError>> {
+        panic!("canary")
+    }
+    fn make_recovery_codes<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: MakeRecoveryCodes,
+    ) -> BoxFuture<'a, Result<RecoveryCodes, AccountError>> {
+        panic!("canary")
+    }
+    fn verify_recovery_code<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Secret,
+    ) -> BoxFuture<'a, Result<Session, AccountError>> {
+        panic!("canary")
+    }
+    fn remove_recovery_codes<'a>(&'a self, _: Visit, _: &'a Caller) -> BoxFuture<'a, Result<Uuid, AccountError>> {
+        panic!("canary")
+    }
+}
+
+impl Administration for Broken {
+    fn create_account<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: AccountSettings,
+    ) -> BoxFuture<'a, Result<Account, AccountError>> {
+        panic!("canary")
+    }
+    fn accounts<'a>(&'a self, _: &'a Caller, _: Page) -> BoxFuture<'a, Result<AccountPage, AccountError>> {
+        panic!("canary")
+    }
+    fn find<'a>(&'a self, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<Account, AccountError>> {
+        panic!("canary")
+    }
+    fn change_account<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Uuid,
+        _: AccountSettings,
+    ) -> BoxFuture<'a, Result<Account, AccountError>> {
+        panic!("canary")
+    }
+    fn remove_account<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<Account, AccountError>> {
+        panic!("canary")
+    }
+    fn remove_factor_of<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Uuid,
+        _: Uuid,
+    ) -> BoxFuture<'a, Result<(), AccountError>> {
+        panic!("canary")
+    }
+    fn sessions_of_account<'a>(
+        &'a self,
+        _: &'a Caller,
+        _: Uuid,
+    ) -> BoxFuture<'a, Result<Vec<AccountSession>, AccountError>> {
+        panic!("canary")
+    }
+    fn end_sessions_of<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<(), AccountError>> {
         panic!("canary")
     }
 }
