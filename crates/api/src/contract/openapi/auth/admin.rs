@@ -1,6 +1,6 @@
 //! Accounts for the holder of the secret key, as `api::auth` answers them.
 
-use super::{Described, json_of};
+use super::{Described, json_of, or_nothing};
 use crate::contract::openapi::schemas::schema;
 use serde_json::{Map, Value as Json, json};
 use undergird_model::Model;
@@ -10,7 +10,7 @@ use undergird_model::operation::AdminOperation;
 pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
     let password = || {
         json!({
-            "type": ["string", "null"], "minLength": model.settings.auth.password_min, "maxLength": 256, "format": "password",
+            "type": "string", "minLength": model.settings.auth.password_min, "maxLength": 256, "format": "password",
             "pattern": "^[^\\u0000]*$",
         })
     };
@@ -20,11 +20,11 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "required": required,
             "properties": {
                 "email": { "type": "string", "format": "email", "maxLength": 254 },
-                "password": password(),
+                "password": or_nothing(password()),
                 "email_confirm": { "type": ["boolean", "null"], "description": "Whether the address counts as confirmed." },
                 "app_metadata": { "type": ["object", "null"], "description": "`roles` and the application's own words; merged, null removes." },
                 "user_metadata": { "type": ["object", "null"], "description": "Merged, null removes. For a new account also the profile's fields." },
-                "ban_duration": { "type": ["string", "null"], "description": "`none`, or a duration such as `24h`.", "pattern": "^(none|([0-9]{1,5}(h|m|s))+)$" },
+                "ban_duration": or_nothing(json!({ "type": "string", "description": "`none`, or a duration such as `24h`.", "pattern": "^(none|([0-9]{1,5}(h|m|s))+)$" })),
             },
             "examples": [{ "email": "ann@example.org", "email_confirm": true, "app_metadata": { "roles": ["editor"] } }],
         })
@@ -54,16 +54,16 @@ pub(super) fn describe(which: AdminOperation) -> Described {
     let user = |described: Described| described.with_id("user_id", "The account.");
     let described = match which {
         AdminOperation::ListUsers => {
-            let count = |name: &str, about: &str, most: u32| {
+            let count = |name: &str, about: &str| {
                 json!({
                     "name": name, "in": "query", "required": false, "description": about,
-                    "schema": { "type": "integer", "minimum": 1, "maximum": most },
+                    "schema": { "type": "integer", "minimum": 1, "maximum": u32::MAX },
                 })
             };
             Described::new("List accounts", "Newest first; `X-Total-Count` says how many there are.", READ)
                 .gives(json_of("auth.users"))
-                .with(count("page", "Which page, from 1.", 1_000_000))
-                .with(count("per_page", "How many on a page; 50 when nothing is said.", 1_000))
+                .with(count("page", "Which page, from 1."))
+                .with(count("per_page", "How many on a page, at most 1,000; 50 when nothing is said."))
         }
         AdminOperation::CreateUser => Described::new(
             "Make an account",
