@@ -65,6 +65,10 @@ FORESEEN = [
     (r"\.(update_one|delete_one|replace|replace_one)$", {"UG412"}),
     (r"^auth\.signup$", {"weak_password", "user_already_exists"}),
     (r"^auth\.update_user$", {"weak_password", "email_exists", "same_password"}),
+    (r"^auth\.admin\.(create_user|update_user)$", {"weak_password", "email_exists", "validation_failed"}),
+    (r"^auth\.factors\.enroll$", {"mfa_factor_name_conflict", "too_many_enrolled_mfa_factors", "invalid_credentials"}),
+    (r"^auth\.factors\.verify$", {"mfa_challenge_expired"}),
+    (r"^auth\.recovery_codes", {"mfa_recovery_codes_sole_factor", "mfa_verification_failed"}),
     (r"^auth\.token$", {"invalid_credentials", "refresh_token_not_found", "validation_failed"}),
 ]
 # By the tool's own list.

@@ -197,7 +197,7 @@ async fn make(
     let row = session_of(transaction, system, user, session).await?;
     let factors = factors_of(transaction, system, user).await?;
     demand_aal2(&row, &factors)?;
-    if !factors.iter().any(counts) {
+    if !new.again && !factors.iter().any(counts) {
         return Err(FactorError::CodesAlone.into());
     }
     let (id, name) = match (holder(&factors), new.again) {

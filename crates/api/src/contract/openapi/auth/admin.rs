@@ -14,12 +14,13 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "pattern": "^[^\\u0000]*$",
         })
     };
-    let settings = |required: Json| {
+    let email = || json!({ "type": "string", "format": "email", "maxLength": 254 });
+    let settings = |required: Json, email: Json| {
         json!({
             "type": "object",
             "required": required,
             "properties": {
-                "email": { "type": "string", "format": "email", "maxLength": 254 },
+                "email": email,
                 "password": or_nothing(password()),
                 "email_confirm": { "type": ["boolean", "null"], "description": "Whether the address counts as confirmed." },
                 "app_metadata": { "type": ["object", "null"], "description": "`roles` and the application's own words; merged, null removes." },
@@ -29,8 +30,8 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "examples": [{ "email": "ann@example.org", "email_confirm": true, "app_metadata": { "roles": ["editor"] } }],
         })
     };
-    schemas.insert("auth.admin_new_user".into(), settings(json!(["email"])));
-    schemas.insert("auth.admin_user_change".into(), settings(json!([])));
+    schemas.insert("auth.admin_new_user".into(), settings(json!(["email"]), email()));
+    schemas.insert("auth.admin_user_change".into(), settings(json!([]), or_nothing(email())));
     schemas.insert(
         "auth.users".into(),
         json!({
