@@ -3,6 +3,7 @@
 //! A change of address or password wants more than a token, which may be stolen: the current password, or a sign-in in the last
 //! [`RECENT_MICROS`]. A changed password ends the account's other sessions.
 
+use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::password;
 use crate::profile;
@@ -153,6 +154,9 @@ impl Core {
             self.change_identity(transaction, system, id, email).await?;
             profile::change_email(transaction, system, id, email).await?;
         }
+        let event = Event::new("user_modified", Actor::User, id).in_session(session);
+        let told = serde_json::json!({ "email": checked.email.is_some(), "password": changes_password });
+        audit::note(transaction, system.moment(), event.with(told)).await?;
         let mut ended = Vec::new();
         if changes_password {
             let mut others = self.sessions_of(transaction, system, id).await?;

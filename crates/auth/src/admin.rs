@@ -1,5 +1,6 @@
 //! What the application's owner does with accounts, from the command line: typed functions, no wire.
 
+use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
 use crate::password;
 use crate::profile;
@@ -119,6 +120,7 @@ impl Core {
                     user_metadata: Json::Object(new.data),
                 };
                 user.create(transaction, &system).await?;
+                audit::note(transaction, moment, Event::new("user_made", Actor::Owner, id)).await?;
                 if let Some(profile) = profile {
                     transaction.write(&system, profile, None).await?;
                 }
@@ -202,6 +204,13 @@ impl Core {
         let sessions = self.sessions_of(transaction, system, id).await?;
         let row = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id));
         let updated_at = ("updated_at", Value::Timestamp(system.moment().now));
+        let (name, detail) = match &change {
+            Change::Roles(roles) => ("user_modified", serde_json::json!({ "roles": roles })),
+            Change::Password(_) => ("user_modified", serde_json::json!({ "password": true })),
+            Change::EndSessions => ("logout", serde_json::json!({ "sessions": sessions.len() })),
+            Change::Remove => ("user_deleted", serde_json::json!({})),
+        };
+        audit::note(transaction, system.moment(), Event::new(name, Actor::Owner, id).with(detail)).await?;
         let revocations = match change {
             Change::Roles(roles) => {
                 let mut metadata = before.app_metadata.clone();

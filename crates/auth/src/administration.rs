@@ -4,6 +4,7 @@
 //! sessions; a change of `app_metadata` makes the access tokens void that tell the old one.
 
 use crate::admin::{Change, check_roles};
+use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
 use crate::factors::settle;
 use crate::password;
@@ -223,6 +224,11 @@ impl Core {
             check_metadata(&merged)?;
             row.push(("user_metadata", Value::Json(Json::Object(merged).to_string())));
         }
+        let app_changed = voids;
+        let told_ban = checked.ban.map(|ban| match ban {
+            Ban::Lifted => 0,
+            Ban::For(micros) => micros / 1_000_000,
+        });
         let email = checked.email.filter(|email| before.email.as_ref() != Some(email));
         if let Some(email) = &email {
             row.push(("email", Value::text(email)));
@@ -248,6 +254,11 @@ impl Core {
             self.change_identity(transaction, system, id, email).await?;
             profile::change_email(transaction, system, id, email).await?;
         }
+        let told = serde_json::json!({
+            "email": email.is_some(), "ends_sessions": ends, "app_metadata": app_changed, "ban": told_ban,
+        });
+        let event = Event::new("user_modified", Actor::Owner, id).with(told);
+        audit::note(transaction, system.moment(), event).await?;
         let sessions = self.sessions_of(transaction, system, id).await?;
         let ended = match (ends, voids) {
             (true, _) => self.end_sessions(transaction, system, &sessions).await?,
@@ -313,6 +324,9 @@ impl Core {
                 if !account.factors.iter().any(|known| known.id == factor) {
                     return settle(Err(FactorError::Missing.into()));
                 }
+                let event = Event::new("factor_deleted", Actor::Owner, id);
+                let detail = serde_json::json!({ "factor": factor.to_string() });
+                audit::note(transaction, moment, event.with(detail)).await?;
                 settle(core.drop_factor(transaction, &system, id, factor, None).await)
             })
         });
@@ -367,6 +381,7 @@ async fn make(
     if let Some(profile) = profile {
         transaction.write(&system, profile, None).await?;
     }
+    audit::note(transaction, moment, Event::new("user_made", Actor::Owner, id)).await?;
     let account = records::account(transaction, &system, id).await?;
     account.ok_or_else(|| Failure::Internal("an account vanished".into()).into())
 }

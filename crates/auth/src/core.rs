@@ -2,6 +2,7 @@
 
 use crate::admin;
 use crate::api_keys::{KeyHashes, Keys};
+use crate::audit::{self, Actor, Event};
 use crate::budget::{Allowances, Budget};
 use crate::identify::Identifier;
 use crate::password::Hasher;
@@ -178,6 +179,8 @@ impl Core {
                 let current = admin::where_null(Request::new(SIGNING_KEYS, Verb::Update), "retired_at");
                 let current = current.with_row([("retired_at", Value::Timestamp(moment.now))]);
                 transaction.write(&system, current, None).await?;
+                let told = Event::new("signing_key_rotated", Actor::Owner, None);
+                audit::note(transaction, moment, told.with(serde_json::json!({ "kid": key.kid }))).await?;
                 let row = [
                     ("kid", Value::Text(key.kid)),
                     ("algorithm", Value::text(ALGORITHM)),
@@ -213,6 +216,9 @@ impl Core {
             match read {
                 Ok(()) => since = now,
                 Err(failure) => tracing::warn!(?failure, "sessions that others ended could not be read"),
+            }
+            if let Err(failure) = self.chain_audit().await {
+                tracing::warn!(?failure, "the audit log could not be chained");
             }
             polls = (polls + 1) % SWEEP_POLLS;
             if polls == 0
@@ -316,6 +322,6 @@ impl NewUser {
             ("updated_at", Value::Timestamp(now)),
         ];
         transaction.write(system, Request::new(records::IDENTITIES, Verb::Create).with_row(row), None).await?;
-        Ok(())
+        audit::note(transaction, system.moment(), Event::new("user_created", Actor::System, self.id)).await
     }
 }

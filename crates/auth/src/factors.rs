@@ -4,6 +4,7 @@
 //! store. Whoever proves a second factor gets a new session of level `aal2` in place of the old one.
 //! What a stolen token of level `aal1` cannot do: enroll beside a factor in use, remove one, change address or password.
 
+use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::password::too_many;
 use crate::records::{self, CHALLENGES, FACTORS, SESSIONS, TOTP, USERS};
@@ -196,17 +197,32 @@ impl Core {
         let now = visit.moment.now;
         // Taken before the code is looked at, so that parallel guesses cannot share one.
         self.budgets.codes.take(&user, now).map_err(too_many)?;
-        let core = self.clone();
+        let (core, visiting) = (self.clone(), visit.clone());
         let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
-            let (core, visit, code) = (core.clone(), visit.clone(), code.clone());
+            let (core, visit, code) = (core.clone(), visiting.clone(), code.clone());
             Box::pin(async move {
                 settle(core.verify(transaction, &visit, (user, session), factor, challenge, &code).await)
             })
         });
-        let (started, ended) = done.await??;
+        let done = self.tell_wrong_code(&visit, (user, session), done.await?).await?;
+        let (started, ended) = done?;
         self.budgets.codes.give_back(&user);
         self.revoked(ended, now);
         Ok(self.tokens(started)?)
+    }
+
+    /// Notes a code that was wrong; the verdict as it was.
+    pub(crate) async fn tell_wrong_code<T>(
+        &self,
+        visit: &Visit,
+        (user, session): (Uuid, Uuid),
+        verdict: Result<T, AccountError>,
+    ) -> Result<Result<T, AccountError>, AccountError> {
+        if matches!(verdict, Err(AccountError::Factor(FactorError::CodeWrong))) {
+            let event = Event::new("mfa_failed", Actor::User, user).in_session(session).from(visit.address);
+            self.note_alone(visit.moment, event).await?;
+        }
+        Ok(verdict)
     }
 
     async fn verify(
@@ -287,6 +303,7 @@ impl Core {
         if counts(&found) && row.text("aal") != Some(AAL2) {
             return Err(FactorError::AssuranceNeeded.into());
         }
+        note_factor(transaction, system, "factor_deleted", (user, session), factor).await?;
         self.drop_factor(transaction, system, user, factor, Some(session)).await
     }
 
@@ -328,6 +345,19 @@ impl Core {
         }
         Ok(self.void_tokens(transaction, system, &lowered).await?)
     }
+}
+
+/// What happened to a factor, in the audit log.
+pub(crate) async fn note_factor(
+    transaction: &mut Transaction<'_>,
+    system: &Caller,
+    name: &'static str,
+    (user, session): (Uuid, Uuid),
+    factor: Uuid,
+) -> Result<(), Failure> {
+    let event = Event::new(name, Actor::User, user).in_session(session);
+    let detail = serde_json::json!({ "factor": factor.to_string() });
+    audit::note(transaction, system.moment(), event.with(detail)).await
 }
 
 /// A factor of a user.
@@ -380,6 +410,7 @@ async fn enroll(
         ("updated_at", Value::Timestamp(now)),
     ];
     transaction.write(system, Request::new(FACTORS, Verb::Create).with_row(row), None).await?;
+    note_factor(transaction, system, "factor_in_progress", (user, session), id).await?;
     let account = records::user(transaction, system, user).await?.ok_or(AccountError::AccountMissing)?;
     Ok(account.text("email").map(str::to_owned))
 }

@@ -10,6 +10,7 @@ mod account;
 mod admin;
 mod administration;
 mod api_keys;
+mod audit;
 mod budget;
 mod cache;
 mod core;
@@ -31,6 +32,7 @@ mod totp;
 
 pub use admin::{AdminError, NewAccount};
 pub use api_keys::{KeyKind, Keys, KeysError, kind_of};
+pub use audit::{AuditEntry, AuditFault, AuditHead, AuditVerdict};
 pub use budget::{Allowance, Allowances};
 pub use core::Options;
 
@@ -51,6 +53,7 @@ type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The definitions of the collections in which accounts are kept.
 pub const SYSTEM: &[(&str, &str)] = &[
+    ("_audit_log", include_str!("../system/_audit_log.toml")),
     ("_factor_challenges", include_str!("../system/_factor_challenges.toml")),
     ("_factors", include_str!("../system/_factors.toml")),
     ("_identities", include_str!("../system/_identities.toml")),
@@ -95,6 +98,30 @@ impl Auth {
     /// A failure of the store.
     pub async fn rotate_signing_key(&self) -> Result<(), Failure> {
         self.0.add_key().await
+    }
+
+    /// Binds the newest entries of the audit log into its chain; how many. [`Auth::keep_up`] does it each second.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn chain_audit(&self) -> Result<usize, Failure> {
+        self.0.chain_audit().await
+    }
+
+    /// Entries of the audit log in order, after a place; at most 500.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn audit_entries(&self, after: i64, rows: usize) -> Result<Vec<AuditEntry>, Failure> {
+        self.0.audit_entries(after, rows).await
+    }
+
+    /// Reads the whole audit log and checks that each entry is as it was bound. A head that was noted elsewhere must be in it.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn verify_audit(&self, noted: Option<AuditHead>) -> Result<AuditVerdict, Failure> {
+        self.0.verify_audit(noted).await
     }
 
     /// Makes an account, with its profile row.

@@ -3,6 +3,7 @@
 //! Hashing is argon2id with OWASP's parameters, on a pool of its own: a few at a time, a short queue, and then 503. An address that
 //! nobody has costs as much as a wrong password and gives the same answer.
 
+use crate::audit::{Actor, Event};
 use crate::core::{Core, budget_key};
 use crate::records::{self, USERS};
 use crate::sessions;
@@ -168,6 +169,10 @@ impl Core {
         let found = found.into_iter().next();
         let hash = found.as_ref().and_then(|user| user.text("password_hash")).map(str::to_owned);
         if !self.prove(&visit, &email, &asked.password, hash.as_deref()).await? {
+            // Whether somebody has the address or not: the same work, and the answer must wait for it either way.
+            let user = found.as_ref().and_then(|user| user.uuid("id"));
+            let event = Event::new("login_failed", Actor::Nobody, user).from(visit.address);
+            self.note_alone(visit.moment, event.with(serde_json::json!({ "method": "password" }))).await?;
             return Err(AccountError::InvalidCredentials);
         }
         let (Some(user), Some(hash)) = (found, hash) else { return Err(AccountError::InvalidCredentials) };

@@ -5,7 +5,7 @@
 
 use crate::api_keys::sha256;
 use crate::core::Core;
-use crate::factors::{check_name, counts, demand_aal2, factors_of, or_name_taken, session_of, settle};
+use crate::factors::{check_name, counts, demand_aal2, factors_of, note_factor, or_name_taken, session_of, settle};
 use crate::password::too_many;
 use crate::records::{self, FACTORS, RECOVERY_CODE, RECOVERY_CODES};
 use crate::revocations::Revocation;
@@ -108,12 +108,13 @@ impl Core {
         let now = visit.moment.now;
         self.budgets.codes.take(&user, now).map_err(too_many)?;
         let hash = hash(user, &normal(code.expose()).ok_or(FactorError::CodeWrong)?);
-        let core = self.clone();
+        let (core, visiting) = (self.clone(), visit.clone());
         let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
-            let (core, visit, hash) = (core.clone(), visit.clone(), hash.clone());
+            let (core, visit, hash) = (core.clone(), visiting.clone(), hash.clone());
             Box::pin(async move { settle(core.use_code(transaction, &visit, (user, session), hash).await) })
         });
-        let (started, ended) = done.await??;
+        let done = self.tell_wrong_code(&visit, (user, session), done.await?).await?;
+        let (started, ended) = done?;
         self.budgets.codes.give_back(&user);
         self.revoked(ended, now);
         Ok(self.tokens(started)?)
@@ -175,6 +176,7 @@ impl Core {
         let factors = factors_of(transaction, system, user).await?;
         demand_aal2(&row, &factors)?;
         let id = holder(&factors).and_then(|holder| holder.uuid("id")).ok_or(FactorError::Missing)?;
+        note_factor(transaction, system, "recovery_codes_deleted", (user, session), id).await?;
         let ended = self.drop_factor(transaction, system, user, id, Some(session)).await?;
         Ok((id, ended))
     }
@@ -224,6 +226,7 @@ async fn make(
             (new.fresh, Some(name))
         }
     };
+    note_factor(transaction, system, "generate_recovery_codes", (user, session), id).await?;
     let row = |hash: &Vec<u8>| {
         let members = [("hash", Value::Bytes(hash.clone())), ("factor_id", Value::Uuid(id))];
         members.into_iter().map(|(name, value)| (name.to_owned(), Input::Value(value))).collect()

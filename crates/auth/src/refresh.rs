@@ -9,6 +9,7 @@
 //! Only hashes are kept.
 
 use crate::api_keys::sha256;
+use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::records::{self, REFRESH_TOKENS, SESSIONS};
 use crate::revocations::Revocation;
@@ -87,13 +88,20 @@ impl Core {
         }
         let next = refresh_token(self.derived.successor(token.expose()));
         match found.int("used_at") {
-            None => self.use_up(transaction, &system, &hash, &next, session).await?,
+            None => {
+                self.use_up(transaction, &system, &hash, &next, session).await?;
+                let event = Event::new("token_refreshed", Actor::User, user).in_session(session).from(visit.address);
+                audit::note(transaction, visit.moment, event).await?;
+            }
             Some(used_at) => {
                 let next_hash = sha256(next.expose().as_bytes());
                 let successor = by_hash(transaction, &system, &next_hash).await?;
                 let unused = successor.is_some_and(|successor| successor.int("used_at").is_none());
                 if now.saturating_sub(used_at) > GRACE_MICROS || !unused {
                     tracing::warn!(%session, %user, "a refresh token was used twice; its session was ended");
+                    let event =
+                        Event::new("token_revoked", Actor::System, user).in_session(session).from(visit.address);
+                    audit::note(transaction, visit.moment, event).await?;
                     let ended = self.end_sessions(transaction, &system, &[session]).await?;
                     return Ok(Ended::Revoked(AccountError::RefreshTokenUsed, ended));
                 }

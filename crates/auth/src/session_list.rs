@@ -1,5 +1,6 @@
 //! Sessions as their owner sees them: which there are, and ending one of them.
 
+use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::records::{self, SESSIONS};
 use crate::sessions::{self, AAL1};
@@ -68,6 +69,8 @@ impl Core {
                 if rows.first().and_then(|row| row.uuid("user_id")) != Some(user) {
                     return Ok(Outcome::rollback(None));
                 }
+                let event = Event::new("logout", Actor::User, user).in_session(session).from(visit.address);
+                audit::note(transaction, moment, event).await?;
                 Ok(Outcome::commit(Some(core.end_sessions(transaction, &system, &[session]).await?)))
             })
         });

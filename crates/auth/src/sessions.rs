@@ -4,6 +4,7 @@
 //! process learns of it right after the commit, other processes by reading (see [`crate::core`]).
 
 use crate::api_keys::sha256;
+use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::records::{self, PAGE, REFRESH_TOKENS, REVOCATIONS, SESSIONS};
 use crate::revocations::Revocation;
@@ -103,6 +104,19 @@ impl Core {
         user: Uuid,
         method: &str,
     ) -> Result<Started, Failure> {
+        let started = self.new_session(transaction, visit, user, method).await?;
+        let event = Event::new("login", Actor::User, user).in_session(started.session).from(visit.address);
+        audit::note(transaction, visit.moment, event.with(serde_json::json!({ "method": method }))).await?;
+        Ok(started)
+    }
+
+    async fn new_session(
+        &self,
+        transaction: &mut Transaction<'_>,
+        visit: &Visit,
+        user: Uuid,
+        method: &str,
+    ) -> Result<Started, Failure> {
         let system = Caller::system(visit.moment);
         let now = visit.moment.now;
         let account = records::account(transaction, &system, user).await?;
@@ -151,7 +165,7 @@ impl Core {
     ) -> Result<(Started, Vec<Revocation>), Failure> {
         let system = Caller::system(visit.moment);
         let (user, method) = (old.uuid("user_id").unwrap_or_default(), old.text("method").unwrap_or("password"));
-        let mut started = self.start_session(transaction, visit, user, method).await?;
+        let mut started = self.new_session(transaction, visit, user, method).await?;
         started.created_at = old.int("created_at").unwrap_or(started.created_at);
         started.not_after = old.int("not_after").unwrap_or(started.not_after);
         started.aal = AAL2.into();
@@ -165,6 +179,9 @@ impl Core {
         ];
         let raised = Request::new(SESSIONS, Verb::Update).with_equal("id", Value::Uuid(started.session));
         transaction.write(&system, raised.with_row(row), None).await?;
+        let event = Event::new("mfa_verified", Actor::User, user).in_session(started.session).from(visit.address);
+        let detail = serde_json::json!({ "method": second.method, "factor": second.factor.to_string() });
+        audit::note(transaction, visit.moment, event.with(detail)).await?;
         started.second = Some(second);
         let ended = self.end_sessions(transaction, &system, &[old.uuid("id").unwrap_or_default()]).await?;
         Ok((started, ended))
@@ -304,6 +321,9 @@ impl Core {
                     SignOutScope::Global if !ids.contains(&session) => ids.push(session),
                     SignOutScope::Global | SignOutScope::Local => {}
                 }
+                let event = Event::new("logout", Actor::User, user).in_session(session).from(visit.address);
+                let detail = serde_json::json!({ "sessions": ids.len() });
+                audit::note(transaction, visit.moment, event.with(detail)).await?;
                 Ok(Outcome::commit(core.end_sessions(transaction, &system, &ids).await?))
             })
         });

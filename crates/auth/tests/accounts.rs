@@ -5,9 +5,9 @@ use serde_json::{Map, Value as Json, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use undergird_auth::{AdminError, Allowance, Allowances, Auth, Keys, NewAccount, Options};
+use undergird_auth::{AdminError, Allowance, Allowances, AuditFault, AuditVerdict, Auth, Keys, NewAccount, Options};
 use undergird_engine::accounts::*;
-use undergird_engine::{Engine, Failure, Record};
+use undergird_engine::{Engine, Failure, Isolation, Outcome, Record};
 use undergird_model::{Source, Value, definition};
 use undergird_plan::caller::Moment;
 use undergird_plan::request::{Request, Verb};
@@ -116,6 +116,18 @@ impl World {
     async fn rows(&self, collection: &str) -> Vec<Record> {
         let system = Caller::system(self.engine.moment());
         self.engine.records(&system, Request::new(collection, Verb::Read)).await.unwrap()
+    }
+
+    async fn write(&self, request: Request) {
+        let system = Caller::system(self.engine.moment());
+        let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            let (request, system) = (request.clone(), system.clone());
+            Box::pin(async move {
+                transaction.write(&system, request, None).await?;
+                Ok(Outcome::commit(()))
+            })
+        });
+        done.await.unwrap();
     }
 
     async fn counts(&self) -> [usize; 5] {
@@ -533,4 +545,53 @@ async fn nothing_that_opens_a_door_is_kept_readable() {
         let refused = world.engine.records(&secret, Request::new(*name, Verb::Read)).await.err();
         assert!(matches!(refused, Some(Failure::Refused(_))), "{name}");
     }
+}
+
+#[tokio::test]
+async fn an_entry_of_the_audit_log_cannot_be_changed_unseen() {
+    let world = world().await;
+    world.sign_up("ann@example.org", json!({ "name": "Ann" })).await.unwrap();
+    for _ in 0..3 {
+        world.sign_in("ann@example.org", PASSWORD).await.unwrap();
+    }
+    world.auth.chain_audit().await.unwrap();
+    let verdict = || async { world.auth.verify_audit(None).await.unwrap() };
+    let whole = verdict().await;
+    assert!(matches!(whole, AuditVerdict::Whole { pending: 0, .. }), "{whole:?}");
+    let rows = world.rows("_audit_log").await;
+    // One with all members, that others follow.
+    let row = rows.iter().find(|row| row.text("event") == Some("login") && row.int("seq") < Some(rows.len() as i64));
+    let row = row.unwrap();
+    let seq = row.int("seq").unwrap();
+    let id = row.get("id").clone();
+    let set = |name: &'static str, value: Value| {
+        let request = Request::new("_audit_log", Verb::Update).with_equal("id", id.clone()).with_row([(name, value)]);
+        world.write(request)
+    };
+    for (name, other) in [
+        ("at", Value::Timestamp(row.int("at").unwrap() + 1)),
+        ("event", Value::text("logout")),
+        ("actor", Value::text("owner")),
+        ("user_id", Value::Uuid(uuid::Uuid::nil())),
+        ("user_id", Value::Null),
+        ("session_id", Value::Null),
+        ("ip", Value::Null),
+        ("ip", Value::text("192.0.2.2")),
+        ("detail", Value::text("{}")),
+        ("prev", Value::Bytes(vec![0; 32])),
+        ("hash", Value::Bytes(vec![0; 32])),
+        ("seq", Value::Int(99)),
+        ("seq", Value::Null),
+        ("seq", Value::Int(0)),
+    ] {
+        let before = row.get(name).clone();
+        set(name, other).await;
+        let found = verdict().await;
+        assert!(matches!(found, AuditVerdict::Broken { .. }), "{name}: {found:?}");
+        set(name, before).await;
+        assert_eq!(verdict().await, whole);
+    }
+    let gone = Request::new("_audit_log", Verb::Delete).with_equal("id", id);
+    world.write(gone).await;
+    assert_eq!(verdict().await, AuditVerdict::Broken { seq, why: AuditFault::Missing });
 }

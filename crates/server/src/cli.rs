@@ -52,14 +52,16 @@ enum Command {
     Migrate(commands::migrate::Arguments),
     /// Prints the JSON Schemas of the definition's files, for editors.
     Schema(commands::schema::Arguments),
-    /// Prints the publishable and the secret key.
+    /// Prints the publishable and the secret key; `rotate` makes a new key that signs tokens.
     Keys(commands::keys::Arguments),
     /// Prints the OpenAPI document.
     Openapi(commands::openapi::Arguments),
     /// Prints types for clients.
     Types(commands::types::Arguments),
-    /// Accounts: add one, list them, give and take roles.
+    /// Accounts: add one, list them, give and take roles, end their sessions, remove them.
     Users(commands::users::Arguments),
+    /// What happened to accounts, and whether the log of it is whole.
+    Audit(commands::audit::Arguments),
     /// Prints the effective settings with their origin.
     Config(commands::config::Arguments),
     /// Fills the database with made-up rows.
@@ -97,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Keys(arguments) => commands::keys::run(arguments),
         Command::Openapi(arguments) => commands::openapi::run(arguments),
         Command::Types(arguments) => commands::types::run(arguments),
+        Command::Audit(arguments) => commands::audit::run(arguments),
         Command::Users(arguments) => commands::users::run(arguments),
         Command::Config(arguments) => commands::config::run(arguments),
         Command::Seed(arguments) => commands::seed::run(arguments),

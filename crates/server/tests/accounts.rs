@@ -14,7 +14,7 @@ use support::databases::{Database, On};
 use totp_rs::{Builder, Secret as TotpSecret};
 use undergird::Server;
 use undergird_api::http::{Connection, Linger, serve};
-use undergird_auth::{Allowance, Allowances, Auth, Options};
+use undergird_auth::{Allowance, Allowances, AuditHead, AuditVerdict, Auth, Options};
 use undergird_engine::Failure;
 use undergird_engine::accounts::*;
 use undergird_plan::caller::Moment;
@@ -32,6 +32,8 @@ on_each_store!(
     sessions_are_listed_and_ended,
     sessions_end_when_nobody_uses_them,
     what_the_owner_takes_away_is_gone_at_once,
+    the_audit_log_is_one_chain_whoever_writes,
+    another_node_takes_up_a_new_signing_key,
 );
 
 const VAULT: &str = r#"
@@ -532,4 +534,86 @@ async fn what_the_owner_takes_away_is_gone_at_once(on: On) {
         Administration::remove_account(auth, world.visit(now), &owner, account.id).await.err(),
         Some(AccountError::UserUnknown)
     );
+}
+
+async fn the_audit_log_is_one_chain_whoever_writes(on: On) {
+    let Some(world) = World::new(on, "").await else { return };
+    let world = Arc::new(world);
+    let session = world.sign_up("ann@example.org").await;
+    let options = Options::new("http://127.0.0.1:8090");
+    let other = Auth::open(world.server.engine().clone(), world.server.keys(), &options).await.unwrap();
+    // Eight that write, and two nodes that bind meanwhile.
+    let writers: Vec<_> = (0..8)
+        .map(|_| {
+            let world = world.clone();
+            tokio::spawn(async move {
+                for _ in 0..3 {
+                    world.sign_in("ann@example.org", world.now()).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let binders: Vec<_> = [world.auth.clone(), other]
+        .into_iter()
+        .map(|auth| {
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    auth.chain_audit().await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            })
+        })
+        .collect();
+    for each in writers.into_iter().chain(binders) {
+        each.await.unwrap();
+    }
+    let wrong = PasswordSignIn { email: "ann@example.org".into(), password: Secret::new("wrong") };
+    world.auth.sign_in(world.visit(world.now()), wrong).await.unwrap_err();
+    let unknown = PasswordSignIn { email: "kanari@example.org".into(), password: Secret::new("kanari-password") };
+    world.auth.sign_in(world.visit(world.now()), unknown).await.unwrap_err();
+    world.with_factor(&session, world.now()).await;
+    world.auth.chain_audit().await.unwrap();
+    let AuditVerdict::Whole { head, pending } = world.auth.verify_audit(None).await.unwrap() else { panic!("broken") };
+    let entries = world.auth.audit_entries(0, 500).await.unwrap();
+    assert_eq!((pending, entries.len()), (0, usize::try_from(head.seq).unwrap()));
+    let times = |event: &str| entries.iter().filter(|entry| entry.event == event).count();
+    assert_eq!((times("login"), times("login_failed"), times("user_created")), (25, 2, 1));
+    assert_eq!((times("factor_in_progress"), times("mfa_verified")), (1, 1));
+    let all = format!("{entries:?}");
+    assert!(!all.contains("example.org") && !all.contains("kanari") && !all.contains(PASSWORD), "{all}");
+    // A head of before is in it; one that was never there is not.
+    world.sign_in("ann@example.org", world.now()).await.unwrap();
+    world.auth.chain_audit().await.unwrap();
+    let whole = |verdict| matches!(verdict, AuditVerdict::Whole { .. });
+    assert!(whole(world.auth.verify_audit(Some(head)).await.unwrap()));
+    let forged = AuditHead { hash: [7; 32], ..head };
+    assert!(!whole(world.auth.verify_audit(Some(forged)).await.unwrap()));
+    let cut = AuditHead { seq: head.seq + 99, ..head };
+    assert!(!whole(world.auth.verify_audit(Some(cut)).await.unwrap()));
+}
+
+async fn another_node_takes_up_a_new_signing_key(on: On) {
+    let Some(world) = World::new(on, "").await else { return };
+    let options = Options::new("http://127.0.0.1:8090");
+    let other = Auth::open(world.server.engine().clone(), world.server.keys(), &options).await.unwrap();
+    let keeping = tokio::spawn(other.keep_up());
+    let old = world.sign_up("ann@example.org").await;
+    world.auth.rotate_signing_key().await.unwrap();
+    let moment = world.server.engine().moment();
+    let known = |auth: &Auth| auth.key_set(moment)["keys"].as_array().unwrap().len();
+    assert_eq!(known(&world.auth), 2);
+    // No time is asserted: only that it comes by itself.
+    while known(&other) < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let later = world.now() + 5 * SECOND;
+    let new = world.sign_in("ann@example.org", later).await.unwrap();
+    let kid = |session: &Session| session.access_token.expose().split('.').next().unwrap().to_owned();
+    assert_ne!(kid(&old), kid(&new), "signed with the new key");
+    for session in [&old, &new] {
+        let bearer = format!("Bearer {}", session.access_token.expose());
+        let credentials = Credentials { apikey: None, authorization: Some(bearer.as_bytes()) };
+        assert!(other.identify(credentials, Moment { now: later, entropy: 0 }).is_ok());
+    }
+    keeping.abort();
 }

@@ -2,6 +2,7 @@
 //! says about its work to standard error.
 
 pub mod adopt;
+pub mod audit;
 pub mod backup;
 pub mod check;
 pub mod config;

@@ -39,6 +39,27 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ends all sessions of an account, at once.
+    SignOut {
+        /// Its e-mail address.
+        email: String,
+        #[command(flatten)]
+        application: Application,
+    },
+    /// Sets a new password, which ends all sessions. It is read from the first line of standard input.
+    Password {
+        /// Its e-mail address.
+        email: String,
+        #[command(flatten)]
+        application: Application,
+    },
+    /// Removes an account with its profile row.
+    Remove {
+        /// Its e-mail address.
+        email: String,
+        #[command(flatten)]
+        application: Application,
+    },
     /// Sets the roles of an account; its sessions get them at once.
     Roles {
         /// Its e-mail address.
@@ -76,6 +97,25 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
                 server.close().await;
                 listed
             }
+            Command::SignOut { email, application } => {
+                let server = open(&application).await?;
+                let ended = server.auth().end_sessions(&email).await;
+                server.close().await;
+                say!("{} sessions ended", ended.map_err(refused)?)
+            }
+            Command::Password { email, application } => {
+                let password = read_password()?;
+                let server = open(&application).await?;
+                let set = server.auth().set_password(&email, &password).await;
+                server.close().await;
+                say!("{}", shown(&set.map_err(refused)?))
+            }
+            Command::Remove { email, application } => {
+                let server = open(&application).await?;
+                let removed = server.auth().remove_account(&email).await;
+                server.close().await;
+                removed.map_err(refused)
+            }
             Command::Roles { email, roles, application } => {
                 let roles =
                     roles.split(',').map(str::trim).filter(|role| !role.is_empty()).map(str::to_owned).collect();
@@ -89,7 +129,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
     })
 }
 
-async fn open(application: &Application) -> Result<Server, Exit> {
+pub(super) async fn open(application: &Application) -> Result<Server, Exit> {
     let builder = application.builder(Vec::new()).schema(SchemaPolicy::Demand).beside_server(true);
     builder.build().await.map_err(exit)
 }
