@@ -1,19 +1,21 @@
 //! One's own account: seeing it, changing it.
 //!
-//! A change of address or password wants more than a token, which may be stolen: the current password, or a sign-in in the last
-//! [`RECENT_MICROS`]. A changed password ends the account's other sessions.
+//! A change of address or password wants more than a token, which may be stolen: the current password, a sign-in in the last
+//! [`RECENT_MICROS`], or a code that was sent to the account's address. A changed password ends the account's other sessions; either
+//! change voids what was sent before. Where addresses are confirmed, a new one waits until its link was followed.
 
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
+use crate::mail::{Letter, MailKind};
+use crate::one_time;
 use crate::password;
-use crate::profile;
 use crate::records::{self, FACTORS, IDENTITIES, SESSIONS, USERS};
 use crate::sessions;
 use crate::sign_up::{check_email, check_metadata, or_taken};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
-use undergird_engine::accounts::{Account, AccountChange, AccountError, Visit};
-use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
+use undergird_engine::accounts::{Account, AccountChange, AccountError, LinkError, LinkKind, Visit};
+use undergird_engine::{Isolation, Outcome, Record, Transaction};
 use undergird_model::Value;
 use undergird_plan::Caller;
 use undergird_plan::request::{Request, Verb};
@@ -25,7 +27,10 @@ pub(crate) const RECENT_MICROS: i64 = 15 * 60 * 1_000_000;
 /// What is to be written, all checked.
 #[derive(Clone, Default)]
 struct Checked {
+    /// To be the account's at once.
     email: Option<String>,
+    /// To be the account's when it is confirmed.
+    new_email: Option<Letter>,
     password_hash: Option<String>,
     data: Option<Map<String, Json>>,
     /// The hash that the proof was about: when it is another by then, the proof is void.
@@ -69,6 +74,7 @@ impl Core {
         });
         let (account, ended) = done.await.map_err(or_taken)??;
         self.revoked(ended, moment.now);
+        self.post.wake();
         Ok(account)
     }
 
@@ -81,32 +87,54 @@ impl Core {
     ) -> Result<Checked, AccountError> {
         let settings = self.engine.app().model().settings.auth.clone();
         let current_email = user.text("email").unwrap_or_default();
+        let is_anonymous = user.flag("is_anonymous");
         let hash = user.text("password_hash");
         let email = change.email.map(|email| check_email(&email)).transpose()?.filter(|email| email != current_email);
-        if email.is_some() && settings.confirm_email {
-            return Err(AccountError::ConfirmationUnavailable);
+        let id = user.uuid("id").ok_or(AccountError::AccountMissing)?;
+        let (email, new_email) = match email {
+            Some(email) if settings.confirm_email => {
+                self.demand_post()?;
+                let letter = self.letter(MailKind::Link(LinkKind::EmailChange), &email, change.wish)?;
+                (None, Some(Letter { user: Some(id), ..letter }))
+            }
+            email => (email, None),
+        };
+        if change.password.is_some() && is_anonymous && email.is_none() {
+            return Err(LinkError::NeedsAddress.into());
         }
         if let Some(data) = &change.data {
             check_metadata(data)?;
         }
-        let mut checked = Checked { email, data: change.data, ..Checked::default() };
-        if checked.email.is_none() && change.password.is_none() {
+        let mut checked = Checked { email, new_email, data: change.data, ..Checked::default() };
+        if checked.email.is_none() && checked.new_email.is_none() && change.password.is_none() {
             return Ok(checked);
         }
         self.demand_assurance(visit, user, session).await?;
-        match &change.current_password {
-            Some(current) if self.prove(visit, current_email, current, hash).await? => {}
+        let has_proved = match &change.current_password {
+            Some(current) if self.prove(visit, current_email, current, hash).await? => true,
             Some(_) => return Err(AccountError::InvalidCredentials),
-            None => self.demand_recent(visit, session).await?,
-        }
+            // The session is all that an anonymous account has.
+            None if is_anonymous => true,
+            None => match self.demand_recent(visit, session).await {
+                Err(AccountError::ReauthenticationNeeded) if change.nonce.is_some() => false,
+                recent => recent.map(|()| true)?,
+            },
+        };
         checked.proved_against = hash.map(str::to_owned);
         if let Some(password) = &change.password {
-            let email = checked.email.as_deref().unwrap_or(current_email);
-            password::check(password, email, settings.password_min)?;
+            let to = checked.new_email.as_ref().map(|letter| letter.email.as_str());
+            password::check(password, checked.email.as_deref().or(to).unwrap_or(current_email), settings.password_min)?;
             if self.hasher.verify(password, hash).await? {
                 return Err(AccountError::SamePassword);
             }
             checked.password_hash = Some(self.hasher.hash(password).await?);
+        }
+        if let Some(letter) = &checked.new_email {
+            self.spend_mail_to(visit, &letter.email)?;
+        }
+        // Last: it is used up by this.
+        if let Some(nonce) = change.nonce.as_ref().filter(|_| !has_proved) {
+            self.prove_by_nonce(visit, current_email, nonce).await?;
         }
         Ok(checked)
     }
@@ -131,7 +159,7 @@ impl Core {
     ) -> Result<(Account, Vec<crate::revocations::Revocation>), AccountError> {
         let now = Value::Timestamp(system.moment().now);
         let user = records::user(transaction, system, id).await?.ok_or(AccountError::AccountMissing)?;
-        let sensitive = checked.email.is_some() || checked.password_hash.is_some();
+        let sensitive = checked.email.is_some() || checked.new_email.is_some() || checked.password_hash.is_some();
         if sensitive && user.text("password_hash").map(str::to_owned) != checked.proved_against {
             return Err(AccountError::ReauthenticationNeeded);
         }
@@ -141,8 +169,8 @@ impl Core {
             check_metadata(&merged)?;
             row.push(("user_metadata", Value::Json(Json::Object(merged).to_string())));
         }
-        if let Some(email) = &checked.email {
-            row.push(("email", Value::text(email)));
+        if let Some(letter) = &checked.new_email {
+            row.push(("new_email", Value::text(&letter.email)));
         }
         let changes_password = checked.password_hash.is_some();
         if let Some(hash) = checked.password_hash {
@@ -150,9 +178,21 @@ impl Core {
         }
         let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id)).with_row(row);
         transaction.write(system, request, None).await?;
+        if checked.email.is_some() || changes_password {
+            one_time::void(transaction, system, id).await?;
+        }
+        let old_email = user.text("email");
         if let Some(email) = &checked.email {
-            self.change_identity(transaction, system, id, email).await?;
-            profile::change_email(transaction, system, id, email).await?;
+            self.set_email(transaction, system, id, email).await?;
+            if let Some(old) = old_email {
+                self.queue(transaction, system, Letter::to(MailKind::EmailChanged, old)).await?;
+            }
+        }
+        if let Some(letter) = checked.new_email {
+            self.queue(transaction, system, letter).await?;
+        }
+        if let Some(email) = old_email.filter(|_| changes_password) {
+            self.queue(transaction, system, Letter::to(MailKind::PasswordChanged, email)).await?;
         }
         let event = Event::new("user_modified", Actor::User, id).in_session(session);
         let told = serde_json::json!({ "email": checked.email.is_some(), "password": changes_password });
@@ -165,22 +205,6 @@ impl Core {
         }
         let account = records::account(transaction, system, id).await?.ok_or(AccountError::AccountMissing)?;
         Ok((account, ended))
-    }
-
-    pub(crate) async fn change_identity(
-        &self,
-        transaction: &mut Transaction<'_>,
-        system: &Caller,
-        id: Uuid,
-        email: &str,
-    ) -> Result<(), Failure> {
-        let of_user =
-            || records::by("user_id", Value::Uuid(id), IDENTITIES).with_equal("provider", Value::text("email"));
-        let Some(identity) = transaction.records(system, of_user()).await?.into_iter().next() else { return Ok(()) };
-        let mut data = records::json(&identity, "data");
-        data["email"] = email.into();
-        let row = [("data", Value::Json(data.to_string())), ("updated_at", Value::Timestamp(system.moment().now))];
-        transaction.write(system, records::as_verb(of_user(), Verb::Update).with_row(row), None).await.map(|_| ())
     }
 }
 

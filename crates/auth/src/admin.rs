@@ -2,6 +2,7 @@
 
 use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
+use crate::one_time;
 use crate::password;
 use crate::profile;
 use crate::records::{self, USERS};
@@ -106,16 +107,17 @@ impl Core {
             let (new, email, hash) = (new.clone(), email.clone(), hash.clone());
             Box::pin(async move {
                 let system = Caller::system(moment);
-                let profile = match profile::create(transaction.app().model(), id, &email, &new.data, moment) {
+                let profile = match profile::create(transaction.app().model(), id, Some(&email), &new.data, moment) {
                     Ok(profile) => profile,
                     Err(refused) => return Ok(Outcome::rollback(Err(refused))),
                 };
                 let user = NewUser {
                     id,
                     identity,
-                    email,
+                    email: Some(email),
                     password_hash: Some(hash),
                     confirmed: true,
+                    invited: false,
                     app_metadata: app_metadata(&new.roles),
                     user_metadata: Json::Object(new.data),
                 };
@@ -227,6 +229,7 @@ impl Core {
             Change::Password(hash) => {
                 let row = row.with_row([("password_hash", Value::Text(hash)), updated_at]);
                 transaction.write(system, row, None).await?;
+                one_time::void(transaction, system, id).await?;
                 self.end_sessions(transaction, system, &sessions).await?
             }
             Change::EndSessions => self.end_sessions(transaction, system, &sessions).await?,

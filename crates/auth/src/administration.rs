@@ -7,6 +7,7 @@ use crate::admin::{Change, check_roles};
 use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
 use crate::factors::settle;
+use crate::one_time;
 use crate::password;
 use crate::profile;
 use crate::records::{self, FACTORS, IDENTITIES, USERS};
@@ -232,6 +233,8 @@ impl Core {
         let email = checked.email.filter(|email| before.email.as_ref() != Some(email));
         if let Some(email) = &email {
             row.push(("email", Value::text(email)));
+            row.push(("new_email", Value::Null));
+            row.push(("is_anonymous", Value::Bool(false)));
             voids = true;
         }
         match checked.confirmed {
@@ -250,6 +253,9 @@ impl Core {
         }
         let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id)).with_row(row);
         transaction.write(system, request, None).await?;
+        if email.is_some() || ends {
+            one_time::void(transaction, system, id).await?;
+        }
         if let Some(email) = &email {
             self.change_identity(transaction, system, id, email).await?;
             profile::change_email(transaction, system, id, email).await?;
@@ -360,13 +366,14 @@ async fn make(
         return Err(AccountError::IdTaken);
     }
     let told = checked.user.unwrap_or_default();
-    let profile = profile::create(transaction.app().model(), id, &email, &told, moment)?;
+    let profile = profile::create(transaction.app().model(), id, Some(&email), &told, moment)?;
     let app = crate::account::merge(app_metadata(&[]), checked.app.unwrap_or_default());
     check_app_metadata(&app)?;
     let user = NewUser {
         id,
         identity,
-        email,
+        email: Some(email),
+        invited: false,
         password_hash: checked.password_hash,
         confirmed: checked.confirmed.unwrap_or(false),
         app_metadata: Json::Object(app),

@@ -33,6 +33,12 @@ pub struct Allowances {
     /// Wrong codes of second factors for one account. There are a million codes, of which three are right: a guesser who has the
     /// password already needs some 160 days for an even chance at the usual rate.
     pub codes: Allowance,
+    /// Mails to one recipient, whether somebody has the address or not.
+    pub mails_to: Allowance,
+    /// Mails that one address asks for.
+    pub mails_from: Allowance,
+    /// Wrong codes of mails for one recipient: there are a million of them, good for an hour at most.
+    pub mail_codes: Allowance,
 }
 
 impl Default for Allowances {
@@ -44,6 +50,9 @@ impl Default for Allowances {
             address: allowance(60, 5),
             sign_ups: allowance(1_000, 1),
             codes: allowance(5, 60),
+            mails_to: allowance(5, 60),
+            mails_from: allowance(100, 10),
+            mail_codes: allowance(10, 30),
         }
     }
 }

@@ -3,10 +3,12 @@
 use crate::admin;
 use crate::api_keys::{KeyHashes, Keys};
 use crate::audit::{self, Actor, Event};
-use crate::budget::{Allowances, Budget};
+use crate::budget::{Allowance, Allowances, Budget};
 use crate::identify::Identifier;
+use crate::mail::{Post, Templates, Transport};
+use crate::one_time::OneTimeKey;
 use crate::password::Hasher;
-use crate::records::{self, CHALLENGES, REVOCATIONS, SESSIONS, SIGNING_KEYS};
+use crate::records::{self, CHALLENGES, MAILS, ONE_TIME_TOKENS, REVOCATIONS, SESSIONS, SIGNING_KEYS};
 use crate::revocations::Revocation;
 use crate::signing::{ALGORITHM, Derived, HANDOVER, KeyRing, SigningError, StoredKey};
 use futures_util::{Stream, StreamExt};
@@ -29,12 +31,21 @@ pub struct Options {
     pub public_url: String,
     /// How much may be tried.
     pub allowances: Allowances,
+    /// How mails leave.
+    pub transport: Transport,
+    /// What mails say.
+    pub templates: Templates,
 }
 
 impl Options {
-    /// With the usual allowances.
+    /// With the usual allowances and words, and no way for mails to leave.
     pub fn new(public_url: impl Into<String>) -> Options {
-        Options { public_url: public_url.into(), allowances: Allowances::default() }
+        Options {
+            public_url: public_url.into(),
+            allowances: Allowances::default(),
+            transport: Transport::None,
+            templates: Templates::default(),
+        }
     }
 }
 
@@ -52,6 +63,10 @@ pub(crate) struct Budgets {
     pub(crate) address: Budget,
     pub(crate) sign_ups: Budget,
     pub(crate) codes: Budget,
+    pub(crate) mails_to: Budget,
+    pub(crate) mails_from: Budget,
+    pub(crate) mails: Budget,
+    pub(crate) mail_codes: Budget,
 }
 
 pub(crate) struct Core {
@@ -60,6 +75,9 @@ pub(crate) struct Core {
     pub(crate) derived: Derived,
     pub(crate) hasher: Hasher,
     pub(crate) budgets: Budgets,
+    pub(crate) one_time: OneTimeKey,
+    pub(crate) post: Post,
+    pub(crate) public_url: String,
     random: SystemRandom,
     /// The names of the keys in the ring, to see whether the stored ones are others.
     ring_of: Mutex<Vec<(String, Option<i64>)>>,
@@ -70,7 +88,10 @@ impl Core {
         let derived = Derived::new(keys).map_err(broken)?;
         let issuer = format!("{}/auth/v1", options.public_url.trim_end_matches('/'));
         let ring = KeyRing::new(&derived, Vec::new(), 0);
-        let Allowances { account_and_address, account, address, sign_ups, codes } = options.allowances;
+        let Allowances { account_and_address, account, address, sign_ups, codes, .. } = options.allowances;
+        let Allowances { mails_to, mails_from, mail_codes, .. } = options.allowances;
+        let per_hour = engine.app().model().settings.mail.per_hour.max(1);
+        let mails = Allowance { burst: per_hour, every: Duration::from_secs(3_600) / per_hour };
         let core = Core {
             identifier: Identifier::new(KeyHashes::new(keys), ring, issuer),
             derived,
@@ -81,7 +102,14 @@ impl Core {
                 address: Budget::new(address),
                 sign_ups: Budget::new(sign_ups),
                 codes: Budget::new(codes),
+                mails_to: Budget::new(mails_to),
+                mails_from: Budget::new(mails_from),
+                mails: Budget::new(mails),
+                mail_codes: Budget::new(mail_codes),
             },
+            one_time: OneTimeKey::new(keys).map_err(broken)?,
+            post: Post::new(options).map_err(Failure::Internal)?,
+            public_url: options.public_url.trim_end_matches('/').to_owned(),
             random: SystemRandom::new(),
             ring_of: Mutex::new(Vec::new()),
             engine,
@@ -241,6 +269,8 @@ impl Core {
                     (SESSIONS, "not_after", moment.now),
                     (CHALLENGES, "until", moment.now),
                     (REVOCATIONS, "until", moment.now),
+                    (ONE_TIME_TOKENS, "expires_at", moment.now),
+                    (MAILS, "expires_at", moment.now),
                     (SIGNING_KEYS, "retired_at", retired),
                 ] {
                     let before = Operand::Value(Value::Timestamp(before));
@@ -288,9 +318,11 @@ pub(crate) fn budget_key(address: Option<IpAddr>) -> Option<IpAddr> {
 pub(crate) struct NewUser {
     pub(crate) id: Uuid,
     pub(crate) identity: Uuid,
-    pub(crate) email: String,
+    /// None: an anonymous account, without an identity.
+    pub(crate) email: Option<String>,
     pub(crate) password_hash: Option<String>,
     pub(crate) confirmed: bool,
+    pub(crate) invited: bool,
     pub(crate) app_metadata: serde_json::Value,
     pub(crate) user_metadata: serde_json::Value,
 }
@@ -298,12 +330,11 @@ pub(crate) struct NewUser {
 impl NewUser {
     pub(crate) async fn create(self, transaction: &mut Transaction<'_>, system: &Caller) -> Result<(), Failure> {
         let now = system.moment().now;
-        let data = serde_json::json!({
-            "sub": self.id.to_string(), "email": self.email, "email_verified": self.confirmed, "phone_verified": false,
-        });
         let row = [
             ("id", Value::Uuid(self.id)),
-            ("email", Value::Text(self.email)),
+            ("email", self.email.clone().map_or(Value::Null, Value::Text)),
+            ("is_anonymous", Value::Bool(self.email.is_none())),
+            ("invited_at", records::optional_time(self.invited.then_some(now))),
             ("password_hash", self.password_hash.map_or(Value::Null, Value::Text)),
             ("email_confirmed_at", records::optional_time(self.confirmed.then_some(now))),
             ("app_metadata", Value::Json(self.app_metadata.to_string())),
@@ -312,16 +343,33 @@ impl NewUser {
             ("updated_at", Value::Timestamp(now)),
         ];
         transaction.write(system, Request::new(records::USERS, Verb::Create).with_row(row), None).await?;
-        let row = [
-            ("id", Value::Uuid(self.identity)),
-            ("user_id", Value::Uuid(self.id)),
-            ("provider", Value::text("email")),
-            ("provider_id", Value::text(self.id.to_string())),
-            ("data", Value::Json(data.to_string())),
-            ("created_at", Value::Timestamp(now)),
-            ("updated_at", Value::Timestamp(now)),
-        ];
-        transaction.write(system, Request::new(records::IDENTITIES, Verb::Create).with_row(row), None).await?;
+        if let Some(email) = self.email {
+            add_identity(transaction, system, (self.id, self.identity), &email, self.confirmed).await?;
+        }
         audit::note(transaction, system.moment(), Event::new("user_created", Actor::System, self.id)).await
     }
+}
+
+/// The means of signing in by an address: whose, and its own id.
+pub(crate) async fn add_identity(
+    transaction: &mut Transaction<'_>,
+    system: &Caller,
+    (user, id): (Uuid, Uuid),
+    email: &str,
+    verified: bool,
+) -> Result<(), Failure> {
+    let now = Value::Timestamp(system.moment().now);
+    let data = serde_json::json!({
+        "sub": user.to_string(), "email": email, "email_verified": verified, "phone_verified": false,
+    });
+    let row = [
+        ("id", Value::Uuid(id)),
+        ("user_id", Value::Uuid(user)),
+        ("provider", Value::text("email")),
+        ("provider_id", Value::text(user.to_string())),
+        ("data", Value::Json(data.to_string())),
+        ("created_at", now.clone()),
+        ("updated_at", now),
+    ];
+    transaction.write(system, Request::new(records::IDENTITIES, Verb::Create).with_row(row), None).await.map(|_| ())
 }

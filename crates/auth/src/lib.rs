@@ -9,19 +9,31 @@
 mod account;
 mod admin;
 mod administration;
+mod anonymous;
 mod api_keys;
 mod audit;
 mod budget;
 mod cache;
 mod core;
 mod factors;
+mod generate_link;
 mod identify;
+mod invite;
+mod mail;
+mod one_time;
+mod otp;
 mod password;
+mod passwordless;
+mod pkce;
 mod ports;
 mod profile;
+mod reauthenticate;
 mod records;
+mod recover;
 mod recovery_codes;
+mod redirect;
 mod refresh;
+mod resend;
 mod revocations;
 mod session_list;
 mod sessions;
@@ -29,12 +41,14 @@ mod sign_up;
 mod signing;
 mod token;
 mod totp;
+mod verify;
 
 pub use admin::{AdminError, NewAccount};
 pub use api_keys::{KeyKind, Keys, KeysError, kind_of};
 pub use audit::{AuditEntry, AuditFault, AuditHead, AuditVerdict};
 pub use budget::{Allowance, Allowances};
 pub use core::Options;
+pub use mail::{Smtp, SmtpTls, TemplateMistake, Templates, Transport};
 
 use crate::core::Core;
 use serde_json::Value as Json;
@@ -58,6 +72,8 @@ pub const SYSTEM: &[(&str, &str)] = &[
     ("_factors", include_str!("../system/_factors.toml")),
     ("_identities", include_str!("../system/_identities.toml")),
     ("_recovery_codes", include_str!("../system/_recovery_codes.toml")),
+    ("_mails", include_str!("../system/_mails.toml")),
+    ("_one_time_tokens", include_str!("../system/_one_time_tokens.toml")),
     ("_refresh_tokens", include_str!("../system/_refresh_tokens.toml")),
     ("_revocations", include_str!("../system/_revocations.toml")),
     ("_sessions", include_str!("../system/_sessions.toml")),
@@ -78,10 +94,21 @@ impl Auth {
         Ok(Auth(Core::open(engine, keys, options).await?))
     }
 
-    /// Reads, each second, what other processes changed (sessions ended by the command line, rotated keys), and removes, each ten
-    /// minutes, what ran out. Never ends by itself: the server spawns it and drops it when it stops.
+    /// Reads, each second, what other processes changed (sessions ended by the command line, rotated keys), removes, each ten
+    /// minutes, what ran out, and sends mails as they are queued. Never ends by itself: the server spawns it and drops it when it stops.
     pub fn keep_up(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.0.clone().keep_up()
+        let (core, mails) = (self.0.clone(), self.0.clone());
+        async move {
+            tokio::join!(core.keep_up(), mails.keep_delivering());
+        }
+    }
+
+    /// Sends the mails that are due now; how many there were.
+    ///
+    /// # Errors
+    /// A failure of the store. What a mail server says is no failure: the mail is tried again later.
+    pub async fn deliver(&self) -> Result<usize, Failure> {
+        self.0.clone().deliver_due().await
     }
 
     /// Removes what ran out now.
@@ -242,6 +269,6 @@ impl Accounts for Auth {
     fn offers(&self) -> Offers {
         let app = self.0.engine.app();
         let auth = &app.model().settings.auth;
-        Offers { sign_up: auth.sign_up, confirmed_at_once: !auth.confirm_email }
+        Offers { sign_up: auth.sign_up, confirmed_at_once: !auth.confirm_email, anonymous: auth.anonymous }
     }
 }

@@ -27,14 +27,14 @@ const EMAIL: &str = "email";
 pub(crate) fn create(
     model: &Model,
     id: Uuid,
-    email: &str,
+    email: Option<&str>,
     data: &Map<String, Json>,
     moment: Moment,
 ) -> Result<Option<Request>, AccountError> {
     let Some(collection) = collection(model)? else { return Ok(None) };
     let key = key(model, collection)?;
     let mut row = vec![(key.name.clone(), Input::Value(Value::Uuid(id)))];
-    if collection.field(EMAIL).is_some() {
+    if let Some(email) = email.filter(|_| collection.field(EMAIL).is_some()) {
         row.push((EMAIL.into(), Input::Value(Value::text(email))));
     }
     let mut errors = Vec::new();
@@ -98,7 +98,7 @@ fn reachable(
     field: &Field,
     stored: &[Value],
     id: Uuid,
-    email: &str,
+    email: Option<&str>,
     moment: Moment,
 ) -> Result<(), FieldError> {
     let refused = |code: &'static str, message: &str| {
@@ -113,7 +113,7 @@ fn reachable(
         return refused("readonly", "is set by the application, not at sign-up");
     }
     let Some(rule) = &field.write else { return Ok(()) };
-    let user = User::new(id, Some(email.to_owned()), Vec::new(), Json::Object(Map::new()));
+    let user = User::new(id, email.map(str::to_owned), Vec::new(), Json::Object(Map::new()));
     let caller = Caller::user(Arc::new(user), moment);
     let bindings = Bindings { caller: &caller, params: &[], input: &[] };
     let rows = [(RowVar::THIS, stored), (RowVar::NEW, stored)];
@@ -124,10 +124,16 @@ fn reachable(
 }
 
 /// The row as it would become, as far as it is known before it is planned.
-fn as_stored(collection: &Collection, key: &Field, id: Uuid, email: &str, data: &Map<String, Json>) -> Vec<Value> {
+fn as_stored(
+    collection: &Collection,
+    key: &Field,
+    id: Uuid,
+    email: Option<&str>,
+    data: &Map<String, Json>,
+) -> Vec<Value> {
     let value = |field: &Field| match data.get(&field.name) {
         _ if field.id == key.id => Value::Uuid(id),
-        _ if field.name == EMAIL => Value::text(email),
+        _ if field.name == EMAIL => email.map_or(Value::Null, Value::text),
         Some(given) => field.declared.accept_json(given).unwrap_or(Value::Null),
         None => match &field.default {
             Some(FieldDefault::Literal(value)) => value.clone(),

@@ -20,6 +20,8 @@ pub(crate) const RECOVERY_CODE: &str = "recovery_code";
 pub(crate) const CHALLENGES: &str = "_factor_challenges";
 pub(crate) const RECOVERY_CODES: &str = "_recovery_codes";
 pub(crate) const REFRESH_TOKENS: &str = "_refresh_tokens";
+pub(crate) const ONE_TIME_TOKENS: &str = "_one_time_tokens";
+pub(crate) const MAILS: &str = "_mails";
 /// Announced to the other nodes when sessions end.
 pub(crate) const TOPIC_SESSIONS: &str = "sessions";
 /// Announced to the other nodes when the signing keys change.
@@ -105,6 +107,9 @@ pub(crate) fn to_account(user: &Record, identities: &[Record], factors: &[Record
     Account {
         id: user.uuid("id").unwrap_or_default(),
         email: user.text("email").map(str::to_owned),
+        new_email: user.text("new_email").map(str::to_owned),
+        is_anonymous: user.flag("is_anonymous"),
+        invited_at: user.int("invited_at"),
         email_confirmed_at: user.int("email_confirmed_at"),
         last_sign_in_at: user.int("last_sign_in_at"),
         app_metadata: json(user, "app_metadata"),

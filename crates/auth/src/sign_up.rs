@@ -2,22 +2,22 @@
 //!
 //! Without confirmation by mail an address that is taken cannot be hidden (the other answer is a session), so it is said, as GoTrue does.
 //! With confirmation the answer is the same either way, and so is the work: the whole sign-up is made for an address that nobody
-//! has, and rolled back.
+//! has, and rolled back; then the one who has the address is told by mail, so that the outbox tells no difference either.
 
 use crate::core::{Core, NewUser, budget_key};
+use crate::mail::{Letter, MailKind};
 use crate::password::{self, too_many};
 use crate::profile;
 use crate::records::{self, USERS};
 use crate::sessions::Started;
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
-use undergird_engine::accounts::{Account, AccountError, SignUp, SignedUp, Visit};
+use undergird_engine::accounts::{Account, AccountError, LinkKind, SignUp, SignedUp, Visit};
 use undergird_engine::failure::Kind;
-use undergird_engine::{Failure, Isolation, Outcome};
+use undergird_engine::{Failure, Isolation, Outcome, Record};
 use undergird_model::Value;
 use undergird_model::field_type::FieldType;
 use undergird_model::field_type::json::canonical;
-use undergird_plan::request::{ColumnPath, SelectColumn, SelectItem};
 use undergird_plan::{Caller, FieldError};
 
 /// Most bytes of `user_metadata` as JSON: it travels in every access token, and those in a header.
@@ -78,18 +78,6 @@ enum Made {
 }
 
 impl Core {
-    pub(crate) async fn has_email(&self, system: &Caller, email: &str) -> Result<bool, Failure> {
-        let mut request = records::by("email", Value::text(email), USERS);
-        request.shape.select = Some(vec![SelectItem::Column(SelectColumn {
-            alias: None,
-            column: ColumnPath { name: "id".into(), steps: Vec::new() },
-            cast: None,
-            aggregate: None,
-            aggregate_cast: None,
-        })]);
-        Ok(!self.engine.records(system, request).await?.is_empty())
-    }
-
     pub(crate) async fn sign_up(self: Arc<Self>, visit: Visit, asked: SignUp) -> Result<SignedUp, AccountError> {
         let app = self.engine.app();
         let settings = app.model().settings.auth.clone();
@@ -101,23 +89,43 @@ impl Core {
         check_metadata(&asked.data)?;
         let moment = visit.moment;
         self.budgets.sign_ups.take(&budget_key(visit.address), moment.now).map_err(too_many)?;
-        let taken = self.has_email(&Caller::system(moment), &email).await?;
-        if taken && !settings.confirm_email {
+        let confirmation = self.letter(MailKind::Link(LinkKind::Confirmation), &email, asked.wish)?;
+        if settings.confirm_email && self.has_post() {
+            self.spend_mail_to(&visit, &email)?;
+        }
+        let of_email = records::by("email", Value::text(&email), USERS);
+        let found = self.engine.records(&Caller::system(moment), of_email).await?.into_iter().next();
+        if found.is_some() && !settings.confirm_email {
             return Err(AccountError::EmailTaken);
         }
+        // An account that was never confirmed is nobody's: the newest sign-up counts, with its password. One that the owner made by
+        // inviting stays.
+        let is_confirmed = |user: &Record| user.int("email_confirmed_at").is_some();
+        let is_invited = |user: &Record| user.int("invited_at").is_some();
+        let taken = found.as_ref().is_some_and(|user| is_confirmed(user) || is_invited(user));
+        let replaced = found.as_ref().filter(|_| !taken).and_then(|user| user.uuid("id"));
+        let notice = match found.as_ref().filter(|_| taken) {
+            None => None,
+            Some(user) if is_confirmed(user) => Some(Letter::to(MailKind::AccountExists, &email)),
+            Some(_) => Some(Letter { kind: MailKind::Link(LinkKind::Invite), ..confirmation.clone() }),
+        };
         // Checked before the costly hash; the transaction plans it again with the model as it is then.
-        profile::create(app.model(), uuid::Uuid::nil(), &email, &asked.data, moment)?;
+        profile::create(app.model(), uuid::Uuid::nil(), Some(&email), &asked.data, moment)?;
         let hash = self.hasher.hash(&asked.password).await?;
         let (id, identity) = (self.new_id(moment.now)?, self.new_id(moment.now)?);
         let core = self.clone();
         let shown_email = email.clone();
         let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let core = core.clone();
-            let (visit, data, hash) = (visit.clone(), asked.data.clone(), hash.clone());
+            let (visit, data, hash, confirmation) =
+                (visit.clone(), asked.data.clone(), hash.clone(), confirmation.clone());
             let email = if taken { format!("{id}@taken.invalid") } else { email.clone() };
             Box::pin(async move {
                 let system = Caller::system(moment);
-                let profile = profile::create(transaction.app().model(), id, &email, &data, moment);
+                if let Some(replaced) = replaced {
+                    core.remove_unconfirmed(transaction, &system, replaced).await?;
+                }
+                let profile = profile::create(transaction.app().model(), id, Some(&email), &data, moment);
                 let profile = match profile {
                     Ok(profile) => profile,
                     Err(AccountError::Failed(failure)) => return Err(failure),
@@ -126,9 +134,10 @@ impl Core {
                 let user = NewUser {
                     id,
                     identity,
-                    email,
+                    email: Some(email),
                     password_hash: Some(hash),
                     confirmed: !settings_confirm(transaction),
+                    invited: false,
                     app_metadata: app_metadata(&[]),
                     user_metadata: Json::Object(data),
                 };
@@ -145,10 +154,20 @@ impl Core {
                 let account = records::account(transaction, &system, id).await?;
                 let account = account.ok_or_else(|| Failure::Internal("an account vanished".into()))?;
                 let made = Ok(Made::Account(Box::new(account)));
-                Ok(if taken { Outcome::rollback(made) } else { Outcome::commit(made) })
+                if taken {
+                    return Ok(Outcome::rollback(made));
+                }
+                core.queue(transaction, &system, confirmation).await?;
+                Ok(Outcome::commit(made))
             })
         });
-        match made.await.map_err(or_taken)?? {
+        let made = made.await.map_err(or_taken)??;
+        if let Some(notice) = notice {
+            // The one that has the address is told; the one that signs up sees no difference, and this commit stands for the other one.
+            self.queue_notice(moment, notice).await?;
+        }
+        self.post.wake();
+        match made {
             Made::Session(started) => Ok(SignedUp::In(Box::new(self.tokens(*started)?))),
             Made::Account(mut account) => {
                 show_email(&mut account, &shown_email);
@@ -158,7 +177,7 @@ impl Core {
     }
 
     /// A sign-up that is signed in at once counts as a sign-in.
-    async fn signed_in_now(
+    pub(crate) async fn signed_in_now(
         &self,
         transaction: &mut undergird_engine::Transaction<'_>,
         system: &Caller,

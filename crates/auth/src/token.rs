@@ -77,7 +77,7 @@ pub(crate) fn issue(ring: &KeyRing, account: &Account, grant: &Grant<'_>) -> Res
         "aal": grant.aal,
         "amr": amr,
         "session_id": grant.session.to_string(),
-        "is_anonymous": false,
+        "is_anonymous": account.is_anonymous,
     });
     let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
     token.push('.');

@@ -83,7 +83,8 @@ impl World {
     }
 
     async fn sign_up(&self, email: &str, told: Json) -> Result<Session, AccountError> {
-        let request = SignUp { email: email.into(), password: Secret::new(PASSWORD), data: data(told) };
+        let request =
+            SignUp { email: email.into(), password: Secret::new(PASSWORD), data: data(told), wish: Wish::default() };
         match self.auth.sign_up(self.visit(), request).await? {
             SignedUp::In(session) => Ok(*session),
             SignedUp::Unconfirmed(account) => panic!("unconfirmed: {account:?}"),
@@ -252,8 +253,14 @@ async fn signing_in_tells_nobody_apart() {
 async fn guessing_is_slowed_and_never_locks_out() {
     let three = Allowance { burst: 3, every: Duration::from_secs(60) };
     let many = Allowance { burst: 1_000, every: Duration::from_secs(1) };
-    let allowances =
-        Allowances { account_and_address: three, account: many, address: many, sign_ups: many, codes: many };
+    let allowances = Allowances {
+        account_and_address: three,
+        account: many,
+        address: many,
+        sign_ups: many,
+        codes: many,
+        ..Allowances::default()
+    };
     let world = world_with("", allowances).await;
     world.sign_up("ann@example.org", json!({ "name": "Ann" })).await.unwrap();
     for _ in 0..5 {
@@ -410,7 +417,8 @@ async fn a_change_of_password_wants_proof_and_ends_other_sessions() {
 async fn a_taken_address_stays_hidden_when_addresses_are_confirmed() {
     let world = world_with("confirm_email = true", Allowances::default()).await;
     let sign_up = |email: &str, told: Json| {
-        let request = SignUp { email: email.into(), password: Secret::new(PASSWORD), data: data(told) };
+        let request =
+            SignUp { email: email.into(), password: Secret::new(PASSWORD), data: data(told), wish: Wish::default() };
         let world = &world;
         async move {
             match world.auth.sign_up(world.visit(), request).await {

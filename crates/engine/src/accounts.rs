@@ -6,11 +6,16 @@
 
 mod administration;
 mod factors;
+mod passwordless;
 
 pub use administration::{AccountPage, AccountSettings, Administration, Ban, Page};
 pub use factors::{
     AccountFactor, EnrollFactor, EnrolledFactor, FactorChallenge, FactorError, Factors, MakeRecoveryCodes,
     RecoveryCodes, RecoveryStatus,
+};
+pub use passwordless::{
+    FollowedLink, GenerateLink, GeneratedLink, InboxMail, InviteRequest, Landed, Landing, LinkError, LinkKind,
+    LinkRequest, Passwordless, Proof, ResendRequest, Wish,
 };
 
 use crate::Failure;
@@ -98,7 +103,7 @@ pub struct Visit {
 }
 
 /// Everything that can be asked about accounts. One method per operation of the auth surface.
-pub trait Accounts: Identify + Factors + Administration {
+pub trait Accounts: Identify + Passwordless + Factors + Administration {
     /// Makes an account with its profile row and, when no confirmation is needed, its first session: all or nothing.
     fn sign_up(&self, visit: Visit, request: SignUp) -> BoxFuture<'_, Result<SignedUp, AccountError>>;
 
@@ -154,6 +159,8 @@ pub struct SignUp {
     pub password: Secret,
     /// The client's own words about the user: goes to `user_metadata`, and fills the profile's fields of the same names.
     pub data: serde_json::Map<String, Json>,
+    /// For the mail that asks for a confirmation.
+    pub wish: Wish,
 }
 
 /// How a sign-up ended.
@@ -184,8 +191,12 @@ pub struct AccountChange {
     pub password: Option<Secret>,
     /// Proof for a change of address or password when the sign-in is not recent.
     pub current_password: Option<Secret>,
+    /// Another proof for a change of password: the code of [`Passwordless::reauthenticate`].
+    pub nonce: Option<Secret>,
     /// Merged into `user_metadata`; a member that is null is removed.
     pub data: Option<serde_json::Map<String, Json>>,
+    /// For the mail that asks whether the new address is right.
+    pub wish: Wish,
 }
 
 /// Which sessions a sign-out ends.
@@ -206,6 +217,12 @@ pub struct Account {
     pub id: Uuid,
     /// In lower case.
     pub email: Option<String>,
+    /// The address that it will have once that is confirmed.
+    pub new_email: Option<String>,
+    /// Whether it has neither address nor password: it lasts as long as its sessions.
+    pub is_anonymous: bool,
+    /// When the owner invited its user.
+    pub invited_at: Option<i64>,
     /// When the address was confirmed; at once when the application asks for no confirmation.
     pub email_confirmed_at: Option<i64>,
     /// The last sign-in, refreshes apart.
@@ -290,6 +307,8 @@ pub struct Offers {
     pub sign_up: bool,
     /// Whether a sign-up is signed in without confirming the address.
     pub confirmed_at_once: bool,
+    /// Whether accounts without an address are made.
+    pub anonymous: bool,
 }
 
 /// Why a password is not taken.
@@ -353,8 +372,6 @@ pub enum AccountError {
     RefreshTokenUsed,
     /// A change of address or password wants the current password, or a recent sign-in.
     ReauthenticationNeeded,
-    /// A change of address wants a confirmation by mail, which this server cannot send yet.
-    ConfirmationUnavailable,
     /// See [`FactorError`].
     Factor(FactorError),
     /// The caller is somebody, but not the owner of the application.
@@ -363,6 +380,8 @@ pub enum AccountError {
     IdTaken,
     /// A member of what the owner says is not good, with the reason.
     InvalidSetting(&'static str, String),
+    /// See [`LinkError`].
+    Link(LinkError),
     /// The budget of attempts is spent.
     TooManyAttempts {
         /// When to try again.
@@ -418,11 +437,11 @@ impl fmt::Display for AccountError {
             AccountError::RefreshTokenUnknown => f.write_str("the refresh token is unknown"),
             AccountError::RefreshTokenUsed => f.write_str("the refresh token was used before"),
             AccountError::ReauthenticationNeeded => f.write_str("the current password or a recent sign-in is needed"),
-            AccountError::ConfirmationUnavailable => f.write_str("a confirmation by mail cannot be sent yet"),
             AccountError::Factor(error) => error.fmt(f),
             AccountError::NotAdmin => f.write_str("only the secret key may do this"),
             AccountError::IdTaken => f.write_str("the id is taken"),
             AccountError::InvalidSetting(name, why) => write!(f, "{name} {why}"),
+            AccountError::Link(error) => error.fmt(f),
             AccountError::TooManyAttempts { retry_after } => {
                 write!(f, "too many attempts; try again in {} seconds", retry_after.as_secs().max(1))
             }

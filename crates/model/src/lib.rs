@@ -10,6 +10,7 @@ pub mod expr;
 pub mod expr_text;
 pub mod field_type;
 pub mod operation;
+pub mod redirects;
 pub mod schema;
 pub mod settings;
 pub mod value;

@@ -59,6 +59,7 @@ pub enum AuthOperation {
     Jwks,
     Settings,
     Health,
+    Mail(MailOperation),
     Sessions,
     EndSession,
     Factor(FactorOperation),
@@ -95,6 +96,21 @@ pub enum AdminOperation {
     EndSessions,
 }
 
+/// What has to do with mails: links, codes, and what they prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "their paths say it")]
+pub enum MailOperation {
+    Otp,
+    MagicLink,
+    Recover,
+    Resend,
+    Verify,
+    Follow,
+    Reauthenticate,
+    Invite,
+    GenerateLink,
+}
+
 /// Everything beside the data and the callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "their paths say it")]
@@ -104,6 +120,7 @@ pub enum ServiceOperation {
     Metrics,
     OpenApi,
     Docs,
+    Inbox,
 }
 
 /// Where functions of the database are.
@@ -200,6 +217,15 @@ const AUTH: &[(&str, &str, &str, AuthOperation)] = &[
         "admin/users/{user_id}/sessions",
         AuthOperation::Admin(AdminOperation::EndSessions),
     ),
+    ("otp", "POST", "otp", AuthOperation::Mail(MailOperation::Otp)),
+    ("magiclink", "POST", "magiclink", AuthOperation::Mail(MailOperation::MagicLink)),
+    ("recover", "POST", "recover", AuthOperation::Mail(MailOperation::Recover)),
+    ("resend", "POST", "resend", AuthOperation::Mail(MailOperation::Resend)),
+    ("verify", "POST", "verify", AuthOperation::Mail(MailOperation::Verify)),
+    ("follow", "GET", "verify", AuthOperation::Mail(MailOperation::Follow)),
+    ("reauthenticate", "GET", "reauthenticate", AuthOperation::Mail(MailOperation::Reauthenticate)),
+    ("invite", "POST", "invite", AuthOperation::Mail(MailOperation::Invite)),
+    ("admin.generate_link", "POST", "admin/generate_link", AuthOperation::Mail(MailOperation::GenerateLink)),
 ];
 
 const RECOVERY_CODES: &str = "factors/recovery-codes";
@@ -211,6 +237,7 @@ const SERVICE: &[(&str, &str, ServiceOperation)] = &[
     ("metrics", "/metrics", ServiceOperation::Metrics),
     ("openapi", "/openapi.json", ServiceOperation::OpenApi),
     ("docs", "/docs", ServiceOperation::Docs),
+    ("inbox", "/_/inbox", ServiceOperation::Inbox),
 ];
 
 #[cfg(test)]
@@ -277,11 +304,21 @@ mod tests {
             "auth.admin.remove_factor DELETE /auth/v1/admin/users/{user_id}/factors/{factor_id}",
             "auth.admin.sessions GET /auth/v1/admin/users/{user_id}/sessions",
             "auth.admin.end_sessions DELETE /auth/v1/admin/users/{user_id}/sessions",
+            "auth.otp POST /auth/v1/otp",
+            "auth.magiclink POST /auth/v1/magiclink",
+            "auth.recover POST /auth/v1/recover",
+            "auth.resend POST /auth/v1/resend",
+            "auth.verify POST /auth/v1/verify",
+            "auth.follow GET /auth/v1/verify",
+            "auth.reauthenticate GET /auth/v1/reauthenticate",
+            "auth.invite POST /auth/v1/invite",
+            "auth.admin.generate_link POST /auth/v1/admin/generate_link",
             "health.live GET /health/live",
             "health.ready GET /health/ready",
             "metrics GET /metrics",
             "openapi GET /openapi.json",
             "docs GET /docs",
+            "inbox GET /_/inbox",
         ];
         assert_eq!(told, expected);
     }

@@ -15,6 +15,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// `[auth]`.
     pub auth: Auth,
+    /// `[mail]`.
+    pub mail: Mail,
     /// `[limits]`.
     pub limits: Limits,
 }
@@ -71,6 +73,66 @@ pub struct Auth {
     pub session_days: u32,
     /// `session_idle_days`: life of a session that nobody refreshes. Default 90.
     pub session_idle_days: u32,
+    /// `anonymous`: whether accounts without an address are made. Default false.
+    pub anonymous: bool,
+    /// `site_url`: where links in mails lead in the end; default the server's `public_url`.
+    pub site_url: Option<String>,
+    /// `redirect_urls`: where else they may lead, as patterns. None by default.
+    pub redirect_urls: Vec<String>,
+    /// `mail_token_seconds`: life of the links and codes in mails. Default 3600.
+    pub mail_token_seconds: u32,
+}
+
+/// `[mail]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// `from`: the sender, checked to be an address, with a name or without.
+    pub from: Option<String>,
+    /// `host`: the SMTP server. None: no mail leaves.
+    pub host: Option<String>,
+    /// `port`: of it; by default what goes with `tls`.
+    pub port: Option<u16>,
+    /// `username`: to sign in with there.
+    pub username: Option<String>,
+    /// `password`: to sign in with there.
+    pub password: Option<Concealed>,
+    /// `tls`: how the way there is encrypted. Default [`MailTls::StartTls`].
+    pub tls: MailTls,
+    /// `per_hour`: most mails in an hour. Default 1,000.
+    pub per_hour: u32,
+}
+
+/// Text of the settings that is not shown, by whatever prints them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Concealed(String);
+
+impl Concealed {
+    /// Wraps.
+    pub fn new(text: impl Into<String>) -> Concealed {
+        Concealed(text.into())
+    }
+
+    /// The text itself; each use is a place worth reviewing.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Concealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// How the way to the SMTP server is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailTls {
+    /// `"starttls"`: begun in the clear, and gone on with encrypted or not at all.
+    StartTls,
+    /// `"implicit"`: encrypted from the first octet.
+    Implicit,
+    /// `"none"`: in the clear.
+    None,
 }
 
 /// `[limits]`: a limit on everything.
@@ -134,6 +196,19 @@ impl Default for Settings {
                 access_token_seconds: 3600,
                 session_days: 90,
                 session_idle_days: 90,
+                anonymous: false,
+                site_url: None,
+                redirect_urls: Vec::new(),
+                mail_token_seconds: 3600,
+            },
+            mail: Mail {
+                from: None,
+                host: None,
+                port: None,
+                username: None,
+                password: None,
+                tls: MailTls::StartTls,
+                per_hour: 1_000,
             },
             limits: Limits {
                 body_bytes: 10 << 20,

@@ -76,6 +76,7 @@ pub struct Builder {
     schema: SchemaPolicy,
     make_keys: bool,
     beside: bool,
+    shows_mails: bool,
     wait: Duration,
     log: Arc<AccessLog>,
 }
@@ -125,6 +126,12 @@ impl Builder {
     /// keeps processes apart by itself.
     pub fn beside_server(mut self, beside: bool) -> Builder {
         self.beside = beside;
+        self
+    }
+
+    /// Whether mails are kept to be looked at where no mail server is set up. Not, unless said.
+    pub fn show_mails(mut self, show: bool) -> Builder {
+        self.shows_mails = show;
         self
     }
 
@@ -199,7 +206,8 @@ impl Builder {
             fit(&store, &model, self.schema).await?;
         }
         let engine = Engine::new(model, store);
-        let auth = crate::accounts::open(&engine, &keys).await.map_err(StartError::Failed)?;
+        let auth = crate::accounts::open(&engine, &keys, &self.directory, self.shows_mails).await;
+        let auth = auth.map_err(StartError::Failed)?;
         let cursors = crate::keys::cursor_key(&keys);
         let cursors = cursors.ok_or_else(|| StartError::Failed("no key for cursors could be derived".into()))?;
         let http = Http::new(engine.clone(), Arc::new(auth.clone()), cursors, self.log.clone());
@@ -230,6 +238,7 @@ impl Server {
             schema: SchemaPolicy::Demand,
             make_keys: false,
             beside: false,
+            shows_mails: false,
             wait: Duration::ZERO,
             log: Arc::default(),
         }

@@ -26,6 +26,12 @@ pub(super) fn account(account: &Account) -> Json {
     if let Some(at) = account.email_confirmed_at {
         set("email_confirmed_at", time(at));
     }
+    if let Some(new_email) = &account.new_email {
+        set("new_email", new_email.as_str().into());
+    }
+    if let Some(at) = account.invited_at {
+        set("invited_at", time(at));
+    }
     set("phone", "".into());
     if let Some(at) = account.email_confirmed_at {
         set("confirmed_at", time(at));
@@ -45,7 +51,7 @@ pub(super) fn account(account: &Account) -> Json {
     if let Some(at) = account.banned_until {
         set("banned_until", time(at));
     }
-    set("is_anonymous", false.into());
+    set("is_anonymous", account.is_anonymous.into());
     Json::Object(user)
 }
 
@@ -96,7 +102,7 @@ fn identity(identity: &AccountIdentity, account: &Account, email: Option<&str>) 
 
 pub(super) fn settings(offers: Offers) -> Json {
     json!({
-        "external": { "anonymous_users": false, "email": true, "phone": false },
+        "external": { "anonymous_users": offers.anonymous, "email": true, "phone": false },
         "disable_signup": !offers.sign_up,
         "mailer_autoconfirm": offers.confirmed_at_once,
         "phone_autoconfirm": false,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 /// The members of a JSON object. Members that nobody asks for are ignored: clients send more than we know
-/// (`gotrue_meta_security`, `code_challenge`).
+/// (`gotrue_meta_security`, `channel`).
 pub(super) struct Members(Map<String, Json>);
 
 impl Members {

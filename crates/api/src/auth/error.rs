@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use undergird_engine::Failure;
-use undergird_engine::accounts::{AccountError, FactorError, PasswordWeakness, Unidentified};
+use undergird_engine::accounts::{AccountError, FactorError, LinkError, PasswordWeakness, Unidentified};
 use undergird_engine::failure::Kind;
 use undergird_plan::{FieldError, Refusal};
 
@@ -69,8 +69,14 @@ impl Problem {
         Problem::bad("phone_provider_disabled", "Signing up and in by phone is not offered")
     }
 
-    pub(super) fn anonymous_unavailable() -> Problem {
-        Problem::unprocessable("anonymous_provider_disabled", "Anonymous sign-ins are disabled")
+    /// As clients know it.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// For people.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(super) fn factor_unavailable(code: &'static str, kind: &str) -> Problem {
@@ -194,11 +200,7 @@ impl From<AccountError> for Problem {
             }
             AccountError::ReauthenticationNeeded => Problem::bad(
                 "reauthentication_needed",
-                "A change of email or password needs current_password, or a sign-in in the last quarter of an hour",
-            ),
-            AccountError::ConfirmationUnavailable => Problem::unprocessable(
-                "email_address_not_authorized",
-                "A change of email needs a confirmation by mail, which this server cannot send yet",
+                "A change of email or password needs current_password, a sign-in in the last quarter of an hour, or the nonce of a reauthentication",
             ),
             AccountError::SessionUnknown => {
                 Problem::new(StatusCode::NOT_FOUND, "session_not_found", "There is no such session")
@@ -212,6 +214,7 @@ impl From<AccountError> for Problem {
             AccountError::InvalidSetting(name, why) => {
                 Problem::unprocessable("validation_failed", format!("{name} {why}"))
             }
+            AccountError::Link(error) => error.into(),
             AccountError::TooManyAttempts { retry_after } => {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 let problem = Problem::new(status, "over_request_rate_limit", "Request rate limit reached");
@@ -248,6 +251,52 @@ fn factor(error: FactorError) -> Problem {
             "mfa_recovery_codes_sole_factor",
             "Recovery codes need a verified factor that they stand in for",
         ),
+    }
+}
+
+impl From<LinkError> for Problem {
+    fn from(error: LinkError) -> Problem {
+        match error {
+            LinkError::Expired => Problem::new(StatusCode::FORBIDDEN, "otp_expired", "Token has expired or is invalid"),
+            LinkError::CodeUnknown => Problem::new(
+                StatusCode::NOT_FOUND,
+                "flow_state_not_found",
+                "The auth code is wrong, was used, or is older than five minutes",
+            ),
+            LinkError::WrongVerifier => {
+                Problem::bad("bad_code_verifier", "code challenge does not match previously saved code verifier")
+            }
+            LinkError::BadChallenge => Problem::unprocessable(
+                "validation_failed",
+                "code_challenge must be the base64url of a SHA-256, with code_challenge_method s256",
+            ),
+            LinkError::MailUnavailable => Problem::unprocessable(
+                "email_provider_disabled",
+                "This needs mail, and the server has no mail server: set [mail] host",
+            ),
+            LinkError::TooManyMails { retry_after } => {
+                let seconds = retry_after.as_secs().max(1);
+                let message = format!("For security purposes, you can only request this after {seconds} seconds.");
+                let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "over_email_send_rate_limit", message);
+                Problem { retry_after: Some(retry_after), ..problem }
+            }
+            LinkError::NonceInvalid => {
+                Problem::unprocessable("reauthentication_not_valid", "Nonce has expired or is invalid")
+            }
+            LinkError::AnonymousOff => {
+                Problem::unprocessable("anonymous_provider_disabled", "Anonymous sign-ins are disabled")
+            }
+            LinkError::SecretKeyNeeded => {
+                Problem::new(StatusCode::FORBIDDEN, "not_admin", "Only the secret key may do this")
+            }
+            LinkError::UserUnknown => {
+                Problem::new(StatusCode::NOT_FOUND, "user_not_found", "User with this email not found")
+            }
+            LinkError::NeedsAddress => {
+                Problem::unprocessable("validation_failed", "This needs an account with an email")
+            }
+            LinkError::NoSuchLink => Problem::unprocessable("validation_failed", "There is no link of this type"),
+        }
     }
 }
 

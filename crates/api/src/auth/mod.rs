@@ -9,6 +9,7 @@ mod body;
 mod credentials;
 mod error;
 mod factors;
+mod mail;
 mod session_list;
 #[cfg(test)]
 mod tests;
@@ -116,6 +117,7 @@ async fn operate(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<A
         AuthOperation::EndSession => session_list::end(request, accounts).await,
         AuthOperation::Factor(operation) => factors::operate(request, accounts, operation).await,
         AuthOperation::Admin(operation) => admin::operate(request, accounts, operation).await,
+        AuthOperation::Mail(operation) => mail::operate(request, accounts, operation).await,
     }
 }
 
@@ -125,12 +127,18 @@ async fn sign_up(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<A
         (Some(email), _) => email,
         (None, Some(_)) => return Err(Problem::phone_unavailable()),
         // `signInAnonymously` is a sign-up with neither.
-        (None, None) if members.text("password")?.is_none() => return Err(Problem::anonymous_unavailable()),
+        (None, None) if members.text("password")?.is_none() => {
+            let data = members.object("data")?.unwrap_or_default();
+            let session = accounts.sign_up_anonymously(visit(request), data).await?;
+            return Ok(json_answer(StatusCode::OK, &answer::session(&session)));
+        }
         (None, None) => return Err(Problem::missing("email")),
     };
     let password = Secret::new(members.text("password")?.ok_or_else(|| Problem::missing("password"))?);
     let data = members.object("data")?.unwrap_or_default();
-    let signed_up = accounts.sign_up(visit(request), SignUp { email, password, data }).await?;
+    let signed_up = accounts
+        .sign_up(visit(request), SignUp { email, password, data, wish: mail::wish(request, &members)? })
+        .await?;
     let body = match signed_up {
         SignedUp::In(session) => answer::session(&session),
         SignedUp::Unconfirmed(account) => answer::account(&account),
@@ -155,6 +163,7 @@ async fn token(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<Ans
             let token = members.text("refresh_token")?.ok_or_else(|| Problem::missing("refresh_token"))?;
             accounts.refresh(visit(request), Secret::new(token)).await?
         }
+        Some("pkce") => mail::exchange(request, accounts).await?,
         _ => return Err(Problem::unsupported_grant()),
     };
     Ok(json_answer(StatusCode::OK, &answer::session(&session)))
@@ -170,7 +179,9 @@ async fn update_user(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Resu
         email: members.text("email")?,
         password: members.text("password")?.map(Secret::new),
         current_password: members.text("current_password")?.map(Secret::new),
+        nonce: members.text("nonce")?.map(Secret::new),
         data: members.object("data")?,
+        wish: mail::wish(request, &members)?,
     };
     let account = accounts.update(visit(request), &caller, change).await.map_err(Problem::of_update)?;
     Ok(json_answer(StatusCode::OK, &answer::account(&account)))

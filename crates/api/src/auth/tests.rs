@@ -10,6 +10,7 @@ use http::header::AUTHORIZATION;
 use serde_json::json;
 use undergird_engine::Failure;
 use undergird_engine::accounts::*;
+use undergird_model::operation::MailOperation;
 use undergird_plan::{FieldError, User};
 use uuid::Uuid;
 
@@ -21,6 +22,9 @@ fn account() -> Account {
     Account {
         id,
         email: Some("ann@example.org".into()),
+        new_email: None,
+        is_anonymous: false,
+        invited_at: None,
         email_confirmed_at: Some(1_795_383_273_123_456),
         last_sign_in_at: Some(1_795_383_273_000_000),
         app_metadata: json!({ "provider": "email", "providers": ["email"] }),
@@ -104,7 +108,65 @@ impl Accounts for Told {
         json!({ "keys": [] })
     }
     fn offers(&self) -> Offers {
-        Offers { sign_up: true, confirmed_at_once: true }
+        Offers { sign_up: true, confirmed_at_once: true, anonymous: false }
+    }
+}
+
+impl Passwordless for Told {
+    fn send_link(&self, _: Visit, _: LinkRequest) -> BoxFuture<'_, Result<(), AccountError>> {
+        self.give(())
+    }
+    fn recover(&self, _: Visit, _: String, _: Wish) -> BoxFuture<'_, Result<(), AccountError>> {
+        self.give(())
+    }
+    fn resend(&self, _: Visit, _: ResendRequest) -> BoxFuture<'_, Result<(), AccountError>> {
+        self.give(())
+    }
+    fn verify(&self, _: Visit, _: &'static [LinkKind], _: Proof) -> BoxFuture<'_, Result<Session, AccountError>> {
+        self.give(a_session())
+    }
+    fn follow(&self, _: Visit, link: FollowedLink) -> BoxFuture<'_, Landing> {
+        let code = link.kinds == Some(&[LinkKind::Recovery]);
+        let landed = || match code {
+            true => Landed::Code(Secret::new("a b&c")),
+            false => Landed::Session(Box::new(a_session()), LinkKind::MagicLink),
+        };
+        let to = link.redirect_to.unwrap_or_else(|| "https://x.org".into());
+        Box::pin(ready(Landing { to, outcome: self.0.clone().map(|()| landed()) }))
+    }
+    fn exchange(&self, _: Visit, _: Secret, _: Secret) -> BoxFuture<'_, Result<Session, AccountError>> {
+        self.give(a_session())
+    }
+    fn reauthenticate<'a>(&'a self, _: Visit, _: &'a Caller) -> BoxFuture<'a, Result<(), AccountError>> {
+        self.give(())
+    }
+    fn invite<'a>(&'a self, _: Visit, _: &'a Caller, _: InviteRequest) -> BoxFuture<'a, Result<Account, AccountError>> {
+        self.give(account())
+    }
+    fn generate_link<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        asked: GenerateLink,
+    ) -> BoxFuture<'a, Result<GeneratedLink, AccountError>> {
+        self.give(GeneratedLink {
+            account: account(),
+            link: Secret::new("https://x.org/link"),
+            token: Secret::new("long"),
+            code: Secret::new("123456"),
+            kind: asked.kind,
+            redirect_to: "https://x.org".into(),
+        })
+    }
+    fn sign_up_anonymously(
+        &self,
+        _: Visit,
+        _: serde_json::Map<String, Json>,
+    ) -> BoxFuture<'_, Result<Session, AccountError>> {
+        Box::pin(ready(Err(LinkError::AnonymousOff.into())))
+    }
+    fn inbox(&self) -> Option<Vec<InboxMail>> {
+        None
     }
 }
 
@@ -119,6 +181,15 @@ fn ask(told: Result<(), AccountError>, line: &str, body: &str, headers: &[(&'sta
         "POST logout" => Logout,
         "GET jwks" => Jwks,
         "GET settings" => Settings,
+        "POST otp" => Mail(MailOperation::Otp),
+        "POST magiclink" => Mail(MailOperation::MagicLink),
+        "POST recover" => Mail(MailOperation::Recover),
+        "POST resend" => Mail(MailOperation::Resend),
+        "POST verify" => Mail(MailOperation::Verify),
+        "GET verify" => Mail(MailOperation::Follow),
+        "GET reauthenticate" => Mail(MailOperation::Reauthenticate),
+        "POST invite" => Mail(MailOperation::Invite),
+        "POST admin/generate_link" => Mail(MailOperation::GenerateLink),
         other if told::operation(other).is_some() => told::operation(other).unwrap(),
         _ => Health,
     };
@@ -212,7 +283,7 @@ fn types_are_strict() {
     let anonymous =
         r#"422 {"code":422,"error_code":"anonymous_provider_disabled","msg":"Anonymous sign-ins are disabled"}"#;
     check(Ok(()), "POST signup", r#"{"data":{},"gotrue_meta_security":{}}"#, &[], anonymous);
-    for query in ["", "?grant_type=", "?grant_type=pkce", "?grant_type=id_token"] {
+    for query in ["", "?grant_type=", "?grant_type=id_token"] {
         let expected = r#"400 {"code":400,"error_code":"invalid_credentials","msg":"unsupported_grant_type"}"#;
         check(Ok(()), &format!("POST token{query}"), GOOD, &[], expected);
     }
@@ -287,4 +358,83 @@ fn credentials_that_are_not_good_are_told_so() {
     );
     let scope = ask(Ok(()), "POST logout?scope=everything", "", &[ANN]);
     assert_eq!(scope.status, 400);
+}
+
+#[test]
+fn mails_are_asked_for_in_supabase_s_words() {
+    for line in ["POST otp", "POST otp?redirect_to=x", "POST magiclink", "POST recover"] {
+        check(Ok(()), line, r#"{"email":"a@b.c","gotrue_meta_security":{},"code_challenge":null}"#, &[], "200 {}");
+        let missing = r#"422 {"code":422,"error_code":"validation_failed","msg":"email is missing"}"#;
+        check(Ok(()), line, "{}", &[], missing);
+        for challenge in [r#""x""#, r#""x","code_challenge_method":"plain""#, r#""x","code_challenge_method":null"#] {
+            let body = format!(r#"{{"email":"a@b.c","code_challenge":{challenge}}}"#);
+            assert_eq!(ask(Ok(()), line, &body, &[]).status, 422, "{line} {body}");
+        }
+        check(
+            Err(LinkError::TooManyMails { retry_after: std::time::Duration::from_secs(58) }.into()),
+            line,
+            r#"{"email":"a@b.c"}"#,
+            &[],
+            r#"429 {"code":429,"error_code":"over_email_send_rate_limit","msg":"For security purposes, you can only request this after 58 seconds."}"#,
+        );
+    }
+    check(Ok(()), "POST resend", r#"{"email":"a@b.c","type":"signup"}"#, &[], "200 {}");
+    for kind in ["recovery", "x", ""] {
+        let body = json!({ "email": "a@b.c", "type": kind }).to_string();
+        assert_eq!(ask(Ok(()), "POST resend", &body, &[]).status, 422, "{kind}");
+    }
+    check(Ok(()), "GET reauthenticate", "", &[ANN], "200 {}");
+    assert_eq!(ask(Ok(()), "GET reauthenticate", "", &[(AUTHORIZATION_NAME, "Bearer old")]).status, 401);
+}
+
+#[test]
+fn proofs_are_of_one_kind() {
+    for (body, status) in [
+        (r#"{"type":"email","email":"a@b.c","token":"123456"}"#, 200),
+        (r#"{"type":"recovery","token_hash":"x"}"#, 200),
+        (r#"{"type":"recovery","token_hash":"x","token":"y","email":"a@b.c"}"#, 422),
+        (r#"{"type":"recovery","token":"123456"}"#, 422),
+        (r#"{"type":"recovery"}"#, 422),
+        (r#"{"token_hash":"x"}"#, 422),
+        (r#"{"type":"reauthentication","token_hash":"x"}"#, 422),
+        (r#"{"type":{"$ne":""},"token_hash":"x"}"#, 422),
+        (r#"{"type":"recovery","token_hash":{"$ne":""}}"#, 422),
+        (r#"{"type":"sms","phone":"1","token":"123456"}"#, 400),
+    ] {
+        assert_eq!(ask(Ok(()), "POST verify", body, &[]).status, status, "{body}");
+    }
+    let expired = r#"403 {"code":403,"error_code":"otp_expired","msg":"Token has expired or is invalid"}"#;
+    let body = r#"{"type":"recovery","token_hash":"x"}"#;
+    check(Err(LinkError::Expired.into()), "POST verify", body, &[], expired);
+    check(
+        Err(LinkError::WrongVerifier.into()),
+        "POST token?grant_type=pkce",
+        r#"{"auth_code":"x","code_verifier":"y"}"#,
+        &[],
+        r#"400 {"code":400,"error_code":"bad_code_verifier","msg":"code challenge does not match previously saved code verifier"}"#,
+    );
+}
+
+#[test]
+fn links_lead_on_with_what_they_gave() {
+    let location = |told: Result<(), AccountError>, query: &str| {
+        let answer = ask(told, &format!("GET verify?{query}"), "", &[]);
+        assert_eq!(
+            (answer.status.as_u16(), &answer.headers[CACHE_CONTROL]),
+            (303, &HeaderValue::from_static("no-store"))
+        );
+        answer.headers["location"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        location(Ok(()), "token=x&type=magiclink&redirect_to=https%3A%2F%2Fy.org%2Fz%3Fa%3Db%23c"),
+        "https://y.org/z?a=b#access_token=a.b.c&expires_at=1795386873&expires_in=3600&refresh_token=ugr_1&token_type=bearer&type=magiclink"
+    );
+    assert_eq!(location(Ok(()), "token=x&type=recovery"), "https://x.org?code=a+b%26c");
+    let told = "error=access_denied&error_code=otp_expired&error_description=Email+link+is+invalid+or+has+expired";
+    assert_eq!(
+        location(Err(LinkError::Expired.into()), "token=x&type=magiclink"),
+        format!("https://x.org?{told}#{told}")
+    );
+    let broken = location(Err(AccountError::Failed(Failure::Internal("no such table: _users".into()))), "token=x");
+    assert!(broken.contains("error=server_error") && !broken.contains("_users"), "{broken}");
 }

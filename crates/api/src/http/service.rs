@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, JSON};
 use super::fault::Fault;
+use super::inbox;
 use super::metrics;
 use super::pipeline::{Exchange, Http};
 use super::policy::Policy;
@@ -49,6 +50,7 @@ pub(super) async fn handle(
             let answer = document_answer(exchange, HTML, Bytes::from_static(page.html.as_bytes()), etag);
             Ok(answer.with_header(CONTENT_SECURITY_POLICY, policy))
         }
+        ServiceOperation::Inbox => inbox::show(exchange),
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) fn ann() -> Account {
     Account {
         id: Uuid::from_u128(1),
         email: Some("ann@example.org".into()),
+        new_email: None,
+        is_anonymous: false,
+        invited_at: None,
         email_confirmed_at: Some(0),
         last_sign_in_at: None,
         app_metadata: json!({ "provider": "email", "providers": ["email"], "roles": ["editor", 7, "editor"] }),

@@ -4,7 +4,9 @@ use super::keys;
 use super::report::{Place, Report, codes};
 use super::shape;
 use super::tree::{Data, Node, Table};
-use crate::settings::{MetricsAccess, Settings, StoreSettings};
+use crate::redirects;
+use crate::settings::{Auth, Concealed, Mail, MailTls, MetricsAccess, Settings, StoreSettings};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The settings, and where the profile collection is named.
@@ -35,6 +37,12 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         set(auth, "access_token_seconds", &mut settings.auth.access_token_seconds);
         set(auth, "session_days", &mut settings.auth.session_days);
         set(auth, "session_idle_days", &mut settings.auth.session_idle_days);
+        settings.auth.anonymous = auth.bool("anonymous").unwrap_or(settings.auth.anonymous);
+        set(auth, "mail_token_seconds", &mut settings.auth.mail_token_seconds);
+        read_redirects(auth, &mut settings.auth, report);
+    }
+    if let Some(mail) = table.table("mail") {
+        read_mail(mail, &mut settings.mail, report);
     }
     if let Some(limits) = table.table("limits") {
         read_limits(limits, &mut settings);
@@ -91,6 +99,75 @@ fn read_server(server: &Table, settings: &mut Settings, report: &mut Report) {
         settings.server.metrics = if access == "public" { MetricsAccess::Public } else { MetricsAccess::SecretKey };
     }
     settings.server.docs = server.bool("docs").unwrap_or(settings.server.docs);
+}
+
+fn read_redirects(auth: &Table, settings: &mut Auth, report: &mut Report) {
+    if let Some((url, place)) = auth.text("site_url") {
+        if !redirects::is_target(url) {
+            report
+                .error(place, codes::BAD_VALUE, "\"site_url\" is not an absolute URL")
+                .hint("write it like \"https://blog.example.org\"");
+        }
+        settings.site_url = Some(url.to_owned());
+    }
+    for node in auth.items("redirect_urls") {
+        let Some(pattern) = node.text() else { continue };
+        if let Err(why) = redirects::check_pattern(pattern) {
+            report
+                .error(node.place, codes::BAD_VALUE, format!("\"{pattern}\" {why}"))
+                .hint("write it like \"https://app.example.org/welcome\", \"https://*.example.org/**\" or \"com.example.app://callback\"");
+        }
+        settings.redirect_urls.push(pattern.to_owned());
+    }
+}
+
+fn read_mail(mail: &Table, settings: &mut Mail, report: &mut Report) {
+    if let Some((from, place)) = mail.text("from") {
+        if !is_mailbox(from) {
+            report
+                .error(place, codes::BAD_VALUE, "\"from\" is not an address, with a name or without")
+                .hint("write it like \"Blog <no-reply@blog.example.org>\"");
+        }
+        settings.from = Some(from.to_owned());
+    }
+    if let Some((tls, _)) = mail.text("tls") {
+        settings.tls = match tls {
+            "implicit" => MailTls::Implicit,
+            "none" => MailTls::None,
+            _ => MailTls::StartTls,
+        };
+    }
+    settings.port = mail.int("port").and_then(|port| u16::try_from(port).ok());
+    settings.username = mail.text("username").map(|(name, _)| name.to_owned());
+    settings.password = mail.text("password").map(|(password, _)| Concealed::new(password));
+    set(mail, "per_hour", &mut settings.per_hour);
+    let Some((host, place)) = mail.text("host") else { return };
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
+    if host.is_empty() || !host.bytes().all(is_host) {
+        report.error(place, codes::BAD_VALUE, "\"host\" is not the name or address of a server");
+    }
+    if settings.from.is_none() {
+        report
+            .error(place, codes::BAD_VALUE, "mail needs a sender: \"from\" is missing")
+            .hint("write it like \"Blog <no-reply@blog.example.org>\"");
+    }
+    let is_here = host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if settings.tls == MailTls::None && settings.password.is_some() && !is_here {
+        report
+            .error(place, codes::BAD_VALUE, "the password would travel in the clear")
+            .hint("take tls = \"starttls\" or \"implicit\"");
+    }
+    settings.host = Some(host.to_owned());
+}
+
+/// `address`, or `name <address>`.
+fn is_mailbox(text: &str) -> bool {
+    let address = match text.strip_suffix('>').and_then(|text| text.split_once('<')) {
+        Some((_, address)) => address,
+        None => text,
+    };
+    let is_address = crate::field_type::FieldType::Email.validate(&crate::Value::text(address)).is_ok();
+    is_address && !text.contains(char::is_control) && text.matches(['<', '>', '"', ',']).count() <= 2
 }
 
 /// `*`, or scheme, host and port without a path: what browsers send as `Origin`.

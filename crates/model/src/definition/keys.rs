@@ -88,6 +88,7 @@ pub const APPLICATION: &[Key] = &[
     key("server", Table(SERVER), "", "How it is reached."),
     key("stores", Table(STORES), "", "Where the data lives."),
     key("auth", Table(AUTH), "", "Who the users are."),
+    key("mail", Table(MAIL), "", "Who sends mail."),
     key("limits", Table(LIMITS), "", "A limit on everything."),
 ];
 
@@ -115,6 +116,35 @@ const AUTH: &[Key] = &[
     key("access_token_seconds", Int(60, 86_400), "3600", "Life of an access token (JWT)."),
     key("session_days", Int(1, 3_650), "90", "Life of a session, however often it is refreshed."),
     key("session_idle_days", Int(1, 3_650), "90", "Life of a session that nobody refreshes."),
+    key("anonymous", Bool, "false", "Whether anybody may have an account without an address, by `signInAnonymously`."),
+    key("site_url", Text, "", "Where links in mails lead in the end; by default the server's `public_url`."),
+    key(
+        "redirect_urls",
+        Texts,
+        "[]",
+        "Where else they may lead when a client asks (`redirectTo`): URLs, with `*` for a part and a last `/**` for everything below.",
+    ),
+    key("mail_token_seconds", Int(60, 3_600), "3600", "Life of the links and codes in mails."),
+];
+
+const MAIL: &[Key] = &[
+    key("from", Text, "", "The sender, like `Blog <no-reply@blog.example.org>`."),
+    key("host", Text, "", "The SMTP server. Without one `dev` shows mails at `/_/inbox`, and `serve` sends none."),
+    key(
+        "port",
+        Int(1, 65_535),
+        "",
+        "Its port; by default 587, 465 with `tls = \"implicit\"`, 25 with `tls = \"none\"`.",
+    ),
+    key("username", Text, "", "The name to sign in with there, if it asks."),
+    key("password", Text, "", "Its password: write `${SMTP_PASSWORD}`, or set `UNDERGIRD_MAIL_PASSWORD`."),
+    key(
+        "tls",
+        Choice(&["starttls", "implicit", "none"]),
+        "\"starttls\"",
+        "How the way there is encrypted; `starttls` is demanded, not only tried.",
+    ),
+    key("per_hour", Int(1, 1_000_000), "1000", "Most mails in an hour, per node; more are refused with 429."),
 ];
 
 const LIMITS: &[Key] = &[

@@ -28,6 +28,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
     }
     let Some(model) = &definition.model else { return Err(super::mistakes(&definition)) };
     super::show(&definition);
+    crate::accounts::templates(&arguments.application.directory).map_err(Exit::Wrong)?;
     let closed: Vec<&str> = model
         .public()
         .filter(|collection| {

@@ -54,6 +54,7 @@ const MASK: &str = "********";
 fn value(definition: &Definition, path: &[&str], origin: &Origin) -> Option<String> {
     match origin {
         Origin::Default => None,
+        Origin::File | Origin::Outside(_) if path.last() == Some(&"password") => Some(MASK.into()),
         // Whatever is put in from outside a file that is committed is there because it must not be seen.
         Origin::Outside(name) if name.contains("${") => Some(MASK.into()),
         Origin::Outside(_) => {

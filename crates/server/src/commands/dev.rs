@@ -46,6 +46,7 @@ async fn serve(arguments: &Arguments, logs: &Logs) -> Result<(), Exit> {
             .builder(flags.clone())
             .schema(SchemaPolicy::Follow { accept_data_loss })
             .make_keys(true)
+            .show_mails(true)
             .access_log(logs.requests())
     };
     let mut accept = arguments.accept_data_loss;
@@ -92,6 +93,9 @@ fn greet(server: &Server, address: SocketAddr) {
     tell!("  publishable key  {}\n  secret key       {secret}", keys.publishable);
     if settings.server.docs {
         tell!("  try it           {url}/docs");
+    }
+    if settings.mail.host.is_none() {
+        tell!("  mails            {url}/_/inbox");
     }
     tell!();
 }

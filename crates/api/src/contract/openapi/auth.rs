@@ -2,6 +2,7 @@
 
 mod admin;
 mod factors;
+mod mail;
 
 use super::answers::{ANYWHERE, add_problems, headers};
 use super::rows::sorted;
@@ -47,6 +48,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             ],
             "properties": {
                 "id": uuid(), "aud": text(), "role": text(), "email": text(), "email_confirmed_at": time(),
+                "new_email": text(), "invited_at": time(),
                 "phone": text(), "confirmed_at": time(), "last_sign_in_at": time(),
                 "app_metadata": { "type": "object", "description": "Set by the application alone: `provider`, `roles`." },
                 "user_metadata": { "type": "object", "description": "Set by the user." },
@@ -128,7 +130,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
         "auth.token_request".into(),
         json!({
             "title": "token request",
-            "description": "With `grant_type=password` e-mail and password, with `grant_type=refresh_token` the token.",
+            "description": "With `grant_type=password` e-mail and password, with `grant_type=refresh_token` the token, with `grant_type=pkce` the code of a link and its verifier.",
             "anyOf": [
                 {
                     "type": "object",
@@ -140,6 +142,11 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
                     "type": "object",
                     "required": ["refresh_token"],
                     "properties": { "refresh_token": text() },
+                },
+                {
+                    "type": "object",
+                    "required": ["auth_code", "code_verifier"],
+                    "properties": { "auth_code": text(), "code_verifier": text() },
                 },
             ],
         }),
@@ -153,6 +160,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "properties": {
                 "email": or_nothing(email()),
                 "password": or_nothing(password),
+                "nonce": { "type": ["string", "null"], "description": "In its place: the code of `/reauthenticate`." },
                 "current_password": { "type": ["string", "null"], "description": "Needed when the sign-in is not recent." },
                 "data": {
                     "type": ["object", "null"],
@@ -162,6 +170,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "examples": [{ "data": { "note": sample::UUID } }],
         }),
     );
+    mail::add_schemas(schemas);
 }
 
 /// An operation, described by its parts: what those of [`factors`] and [`admin`] have in common.
@@ -316,13 +325,13 @@ pub(super) fn describe(which: AuthOperation) -> Json {
             answer("A session.", json_of("auth.session"));
             operation["parameters"] = json!([{
                 "name": "grant_type", "in": "query", "required": true, "description": "What is given for it.",
-                "schema": { "type": "string", "enum": ["password", "refresh_token"] },
+                "schema": { "type": "string", "enum": ["password", "refresh_token", "pkce"] },
             }]);
             operation["requestBody"] = body("auth.token_request");
             (
                 "Sign in, or refresh",
-                "A new session for an address and its password, or the next tokens of a session.",
-                &[400, 413, 422, 429, 500, 503, 504, 507],
+                "A new session for an address and its password or for the code of a link, or the next tokens of a session.",
+                &[400, 404, 413, 422, 429, 500, 503, 504, 507],
             )
         }
         AuthOperation::User => {
@@ -387,6 +396,7 @@ pub(super) fn describe(which: AuthOperation) -> Json {
             answer("It is there.", json!({ "application/json": { "schema": health } }));
             ("Is the auth surface there?", "What its clients ask first.", &[])
         }
+        AuthOperation::Mail(which) => return mail::describe(which),
         // Described above, by their parts.
         AuthOperation::Sessions | AuthOperation::EndSession | AuthOperation::Factor(_) | AuthOperation::Admin(_) => {
             ("", "", &[])
@@ -413,7 +423,7 @@ fn error(status: u16) -> Json {
     let about = match status {
         400 => "Wrong credentials, a used token, or a body that cannot be read.",
         401 => "The token is not good, or of nobody's account.",
-        403 => "It wants a session of level `aal2`, or the secret key.",
+        403 => "It wants a session of level `aal2`, or the secret key; or a link or code is wrong, used or too old.",
         404 => "There is no such thing, or it is somebody else's.",
         409 => "A unique field of the profile is taken.",
         413 => "The body is too large.",

@@ -187,12 +187,23 @@ pub(super) fn describe(model: &Model, which: ServiceOperation) -> Json {
             answer("304", "It is the version that `If-None-Match` names.", &names, Json::Null);
             ("A page to read and try this document", "Needs nothing from elsewhere.")
         }
+        ServiceOperation::Inbox => {
+            let names = ["X-Request-Id", "Cache-Control"];
+            let list = json!({ "type": "array", "items": { "type": "object" } });
+            let content =
+                json!({ "text/html": { "schema": { "type": "string" } }, "application/json": { "schema": list } });
+            answer("200", "The mails, newest first.", &names, content);
+            (
+                "The mails of `undergird dev`",
+                "Where no mail server is set up, and for this machine alone; 404 otherwise.",
+            )
+        }
     };
     let problems: &[u16] = match which {
         ServiceOperation::Live => &[414, 500],
         ServiceOperation::Ready => &[414, 500, 503],
         ServiceOperation::Metrics => &[401, 403, 414, 500],
-        ServiceOperation::OpenApi | ServiceOperation::Docs => &[404, 414, 500],
+        ServiceOperation::OpenApi | ServiceOperation::Docs | ServiceOperation::Inbox => &[404, 414, 500],
     };
     add_problems(&mut responses, problems);
     let mut operation = json!({

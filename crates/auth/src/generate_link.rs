@@ -1,0 +1,116 @@
+//! Links that the owner sends by other means than ours: the same secrets as in a mail, told to the secret key.
+
+use crate::core::Core;
+use crate::invite::{Unconfirmed, demand_secret_key};
+use crate::one_time::{self, NewToken};
+use crate::password;
+use crate::records::{self, USERS};
+use crate::sign_up::{check_email, check_metadata, or_taken};
+use std::sync::Arc;
+use undergird_engine::accounts::{AccountError, GenerateLink, GeneratedLink, LinkError, LinkKind, Secret, Visit};
+use undergird_engine::{Isolation, Outcome, Transaction};
+use undergird_model::Value;
+use undergird_plan::Caller;
+use undergird_plan::request::{Request, Verb};
+use uuid::Uuid;
+
+impl Core {
+    pub(crate) async fn generate_link(
+        self: Arc<Self>,
+        visit: Visit,
+        caller: Caller,
+        asked: GenerateLink,
+    ) -> Result<GeneratedLink, AccountError> {
+        demand_secret_key(&caller)?;
+        if asked.kind == LinkKind::Reauthentication {
+            return Err(LinkError::NoSuchLink.into());
+        }
+        let email = check_email(&asked.email)?;
+        check_metadata(&asked.data)?;
+        let new_email = asked.new_email.as_deref().map(check_email).transpose()?;
+        if asked.kind == LinkKind::EmailChange && new_email.is_none() {
+            return Err(AccountError::InvalidEmail);
+        }
+        let password_hash = match asked.password.as_ref().filter(|_| asked.kind == LinkKind::Confirmation) {
+            Some(password) => {
+                let settings = self.engine.app().model().settings.auth.clone();
+                password::check(password, &email, settings.password_min)?;
+                Some(self.hasher.hash(password).await?)
+            }
+            None => None,
+        };
+        let invited = asked.kind == LinkKind::Invite;
+        let new = Unconfirmed { email, data: asked.data, password_hash, invited };
+        let secrets = self.one_time.secrets(self.new_id(visit.moment.now)?);
+        let (core, kind, moment) = (self.clone(), asked.kind, visit.moment);
+        let told = secrets.clone();
+        let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            let (core, new, secrets, new_email) = (core.clone(), new.clone(), told.clone(), new_email.clone());
+            Box::pin(async move {
+                let system = Caller::system(moment);
+                let to = new_email.clone().unwrap_or_else(|| new.email.clone());
+                let id = match core.user_of_link(transaction, &system, kind, new, new_email).await {
+                    Ok(id) => id,
+                    Err(AccountError::Failed(failure)) => return Err(failure),
+                    Err(refused) => return Ok(Outcome::rollback(Err(refused))),
+                };
+                let email = if kind == LinkKind::EmailChange { to.as_str() } else { "" };
+                let account = records::account(transaction, &system, id).await?;
+                let Some(account) = account else {
+                    return Ok(Outcome::rollback(Err(AccountError::AccountMissing)));
+                };
+                let email = if email.is_empty() { account.email.clone().unwrap_or_default() } else { email.to_owned() };
+                let life_micros = core.mail_life_micros();
+                let token = NewToken { user: id, kind, email: &email, challenge: None, life_micros };
+                one_time::put(transaction, &system, &core.one_time, &secrets, &token).await?;
+                Ok(Outcome::commit(Ok(account)))
+            })
+        });
+        let account: Result<_, AccountError> = made.await.map_err(or_taken)?;
+        let redirect_to = self.allowed(asked.redirect_to.as_deref()).unwrap_or_else(|| self.site_url());
+        Ok(GeneratedLink {
+            account: account?,
+            link: Secret::new(self.link(kind, &secrets.link, &redirect_to)),
+            token: secrets.link,
+            code: secrets.code,
+            kind,
+            redirect_to,
+        })
+    }
+
+    /// Whose link it is; made where the kind says so.
+    async fn user_of_link(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        kind: LinkKind,
+        new: Unconfirmed,
+        new_email: Option<String>,
+    ) -> Result<Uuid, AccountError> {
+        if kind == LinkKind::Invite {
+            return self.invited(transaction, system, new).await;
+        }
+        let found = records::by("email", Value::text(new.email.as_str()), USERS);
+        let found = transaction.records(system, found).await?.into_iter().next();
+        let Some(user) = found else {
+            return match kind {
+                LinkKind::Confirmation if new.password_hash.is_none() => {
+                    Err(AccountError::WeakPassword(undergird_engine::accounts::PasswordWeakness::TooShort { min: 1 }))
+                }
+                LinkKind::Confirmation | LinkKind::MagicLink => self.make_unconfirmed(transaction, system, new).await,
+                LinkKind::Recovery | LinkKind::EmailChange | LinkKind::Invite | LinkKind::Reauthentication => {
+                    Err(LinkError::UserUnknown.into())
+                }
+            };
+        };
+        if kind == LinkKind::Confirmation && user.int("email_confirmed_at").is_some() {
+            return Err(AccountError::EmailTaken);
+        }
+        let id = user.uuid("id").ok_or(AccountError::AccountMissing)?;
+        if let Some(new_email) = new_email.filter(|_| kind == LinkKind::EmailChange) {
+            let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id));
+            transaction.write(system, request.with_row([("new_email", Value::Text(new_email))]), None).await?;
+        }
+        Ok(id)
+    }
+}

@@ -1,0 +1,287 @@
+//! What was in a mail proves that its address is its user's: by link, by code, and for a browser that followed the link.
+//!
+//! The proof is used up in the transaction of what it leads to. An address that is proved for the first time by anything but the
+//! sign-up's own confirmation drops the password that was set before: whoever set it never showed that the address is theirs.
+
+use crate::core::{Core, add_identity, budget_key};
+use crate::mail::{Letter, MailKind};
+use crate::one_time::{self, FLOW_PREFIX, Taken, Used};
+use crate::password::too_many;
+use crate::profile;
+use crate::records::{self, IDENTITIES, USERS};
+use crate::sessions::Started;
+use crate::sign_up::or_taken;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::sync::Arc;
+use undergird_engine::accounts::{
+    AccountError, FollowedLink, Landed, Landing, LinkError, LinkKind, Proof, Secret, Session, Visit,
+};
+use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
+use undergird_model::Value;
+use undergird_plan::Caller;
+use undergird_plan::request::{Request, Verb};
+use uuid::Uuid;
+
+/// What a proof led to.
+enum Redeemed {
+    Session(Box<Started>, LinkKind),
+    Code(Secret),
+}
+
+/// The method of a session that a mail began, as `amr` tells it.
+pub(crate) fn method(kind: LinkKind) -> &'static str {
+    match kind {
+        LinkKind::Recovery => "recovery",
+        LinkKind::Confirmation
+        | LinkKind::MagicLink
+        | LinkKind::Invite
+        | LinkKind::EmailChange
+        | LinkKind::Reauthentication => "otp",
+    }
+}
+
+impl Core {
+    /// A session for what was in a mail.
+    pub(crate) async fn verify_mail(
+        self: Arc<Self>,
+        visit: Visit,
+        kinds: &'static [LinkKind],
+        proof: Proof,
+    ) -> Result<Session, AccountError> {
+        match self.clone().redeem(visit, kinds, proof, false).await? {
+            Redeemed::Session(started, _) => Ok(self.tokens(*started)?),
+            Redeemed::Code(_) => Err(Failure::Internal("a code where a session was asked for".into()).into()),
+        }
+    }
+
+    /// Where a browser that followed a link goes on.
+    pub(crate) async fn follow(self: Arc<Self>, visit: Visit, link: FollowedLink) -> Landing {
+        let to = self.allowed(link.redirect_to.as_deref()).unwrap_or_else(|| self.site_url());
+        let outcome = match (link.kinds, link.proof) {
+            (Some(kinds), Some(proof)) => match self.clone().redeem(visit, kinds, proof, true).await {
+                Ok(Redeemed::Session(started, kind)) => self
+                    .tokens(*started)
+                    .map(|session| Landed::Session(Box::new(session), kind))
+                    .map_err(AccountError::Failed),
+                Ok(Redeemed::Code(code)) => Ok(Landed::Code(code)),
+                Err(error) => Err(error),
+            },
+            _ => Err(LinkError::Expired.into()),
+        };
+        Landing { to, outcome }
+    }
+
+    /// A guess at something that was sent, before it is looked at.
+    pub(crate) fn spend_guess(&self, visit: &Visit) -> Result<(), AccountError> {
+        self.budgets.address.take(&budget_key(visit.address), visit.moment.now).map_err(too_many)
+    }
+
+    /// The guess was good, or none.
+    pub(crate) fn give_back_guess(&self, visit: &Visit) {
+        self.budgets.address.give_back(&budget_key(visit.address));
+    }
+
+    async fn redeem(
+        self: Arc<Self>,
+        visit: Visit,
+        kinds: &'static [LinkKind],
+        proof: Proof,
+        followed: bool,
+    ) -> Result<Redeemed, AccountError> {
+        let proof = match proof {
+            Proof::Code { email, code } => Proof::Code { email: records::fold(&email), code },
+            link @ Proof::Link(_) => link,
+        };
+        self.spend_guess(&visit)?;
+        let guessed = match &proof {
+            Proof::Code { email, .. } => Some(email.clone()),
+            Proof::Link(_) => None,
+        };
+        if let Some(email) = &guessed {
+            self.budgets.mail_codes.take(email, visit.moment.now).map_err(too_many)?;
+        }
+        let core = self.clone();
+        let address = visit.clone();
+        let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            let (core, visit, proof) = (core.clone(), visit.clone(), proof.clone());
+            Box::pin(async move {
+                match core.redeem_in(transaction, &visit, kinds, &proof, followed).await {
+                    Ok(redeemed) => Ok(Outcome::commit(Ok(redeemed))),
+                    Err(AccountError::Failed(failure)) => Err(failure),
+                    // A wrong guess counts; what else was refused left nothing behind.
+                    Err(error @ AccountError::Link(LinkError::Expired)) => Ok(Outcome::commit(Err(error))),
+                    Err(refused) => Ok(Outcome::rollback(Err(refused))),
+                }
+            })
+        });
+        let done = done.await.map_err(or_taken).and_then(|done| done);
+        if !matches!(done, Err(AccountError::Link(LinkError::Expired))) {
+            self.give_back_guess(&address);
+            if let Some(email) = &guessed {
+                self.budgets.mail_codes.give_back(email);
+            }
+        }
+        if done.is_ok() {
+            self.post.wake();
+        }
+        done
+    }
+
+    async fn redeem_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        visit: &Visit,
+        kinds: &[LinkKind],
+        proof: &Proof,
+        followed: bool,
+    ) -> Result<Redeemed, AccountError> {
+        let system = Caller::system(visit.moment);
+        let taken = match proof {
+            Proof::Link(link) => one_time::take_link(transaction, &system, kinds, link).await?,
+            Proof::Code { email, code } => {
+                one_time::take_code(transaction, &system, &self.one_time, kinds, (email, code)).await?
+            }
+        };
+        let Taken::Good(used) = taken else { return Err(LinkError::Expired.into()) };
+        let user = records::user(transaction, &system, used.user).await?.ok_or(LinkError::Expired)?;
+        if user.int("banned_until").is_some_and(|until| visit.moment.now < until) {
+            return Err(AccountError::Banned);
+        }
+        match used.kind {
+            LinkKind::EmailChange => self.confirm_change(transaction, &system, &user, &used).await?,
+            _ if user.text("email") != Some(used.email.as_str()) => return Err(LinkError::Expired.into()),
+            LinkKind::Confirmation
+            | LinkKind::MagicLink
+            | LinkKind::Recovery
+            | LinkKind::Invite
+            | LinkKind::Reauthentication => self.confirm_address(transaction, &system, &user, &used).await?,
+        }
+        self.signed_in_now(transaction, &system, used.user).await?;
+        if let Some(challenge) = used.challenge.as_deref().filter(|_| followed) {
+            let code = Secret::new(format!("{FLOW_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.random()?)));
+            one_time::put_flow(transaction, &system, &code, &used, challenge).await?;
+            return Ok(Redeemed::Code(code));
+        }
+        let started = self.start_session(transaction, visit, used.user, method(used.kind)).await?;
+        Ok(Redeemed::Session(Box::new(started), used.kind))
+    }
+
+    /// The address of the account is its user's.
+    async fn confirm_address(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        user: &Record,
+        used: &Used,
+    ) -> Result<(), Failure> {
+        if user.int("email_confirmed_at").is_some() {
+            return Ok(());
+        }
+        let now = Value::Timestamp(system.moment().now);
+        let mut row = vec![("email_confirmed_at", now.clone()), ("updated_at", now)];
+        if used.kind != LinkKind::Confirmation {
+            row.push(("password_hash", Value::Null));
+        }
+        let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(used.user));
+        transaction.write(system, request.with_row(row), None).await?;
+        verify_identity(transaction, system, used.user, &used.email).await
+    }
+
+    /// The new address is the account's from now on; whatever was sent to the old one is void.
+    async fn confirm_change(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        user: &Record,
+        used: &Used,
+    ) -> Result<(), AccountError> {
+        if user.text("new_email") != Some(used.email.as_str()) {
+            return Err(LinkError::Expired.into());
+        }
+        let old = user.text("email").map(str::to_owned);
+        self.set_email(transaction, system, used.user, &used.email).await?;
+        one_time::void(transaction, system, used.user).await?;
+        if let Some(old) = old {
+            self.queue(transaction, system, Letter::to(MailKind::EmailChanged, &old)).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives an account its address, confirmed: the row, the identity (which an anonymous account has not yet), the profile.
+    pub(crate) async fn set_email(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        user: Uuid,
+        email: &str,
+    ) -> Result<(), Failure> {
+        let now = Value::Timestamp(system.moment().now);
+        let row = [
+            ("email", Value::text(email)),
+            ("new_email", Value::Null),
+            ("email_confirmed_at", now.clone()),
+            ("is_anonymous", Value::Bool(false)),
+            ("updated_at", now),
+        ];
+        let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(user));
+        transaction.write(system, request.with_row(row), None).await?;
+        let of_email =
+            records::by("user_id", Value::Uuid(user), IDENTITIES).with_equal("provider", Value::text("email"));
+        if transaction.records(system, of_email).await?.is_empty() {
+            let id = self.new_id(system.moment().now)?;
+            add_identity(transaction, system, (user, id), email, true).await?;
+            let user_row = records::user(transaction, system, user).await?;
+            let mut metadata = user_row.map(|row| records::json(&row, "app_metadata")).unwrap_or_default();
+            if metadata.get("provider").is_none() {
+                metadata["provider"] = "email".into();
+                metadata["providers"] = serde_json::json!(["email"]);
+                let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(user));
+                let row = [("app_metadata", Value::Json(metadata.to_string()))];
+                transaction.write(system, request.with_row(row), None).await?;
+            }
+        } else {
+            verify_identity(transaction, system, user, email).await?;
+        }
+        profile::change_email(transaction, system, user, email).await
+    }
+}
+
+impl Core {
+    /// Gives the identity of an account another address, as confirmed as it was; an account without one gets one.
+    pub(crate) async fn change_identity(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        user: Uuid,
+        email: &str,
+    ) -> Result<(), Failure> {
+        let of_email =
+            || records::by("user_id", Value::Uuid(user), IDENTITIES).with_equal("provider", Value::text("email"));
+        let Some(identity) = transaction.records(system, of_email()).await?.into_iter().next() else {
+            let id = self.new_id(system.moment().now)?;
+            return add_identity(transaction, system, (user, id), email, false).await;
+        };
+        let mut data = records::json(&identity, "data");
+        data["email"] = email.into();
+        let row = [("data", Value::Json(data.to_string())), ("updated_at", Value::Timestamp(system.moment().now))];
+        transaction.write(system, records::as_verb(of_email(), Verb::Update).with_row(row), None).await.map(|_| ())
+    }
+}
+
+/// The identity tells the address, and that it is confirmed.
+async fn verify_identity(
+    transaction: &mut Transaction<'_>,
+    system: &Caller,
+    user: Uuid,
+    email: &str,
+) -> Result<(), Failure> {
+    let of_email =
+        || records::by("user_id", Value::Uuid(user), IDENTITIES).with_equal("provider", Value::text("email"));
+    let Some(identity) = transaction.records(system, of_email()).await?.into_iter().next() else { return Ok(()) };
+    let mut data = records::json(&identity, "data");
+    data["email"] = email.into();
+    data["email_verified"] = true.into();
+    let row = [("data", Value::Json(data.to_string())), ("updated_at", Value::Timestamp(system.moment().now))];
+    transaction.write(system, records::as_verb(of_email(), Verb::Update).with_row(row), None).await.map(|_| ())
+}
