@@ -69,6 +69,10 @@ FORESEEN = [
     (r"^auth\.factors\.enroll$", {"mfa_factor_name_conflict", "too_many_enrolled_mfa_factors", "invalid_credentials"}),
     (r"^auth\.factors\.verify$", {"mfa_challenge_expired"}),
     (r"^auth\.recovery_codes", {"mfa_recovery_codes_sole_factor", "mfa_verification_failed"}),
+    # What the profile wants of `data`; which members go together; addresses that are taken.
+    (r"^auth\.(otp|magiclink|invite|verify)$", {"validation_failed", "email_exists"}),
+    (r"^auth\.admin\.generate_link$", {"validation_failed", "weak_password", "email_exists"}),
+    (r"^auth\.update_user$", {"reauthentication_not_valid"}),
     (r"^auth\.token$", {"invalid_credentials", "refresh_token_not_found", "validation_failed"}),
 ]
 # By the tool's own list.

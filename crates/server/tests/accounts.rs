@@ -69,8 +69,14 @@ impl World {
             .unwrap();
         // As the server's own, but generous: what is tested here is not hidden behind budgets.
         let many = Allowance { burst: 1_000, every: Duration::from_secs(1) };
-        let allowances =
-            Allowances { account_and_address: many, account: many, address: many, sign_ups: many, codes: many };
+        let allowances = Allowances {
+            account_and_address: many,
+            account: many,
+            address: many,
+            sign_ups: many,
+            codes: many,
+            ..Allowances::default()
+        };
         let options = Options { allowances, ..Options::new("http://127.0.0.1:8090") };
         let auth = Auth::open(server.engine().clone(), server.keys(), &options).await.unwrap();
         Some(World { auth, server, _folder: folder, _database: database })
@@ -86,7 +92,8 @@ impl World {
     }
 
     async fn sign_up(&self, email: &str) -> Session {
-        let request = SignUp { email: email.into(), password: Secret::new(PASSWORD), data: Map::new() };
+        let (password, wish) = (Secret::new(PASSWORD), Wish::default());
+        let request = SignUp { email: email.into(), password, data: Map::new(), wish };
         match self.auth.sign_up(self.visit(self.now()), request).await.unwrap() {
             SignedUp::In(session) => *session,
             SignedUp::Unconfirmed(_) => panic!("unconfirmed"),

@@ -58,6 +58,51 @@ impl Accounts for Broken {
     }
 }
 
+impl Passwordless for Broken {
+    fn send_link(&self, _: Visit, _: LinkRequest) -> BoxFuture<'_, Result<(), AccountError>> {
+        panic!("canary")
+    }
+    fn recover(&self, _: Visit, _: String, _: Wish) -> BoxFuture<'_, Result<(), AccountError>> {
+        panic!("canary")
+    }
+    fn resend(&self, _: Visit, _: ResendRequest) -> BoxFuture<'_, Result<(), AccountError>> {
+        panic!("canary")
+    }
+    fn verify(&self, _: Visit, _: &'static [LinkKind], _: Proof) -> BoxFuture<'_, Result<Session, AccountError>> {
+        panic!("canary")
+    }
+    fn follow(&self, _: Visit, _: FollowedLink) -> BoxFuture<'_, Landing> {
+        panic!("canary")
+    }
+    fn exchange(&self, _: Visit, _: Secret, _: Secret) -> BoxFuture<'_, Result<Session, AccountError>> {
+        panic!("canary")
+    }
+    fn reauthenticate<'a>(&'a self, _: Visit, _: &'a Caller) -> BoxFuture<'a, Result<(), AccountError>> {
+        panic!("canary")
+    }
+    fn invite<'a>(&'a self, _: Visit, _: &'a Caller, _: InviteRequest) -> BoxFuture<'a, Result<Account, AccountError>> {
+        panic!("canary")
+    }
+    fn generate_link<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: GenerateLink,
+    ) -> BoxFuture<'a, Result<GeneratedLink, AccountError>> {
+        panic!("canary")
+    }
+    fn sign_up_anonymously(
+        &self,
+        _: Visit,
+        _: serde_json::Map<String, serde_json::Value>,
+    ) -> BoxFuture<'_, Result<Session, AccountError>> {
+        panic!("canary")
+    }
+    fn inbox(&self) -> Option<Vec<InboxMail>> {
+        panic!("canary")
+    }
+}
+
 impl Factors for Broken {
     fn enroll_factor<'a>(
         &'a self,

@@ -41,8 +41,8 @@ pub(super) async fn operate(
 pub(super) fn wish(request: &AuthRequest<'_>, members: &Members) -> Result<Wish, Problem> {
     let challenge = members.text("code_challenge")?;
     let method = members.text("code_challenge_method")?;
-    let is_known = method.is_some_and(|method| method.eq_ignore_ascii_case("s256"));
-    if challenge.is_some() && !is_known {
+    let is_known = method.as_ref().is_some_and(|method| method.eq_ignore_ascii_case("s256"));
+    if (challenge.is_some() || method.is_some()) && !is_known {
         return Err(LinkError::BadChallenge.into());
     }
     Ok(Wish { redirect_to: query_value(request.query, "redirect_to"), challenge })

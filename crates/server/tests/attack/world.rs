@@ -433,7 +433,7 @@ impl World {
         let at = |body: Json| ("POST", path.to_owned(), Some(body));
         let target = format!("{path}?grant_type=password");
         let profile = if self.blog { "created_at" } else { "verified" };
-        if path.contains('{') || ["/admin/", "/factors", "/sessions"].iter().any(|part| path.contains(part)) {
+        if path.contains('{') || ["/admin/users", "/factors", "/sessions"].iter().any(|part| path.contains(part)) {
             let model = self.model();
             let victim = model.profile.map(|id| self.victim_key(&model.collection(id).name));
             let target = path.replace("{user_id}", victim.as_deref().unwrap_or(ABSENT));
@@ -471,6 +471,25 @@ impl World {
             "user" => vec![
                 ("PUT", path.to_owned(), Some(json!({"email": {"$ne": 1}}))),
                 ("PUT", path.to_owned(), Some(json!({"data": 5}))),
+            ],
+            // Only for the secret key; and its words for a link.
+            "generate_link" | "invite" => vec![
+                at(json!({"type": "recovery", "email": "kanari-victim@example.com"})),
+                at(json!({"type": "signup", "email": "new@example.com", "password": "a long enough password"})),
+                at(json!({"email": {"$ne": 1}})),
+            ],
+            // Strangers guess and forge.
+            "verify" => vec![
+                at(json!({"type": "recovery", "email": "kanari-victim@example.com", "token": "123456"})),
+                at(json!({"type": "recovery", "token_hash": {"$ne": ""}})),
+                at(json!({"type": "email", "email": {"$ne": 1}, "token": "123456"})),
+                at(json!({"type": {"$ne": 1}, "token_hash": "ug_link_x"})),
+                ("GET", format!("{path}?token=ug_link_x&type=recovery&redirect_to=https://evil.example/"), None),
+            ],
+            "otp" | "magiclink" | "recover" | "resend" => vec![
+                at(json!({"email": {"$ne": 1}})),
+                at(json!({"email": "a@example.com\r\nBcc: kanari-victim@example.com"})),
+                at(json!({})),
             ],
             "logout" => vec![("POST", format!("{path}?scope=everybody"), None)],
             _ => vec![("GET", path.to_owned(), None)],
