@@ -14,6 +14,7 @@ use undergird_engine as engine;
 
 const PUBLISHABLE: &str = "ug_publishable_";
 const SECRET: &str = "ug_secret_";
+const SERVICE: &str = "ug_service_";
 const RANDOM_CHARS: usize = 32;
 const CHECKSUM_CHARS: usize = 6;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -100,6 +101,16 @@ pub fn kind_of(text: &str) -> Option<KeyKind> {
     }
     let (body, sum) = text.split_at(text.len() - CHECKSUM_CHARS);
     (checksum(body) == sum).then_some(kind)
+}
+
+/// A key of a service account ([`crate::service_keys`]).
+pub(crate) fn fresh_service() -> Result<String, KeysError> {
+    fresh(SERVICE)
+}
+
+/// Whether a credential wants to be a key of a service account.
+pub(crate) fn looks_like_service(credential: &[u8]) -> bool {
+    credential.starts_with(SERVICE.as_bytes())
 }
 
 /// Whether a credential wants to be a key at all, however broken.

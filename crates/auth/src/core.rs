@@ -120,6 +120,7 @@ impl Core {
             core.add_key().await?;
         }
         core.load_revocations(0).await?;
+        core.load_service_keys().await?;
         Ok(Arc::new(core))
     }
 
@@ -238,7 +239,10 @@ impl Core {
             }
             let now = self.engine.moment().now;
             let read = match self.load_revocations(since.saturating_sub(LATE_COMMIT_MICROS)).await {
-                Ok(()) => self.load_keys().await,
+                Ok(()) => match self.load_keys().await {
+                    Ok(()) => self.load_service_keys().await,
+                    Err(failure) => Err(failure),
+                },
                 Err(failure) => Err(failure),
             };
             match read {

@@ -5,30 +5,40 @@
 //! | a user's token | any good key, or none | that user |
 //! | the publishable key | any good key, or none | a visitor |
 //! | the secret key | any good key, or none | the secret key |
+//! | a service account's key | any good key, or none | that service account |
+//! | none | a service account's key | that service account |
 //! | none | the publishable key, or none | a visitor |
 //! | none | the secret key | the secret key |
 //!
 //! So `Authorization` decides when it is there, as with Supabase: a server that puts its secret key into `apikey` and passes a user's
 //! token on acts as that user. Whatever is there and not good is refused, in either header.
 
-use crate::api_keys::{KeyHashes, KeyKind, looks_like_key};
+use crate::api_keys::{KeyHashes, KeyKind, looks_like_key, looks_like_service, sha256};
 use crate::cache::Cache;
 use crate::revocations::Revocations;
+use crate::service_keys::ServiceCallers;
 use crate::signing::KeyRing;
 use crate::token;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use undergird_engine::accounts::{Credentials, Unidentified};
-use undergird_plan::Caller;
 use undergird_plan::caller::Moment;
+use undergird_plan::{Caller, User};
 
 /// Everything that is needed to know a caller.
 pub(crate) struct Identifier {
     pub(crate) keys: KeyHashes,
     pub(crate) ring: RwLock<Arc<KeyRing>>,
     pub(crate) revocations: Revocations,
+    pub(crate) service: RwLock<ServiceCallers>,
     pub(crate) issuer: String,
     cache: Cache,
+}
+
+/// A key that is good.
+enum Known {
+    Key(KeyKind),
+    Service(Arc<User>),
 }
 
 impl Identifier {
@@ -37,29 +47,42 @@ impl Identifier {
             keys,
             ring: RwLock::new(ring),
             revocations: Revocations::default(),
+            service: RwLock::default(),
             issuer,
             cache: Cache::default(),
         }
     }
 
     pub(crate) fn identify(&self, credentials: Credentials<'_>, moment: Moment) -> Result<Caller, Unidentified> {
-        let by_key = credentials.apikey.map(|key| self.keys.find(key).ok_or(unknown(key))).transpose()?;
+        let by_key = credentials.apikey.map(|key| self.find(key, moment).ok_or(unknown(key))).transpose()?;
         let Some(authorization) = credentials.authorization else {
             return Ok(self.by_key(by_key, moment));
         };
         let bearer = bearer(authorization)?;
         if looks_like_key(bearer) {
-            let kind = self.keys.find(bearer).ok_or(Unidentified::UnknownKey)?;
-            return Ok(self.by_key(Some(kind), moment));
+            let known = self.find(bearer, moment).ok_or(Unidentified::UnknownKey)?;
+            return Ok(self.by_key(Some(known), moment));
         }
         let token = std::str::from_utf8(bearer).map_err(|_| Unidentified::Malformed)?;
         self.by_token(token, moment)
     }
 
-    fn by_key(&self, kind: Option<KeyKind>, moment: Moment) -> Caller {
-        match kind {
-            Some(KeyKind::Secret) => Caller::secret(moment),
-            Some(KeyKind::Publishable) | None => Caller::visitor(moment),
+    /// Whose key it is, if it is one.
+    fn find(&self, key: &[u8], moment: Moment) -> Option<Known> {
+        if !looks_like_service(key) {
+            return self.keys.find(key).map(Known::Key);
+        }
+        // By the hash of the whole key: what a lookup's time tells of it is of no use.
+        let service = self.service.read();
+        let (user, expires_at) = service.get(&sha256(key))?;
+        (moment.now < *expires_at).then(|| Known::Service(user.clone()))
+    }
+
+    fn by_key(&self, known: Option<Known>, moment: Moment) -> Caller {
+        match known {
+            Some(Known::Key(KeyKind::Secret)) => Caller::secret(moment),
+            Some(Known::Service(user)) => Caller::user(user, moment),
+            Some(Known::Key(KeyKind::Publishable)) | None => Caller::visitor(moment),
         }
     }
 

@@ -35,6 +35,7 @@ mod redirect;
 mod refresh;
 mod resend;
 mod revocations;
+mod service_keys;
 mod session_list;
 mod sessions;
 mod sign_up;
@@ -49,6 +50,7 @@ pub use audit::{AuditEntry, AuditFault, AuditHead, AuditVerdict};
 pub use budget::{Allowance, Allowances};
 pub use core::Options;
 pub use mail::{Smtp, SmtpTls, TemplateMistake, Templates, Transport};
+pub use service_keys::ServiceKey;
 
 use crate::core::Core;
 use serde_json::Value as Json;
@@ -76,6 +78,7 @@ pub const SYSTEM: &[(&str, &str)] = &[
     ("_one_time_tokens", include_str!("../system/_one_time_tokens.toml")),
     ("_refresh_tokens", include_str!("../system/_refresh_tokens.toml")),
     ("_revocations", include_str!("../system/_revocations.toml")),
+    ("_service_keys", include_str!("../system/_service_keys.toml")),
     ("_sessions", include_str!("../system/_sessions.toml")),
     ("_signing_keys", include_str!("../system/_signing_keys.toml")),
     ("_users", include_str!("../system/_users.toml")),
@@ -125,6 +128,35 @@ impl Auth {
     /// A failure of the store.
     pub async fn rotate_signing_key(&self) -> Result<(), Failure> {
         self.0.add_key().await
+    }
+
+    /// Makes a key for a service account, told this once.
+    ///
+    /// # Errors
+    /// [`AdminError::BadRole`], a name or a life that is not taken, or a failure of the store.
+    pub async fn add_service_key(
+        &self,
+        name: &str,
+        roles: Vec<String>,
+        days: u32,
+    ) -> Result<(ServiceKey, Secret), AdminError> {
+        self.0.add_service_key(name, roles, days).await
+    }
+
+    /// All keys of service accounts, those that ran out among them.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn service_keys(&self) -> Result<Vec<ServiceKey>, Failure> {
+        self.0.service_keys().await
+    }
+
+    /// Ends a key of a service account; whether there was one.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn revoke_service_key(&self, id: Uuid) -> Result<bool, Failure> {
+        self.0.revoke_service_key(id).await
     }
 
     /// Binds the newest entries of the audit log into its chain; how many. [`Auth::keep_up`] does it each second.

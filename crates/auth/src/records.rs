@@ -12,6 +12,7 @@ pub(crate) const USERS: &str = "_users";
 pub(crate) const IDENTITIES: &str = "_identities";
 pub(crate) const SESSIONS: &str = "_sessions";
 pub(crate) const AUDIT_LOG: &str = "_audit_log";
+pub(crate) const SERVICE_KEYS: &str = "_service_keys";
 pub(crate) const FACTORS: &str = "_factors";
 /// The kinds of what is in there.
 pub(crate) const TOTP: &str = "totp";

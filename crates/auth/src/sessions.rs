@@ -67,7 +67,7 @@ impl Second {
 pub(crate) fn of_caller(caller: &Caller) -> Result<(Uuid, Uuid), AccountError> {
     let Identity::User(user) = caller.identity() else { return Err(AccountError::NotAUser) };
     let session = user.claims().get("session_id").and_then(|claim| claim.as_str());
-    let session = session.and_then(|text| Uuid::try_parse(text).ok()).ok_or(AccountError::SessionMissing)?;
+    let session = session.and_then(|text| Uuid::try_parse(text).ok()).ok_or(AccountError::NotAUser)?;
     Ok((user.id(), session))
 }
 

@@ -34,6 +34,7 @@ on_each_store!(
     what_the_owner_takes_away_is_gone_at_once,
     the_audit_log_is_one_chain_whoever_writes,
     another_node_takes_up_a_new_signing_key,
+    a_service_key_is_held_to_the_rules_and_ends,
 );
 
 const VAULT: &str = r#"
@@ -621,6 +622,55 @@ async fn another_node_takes_up_a_new_signing_key(on: On) {
         let bearer = format!("Bearer {}", session.access_token.expose());
         let credentials = Credentials { apikey: None, authorization: Some(bearer.as_bytes()) };
         assert!(other.identify(credentials, Moment { now: later, entropy: 0 }).is_ok());
+    }
+    keeping.abort();
+}
+
+async fn a_service_key_is_held_to_the_rules_and_ends(on: On) {
+    let Some(world) = World::new(on, "").await else { return };
+    let options = Options::new("http://127.0.0.1:8090");
+    let other = Auth::open(world.server.engine().clone(), world.server.keys(), &options).await.unwrap();
+    let keeping = tokio::spawn(other.keep_up());
+    for (name, roles, days) in
+        [("", vec![], 1), ("x", vec!["a b".to_owned()], 1), ("x", vec![], 0), ("x", vec![], 4_000)]
+    {
+        assert!(world.auth.add_service_key(name, roles, days).await.is_err(), "{name} {days}");
+    }
+    let (key, secret) = world.auth.add_service_key("importer", vec!["import".into()], 1).await.unwrap();
+    assert!(secret.expose().starts_with("ug_service_"));
+    let known = |auth: &Auth, now: i64, text: &str| {
+        let bearer = format!("Bearer {text}");
+        let by_bearer = Credentials { apikey: None, authorization: Some(bearer.as_bytes()) };
+        let by_bearer = auth.identify(by_bearer, Moment { now, entropy: 0 });
+        let by_key = Credentials { apikey: Some(text.as_bytes()), authorization: None };
+        assert_eq!(by_bearer.is_ok(), auth.identify(by_key, Moment { now, entropy: 0 }).is_ok());
+        by_bearer
+    };
+    let now = world.now();
+    let caller = known(&world.auth, now, secret.expose()).unwrap();
+    let Identity::User(user) = caller.identity() else { panic!("{caller:?}") };
+    assert_eq!((user.id(), user.roles(), caller.role()), (key.id, ["import".to_owned()].as_slice(), "authenticated"));
+    // No owner, nobody's account, and no session.
+    assert_eq!(world.auth.find(&caller, key.id).await.err(), Some(AccountError::NotAdmin));
+    assert_eq!(world.auth.account(&caller).await.err(), Some(AccountError::NotAUser));
+    assert_eq!(world.auth.sessions(&caller).await.err(), Some(AccountError::NotAUser));
+    let typo = format!("{}x", &secret.expose()[..secret.expose().len() - 1]);
+    for wrong in [typo.as_str(), "ug_service_", &secret.expose().to_lowercase()] {
+        assert!(wrong == secret.expose() || known(&world.auth, now, wrong).is_err(), "{wrong}");
+    }
+    assert!(known(&world.auth, key.expires_at - 1, secret.expose()).is_ok());
+    assert_eq!(known(&world.auth, key.expires_at, secret.expose()).err(), Some(Unidentified::UnknownKey));
+    // Another node knows it, and that it ended.
+    while known(&other, now, secret.expose()).is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let hashes = format!("{:?}", world.auth.service_keys().await.unwrap());
+    assert!(!hashes.contains(&secret.expose()[11..]));
+    assert_eq!(world.auth.revoke_service_key(key.id).await, Ok(true));
+    assert_eq!(world.auth.revoke_service_key(key.id).await, Ok(false));
+    assert!(known(&world.auth, now, secret.expose()).is_err());
+    while known(&other, now, secret.expose()).is_ok() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     keeping.abort();
 }

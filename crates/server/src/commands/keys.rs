@@ -20,6 +20,28 @@ pub struct Arguments {
 enum Command {
     /// Makes a new key that signs tokens. Running servers take it up within seconds; tokens of the old one are good until they run out.
     Rotate(Application),
+    /// Makes a key for a service account and prints it, this once. Rules decide what it may, by its roles.
+    Add {
+        /// What it is called.
+        name: String,
+        #[command(flatten)]
+        application: Application,
+        /// Its roles, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        roles: Vec<String>,
+        /// How long it is good.
+        #[arg(long, default_value_t = 90)]
+        days: u32,
+    },
+    /// Lists the keys of service accounts, never the keys themselves.
+    List(Application),
+    /// Ends a key of a service account, at once.
+    Revoke {
+        /// Its id, as `list` prints it.
+        id: uuid::Uuid,
+        #[command(flatten)]
+        application: Application,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +58,34 @@ struct Print {
 pub fn run(arguments: Arguments) -> Result<(), Exit> {
     match arguments.command {
         None => print(&arguments.print),
+        Some(Command::Add { name, application, roles, days }) => block_on(async {
+            let server = super::users::open(&application).await?;
+            let made = server.auth().add_service_key(&name, roles, days).await;
+            server.close().await;
+            let (key, secret) = made.map_err(|error| Exit::wrong(error.to_string()))?;
+            tell!("{}  {}, good for {days} days. It is shown this once:", key.id, key.name);
+            say!("{}", secret.expose())
+        }),
+        Some(Command::List(application)) => block_on(async {
+            let server = super::users::open(&application).await?;
+            let keys = server.auth().service_keys().await;
+            server.close().await;
+            for key in keys.map_err(|failure| Exit::failed(format!("cannot list keys: {failure:?}")))? {
+                let until = jiff::Timestamp::from_microsecond(key.expires_at).map(|at| at.to_string());
+                say!("{}  {}  {}  until {}", key.id, key.name, key.roles.join(","), until.unwrap_or_default())?;
+            }
+            Ok(())
+        }),
+        Some(Command::Revoke { id, application }) => block_on(async {
+            let server = super::users::open(&application).await?;
+            let revoked = server.auth().revoke_service_key(id).await;
+            server.close().await;
+            match revoked {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Exit::failed("there is no such key")),
+                Err(failure) => Err(Exit::failed(format!("the key was not revoked: {failure:?}"))),
+            }
+        }),
         Some(Command::Rotate(application)) => block_on(async {
             let server = super::users::open(&application).await?;
             let rotated = server.auth().rotate_signing_key().await;
