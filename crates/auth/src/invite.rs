@@ -15,10 +15,11 @@ use undergird_plan::{Caller, Identity};
 use uuid::Uuid;
 
 /// Refuses everybody but the secret key.
-pub(crate) fn demand_secret_key(caller: &Caller) -> Result<(), LinkError> {
+pub(crate) fn demand_secret_key(caller: &Caller) -> Result<(), AccountError> {
     match caller.identity() {
-        Identity::Secret => Ok(()),
-        _ => Err(LinkError::SecretKeyNeeded),
+        Identity::Secret | Identity::System => Ok(()),
+        Identity::User(_) => Err(LinkError::SecretKeyNeeded.into()),
+        Identity::Visitor => Err(AccountError::NotAUser),
     }
 }
 

@@ -16,24 +16,25 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>) {
     // The wire takes null for left out.
     let pkce = |mut properties: Json| {
         properties["code_challenge"] = json!({
-            "type": ["string", "null"], "pattern": "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$",
+            "anyOf": [
+                { "type": "string", "pattern": "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$" }, { "type": "null" }, { "const": "" },
+            ],
             "description": "PKCE (RFC 7636). Then the link gives a code for `token?grant_type=pkce`.",
         });
         properties["code_challenge_method"] = json!({ "enum": ["s256", "S256", null] });
         properties
     };
-    // A challenge without its method means nothing.
-    let together = json!({ "code_challenge": ["code_challenge_method"] });
     let mut add = |name: &str, required: &[&str], properties: Json, example: Json| {
         let mut made = json!({
             "type": "object", "required": required, "properties": properties, "examples": [example],
         });
         if made["properties"].get("code_challenge").is_some() {
-            made["dependentRequired"] = together.clone();
-            let is_text =
-                json!({ "properties": { "code_challenge": { "type": "string" } }, "required": ["code_challenge"] });
-            made["if"] = is_text;
-            made["then"] = json!({ "properties": { "code_challenge_method": { "enum": ["s256", "S256"] } } });
+            // A challenge without its method means nothing.
+            let is_there = json!({ "type": "string", "minLength": 1 });
+            made["if"] = json!({ "properties": { "code_challenge": is_there }, "required": ["code_challenge"] });
+            let method = json!({ "enum": ["s256", "S256"] });
+            made["then"] =
+                json!({ "properties": { "code_challenge_method": method }, "required": ["code_challenge_method"] });
         }
         schemas.insert(name.into(), made);
     };
@@ -160,8 +161,12 @@ pub(super) fn describe(which: MailOperation) -> Json {
     add_problems(&mut responses, ANYWHERE);
     add_problems(&mut responses, if body.is_some() { &[408, 413, 415] } else { &[413] });
     let mut operation = json!({ "tags": [TAG], "summary": summary, "description": about });
-    if matches!(which, MailOperation::Reauthenticate | MailOperation::Invite | MailOperation::GenerateLink) {
-        operation["security"] = json!([{ "bearer": [] }]);
+    match which {
+        MailOperation::Reauthenticate => operation["security"] = json!([{ "bearer": [] }]),
+        MailOperation::Invite | MailOperation::GenerateLink => {
+            operation["security"] = json!([{ "bearer": [] }, { "apikey": [] }]);
+        }
+        _ => {}
     }
     let query = |name: &str, about: &str, schema: Json| json!({ "name": name, "in": "query", "required": false, "description": about, "schema": schema });
     let redirect = query("redirect_to", "Where the link shall lead, if that is allowed.", json!({ "type": "string" }));
