@@ -2,6 +2,7 @@
 //! the log's beginning anew, is the writer's, between two groups, when it disturbs nobody and little is left to fold.
 
 use crate::connection::{Location, Purpose};
+use crate::readers::Readers;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -57,10 +58,11 @@ impl Log {
     }
 
     /// Makes the log begin anew if it is time. For the writer, between two groups; gives up soon when readers are in the way.
-    pub(crate) fn cut(&self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(crate) fn cut(&self, connection: &Connection, readers: &Readers) -> rusqlite::Result<()> {
         if !self.cut.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
+        readers.let_go();
         let patience = connection.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0))?;
         connection.busy_timeout(CUT_WAIT_MAX)?;
         let outcome = fold(connection, "RESTART");
@@ -75,7 +77,7 @@ impl Log {
     }
 
     /// The thread's work.
-    pub(crate) fn run(self: Arc<Self>, location: &Location) {
+    pub(crate) fn run(self: Arc<Self>, location: &Location, readers: &Readers) {
         let mut connection = None;
         let mut seen = 0;
         loop {
@@ -89,6 +91,7 @@ impl Log {
                 }
                 state.wanted = false;
             }
+            readers.let_go();
             let pages = self.pages();
             if pages == seen {
                 continue;

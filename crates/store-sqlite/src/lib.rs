@@ -20,6 +20,7 @@ mod readers;
 mod scribe;
 mod session;
 mod signature;
+mod snapshots;
 pub mod survey;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use queue::Queue;
 use readers::Readers;
+use snapshots::Commits;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -86,8 +88,9 @@ impl SqliteStore {
         let log = Arc::new(Log::default());
         let queue = Arc::new(Queue::new(options.writes_waiting));
         // The writer first: it makes the file and turns its log on.
-        let writer = Writer::open(&location, &queue, &log)?;
-        let readers = Arc::new(Readers::open(&location, options)?);
+        let commits = Arc::new(Commits::default());
+        let writer = Writer::open(&location, &queue, &log, &commits)?;
+        let readers = Arc::new(Readers::open(&location, options, &commits)?);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name.into())
@@ -95,9 +98,10 @@ impl SqliteStore {
                 .map_err(|error| StoreError::Unavailable(format!("no thread for {name}: {error}")))
         };
         let (folding, place) = (Arc::clone(&log), Arc::clone(&location));
+        let (of_writer, of_folding) = (Arc::clone(&readers), Arc::clone(&readers));
         let threads = vec![
-            spawn("sqlite-write", Box::new(move || writer.run()))?,
-            spawn("sqlite-fold", Box::new(move || folding.run(&place)))?,
+            spawn("sqlite-write", Box::new(move || writer.run(&of_writer)))?,
+            spawn("sqlite-fold", Box::new(move || folding.run(&place, &of_folding)))?,
         ];
         Ok(Arc::new(SqliteStore {
             location,

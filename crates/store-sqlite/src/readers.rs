@@ -1,6 +1,6 @@
 //! Reads. A short one runs at once, on the caller's own thread, which measured faster than handing it over; one that takes long
 //! is stopped, and run again from the start by a thread of its own, with the whole deadline. Its text is remembered, so that the
-//! next of its kind goes there directly.
+//! next of its kind goes there directly. Short ones that follow each other closely share a snapshot ([`crate::snapshots`]).
 
 use crate::Options;
 use crate::connection::{Location, Purpose};
@@ -8,6 +8,7 @@ use crate::control::{Control, Stopped};
 use crate::error::store_error;
 use crate::queue::{Queue, Refused};
 use crate::session::{Session, execute};
+use crate::snapshots::{Commits, Next, Shared};
 use futures_util::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
@@ -29,31 +30,68 @@ const LONG_TEXTS_MAX: usize = 1_024;
 pub(crate) struct Reader {
     connection: Connection,
     control: Arc<Control>,
+    shared: Shared,
 }
 
 impl Reader {
     fn open(location: &Location) -> Result<Reader, StoreError> {
         let mut connection = location.open(Purpose::Read)?;
         let control = Control::attach(&mut connection).map_err(|error| store_error(&error))?;
-        Ok(Reader { connection, control })
+        Ok(Reader { connection, control, shared: Shared::default() })
     }
 
-    /// Runs a read in one snapshot. A panic leaves no sink.
-    fn run(&mut self, query: &Prepared, mut sink: Box<dyn RowSink>) -> ReadAnswer {
+    /// Runs a read in one snapshot of its own. A panic leaves no sink.
+    fn run(&mut self, query: &Prepared, sink: Box<dyn RowSink>) -> ReadAnswer {
         let many = match query.statements.as_ref() {
             Statements::Read(read) => read.nodes.len() + usize::from(read.count.is_some()) > 1,
             Statements::Write(_) => false,
         };
-        let answer = catch_unwind(AssertUnwindSafe(|| {
-            let result = self.run_in_snapshot(query, &mut *sink, many);
-            ReadAnswer { sink: Some(sink), result }
-        }));
-        if many && !self.connection.is_autocommit() {
+        let answer = self.run_in_snapshot(query, sink, many);
+        if many {
+            self.end();
+        }
+        answer
+    }
+
+    /// Runs a read in one snapshot, which the reads that closely follow it may share.
+    fn run_shared(&mut self, query: &Prepared, sink: Box<dyn RowSink>, commits: &Commits, now: Instant) -> ReadAnswer {
+        match self.shared.next(commits, now) {
+            Next::Share if !self.connection.is_autocommit() => {
+                let answer = self.run_in_snapshot(query, sink, false);
+                if answer.result.is_err() {
+                    self.let_go();
+                }
+                answer
+            }
+            Next::Share | Next::Begin => {
+                self.let_go();
+                let answer = self.run_in_snapshot(query, sink, true);
+                if answer.result.is_ok() {
+                    self.shared.begun();
+                } else {
+                    self.end();
+                }
+                answer
+            }
+            Next::Alone => {
+                self.let_go();
+                self.run(query, sink)
+            }
+        }
+    }
+
+    /// Ends the snapshot that is kept for others, if any.
+    fn let_go(&mut self) {
+        if self.shared.take() {
+            self.end();
+        }
+    }
+
+    fn end(&self) {
+        if !self.connection.is_autocommit() {
             // A snapshot that cannot be ended would keep the log from being cut: better a new connection's work than that.
             let _ = execute(&self.connection, "ROLLBACK");
         }
-        answer
-            .unwrap_or_else(|_| ReadAnswer { sink: None, result: Err(StoreError::Internal("a read panicked".into())) })
     }
 
     /// Runs work in one snapshot, which keeps nothing whatever the work decides.
@@ -61,10 +99,7 @@ impl Reader {
         execute(&self.connection, "BEGIN").map_err(|error| store_error(&error))?;
         let mut session = Session::new(&mut self.connection, &self.control, true);
         let outcome = catch_unwind(AssertUnwindSafe(|| work.run(&mut session).now_or_never()));
-        if !self.connection.is_autocommit() {
-            // As above: a snapshot that cannot be ended would keep the log from being cut.
-            let _ = execute(&self.connection, "ROLLBACK");
-        }
+        self.end();
         match outcome {
             Ok(Some(answer)) => answer,
             Ok(None) => Err(StoreError::Internal("a snapshot waited for something".into())),
@@ -72,11 +107,21 @@ impl Reader {
         }
     }
 
-    fn run_in_snapshot(&mut self, query: &Prepared, sink: &mut dyn RowSink, many: bool) -> Result<(), StoreError> {
-        if many {
+    fn run_in_snapshot(&mut self, query: &Prepared, mut sink: Box<dyn RowSink>, begin: bool) -> ReadAnswer {
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            let result = self.run_now(query, &mut *sink, begin);
+            ReadAnswer { sink: Some(sink), result }
+        }));
+        answer
+            .unwrap_or_else(|_| ReadAnswer { sink: None, result: Err(StoreError::Internal("a read panicked".into())) })
+    }
+
+    fn run_now(&mut self, query: &Prepared, sink: &mut dyn RowSink, begin: bool) -> Result<(), StoreError> {
+        if begin {
             execute(&self.connection, "BEGIN").map_err(|error| store_error(&error))?;
         }
-        let mut session = Session::new(&mut self.connection, &self.control, many);
+        let is_open = !self.connection.is_autocommit();
+        let mut session = Session::new(&mut self.connection, &self.control, is_open);
         run::read(&mut session, query, sink)
             .now_or_never()
             .unwrap_or_else(|| Err(StoreError::Internal("a read waited for something".into())))
@@ -119,6 +164,7 @@ pub(crate) struct Readers {
     queue: Arc<Queue<Job>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     long: Arc<Long>,
+    commits: Arc<Commits>,
 }
 
 /// The texts of reads that took long.
@@ -151,7 +197,11 @@ impl Long {
 }
 
 impl Readers {
-    pub(crate) fn open(location: &Arc<Location>, options: &Options) -> Result<Readers, StoreError> {
+    pub(crate) fn open(
+        location: &Arc<Location>,
+        options: &Options,
+        commits: &Arc<Commits>,
+    ) -> Result<Readers, StoreError> {
         let mut inline = Vec::new();
         for _ in 0..options.readers.max(1) {
             inline.push(Mutex::new(Some(Reader::open(location)?)));
@@ -168,7 +218,7 @@ impl Readers {
                 .map_err(|error| StoreError::Unavailable(format!("no thread to read: {error}")))?;
             threads.push(thread);
         }
-        Ok(Readers { inline, queue, threads: Mutex::new(threads), long })
+        Ok(Readers { inline, queue, threads: Mutex::new(threads), long, commits: Arc::clone(commits) })
     }
 
     /// Reads, at once or when a thread is free. Dropping the future stops it.
@@ -190,8 +240,12 @@ impl Readers {
             let Some(reader) = slot.as_mut() else {
                 return AtOnce::Done(ReadAnswer { sink: Some(sink), result: Err(closing()) });
             };
-            reader.control.begin_short(Instant::now(), deadline);
-            let answer = reader.run(&query, sink);
+            let now = Instant::now();
+            reader.control.begin_short(now, deadline);
+            let answer = match query.statements.as_ref() {
+                Statements::Read(read) if !read.shared => reader.run_shared(&query, sink, &self.commits, now),
+                _ => reader.run(&query, sink),
+            };
             let stopped = reader.control.stopped();
             reader.control.end();
             drop(slot);
@@ -247,7 +301,26 @@ impl Readers {
     /// Runs something on a connection that reads.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut slot = self.inline[0].lock();
-        slot.as_mut().map_or_else(|| Err(closing()), |reader| f(&mut reader.connection))
+        let reader = slot.as_mut().ok_or_else(closing)?;
+        reader.let_go();
+        f(&mut reader.connection)
+    }
+
+    /// Ends the snapshots that are kept for reads to come. Those of connections that read just now end soon by themselves.
+    pub(crate) fn let_go(&self) {
+        for slot in &self.inline {
+            if let Some(mut slot) = slot.try_lock()
+                && let Some(reader) = slot.as_mut()
+            {
+                reader.let_go();
+            }
+        }
+    }
+
+    /// Whether a snapshot is kept open for reads to come.
+    #[cfg(test)]
+    pub(crate) fn keeps_any(&self) -> bool {
+        self.inline.iter().any(|slot| slot.lock().as_ref().is_some_and(|reader| !reader.connection.is_autocommit()))
     }
 
     /// How many reads wait for a thread.

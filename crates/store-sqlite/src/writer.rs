@@ -6,8 +6,9 @@ use crate::connection::{Location, Purpose};
 use crate::control::Control;
 use crate::error::{is_broken, store_error};
 use crate::queue::{Queue, Refused};
-use crate::readers::closing;
+use crate::readers::{Readers, closing};
 use crate::session::{Session, execute};
+use crate::snapshots::Commits;
 use futures_util::FutureExt;
 use rusqlite::Connection;
 use std::collections::VecDeque;
@@ -79,6 +80,7 @@ pub(crate) struct Writer {
     location: Arc<Location>,
     queue: Arc<Queue<Task>>,
     log: Arc<Log>,
+    commits: Arc<Commits>,
     /// `None` while it cannot be opened.
     open: Option<(Connection, Arc<Control>)>,
     again: VecDeque<Job>,
@@ -89,11 +91,13 @@ impl Writer {
         location: &Arc<Location>,
         queue: &Arc<Queue<Task>>,
         log: &Arc<Log>,
+        commits: &Arc<Commits>,
     ) -> Result<Writer, StoreError> {
         let mut writer = Writer {
             location: Arc::clone(location),
             queue: Arc::clone(queue),
             log: Arc::clone(log),
+            commits: Arc::clone(commits),
             open: None,
             again: VecDeque::new(),
         };
@@ -117,7 +121,7 @@ impl Writer {
     }
 
     /// Works until the queue is closed and empty.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(mut self, readers: &Readers) {
         loop {
             let task = match self.again.pop_front() {
                 Some(job) => Task::Work(job),
@@ -131,7 +135,7 @@ impl Writer {
                 (Task::Work(job), Ok(())) => {
                     self.group(job);
                     if let Some((connection, _)) = &self.open
-                        && self.log.cut(connection).is_err_and(|error| is_broken(&error))
+                        && self.log.cut(connection, readers).is_err_and(|error| is_broken(&error))
                     {
                         self.open = None;
                     }
@@ -139,7 +143,8 @@ impl Writer {
                 (Task::Work(job), Err(error)) => reply(job.answer, Err(error)),
                 (Task::Raw(task), Ok(())) => {
                     if let Some((connection, _)) = &mut self.open {
-                        // Whoever waits is told by the answer that never comes.
+                        // Whoever waits is told by the answer that never comes. What it commits on the way, it commits under this.
+                        let _committing = self.commits.begin();
                         let _ = catch_unwind(AssertUnwindSafe(|| task(connection)));
                     }
                 }
@@ -228,7 +233,10 @@ impl Writer {
         if done.is_empty() {
             return;
         }
-        match execute(connection, "COMMIT") {
+        let committing = self.commits.begin();
+        let committed = execute(connection, "COMMIT");
+        drop(committing);
+        match committed {
             Ok(()) => {
                 for (job, answer) in done {
                     reply(job.answer, answer);

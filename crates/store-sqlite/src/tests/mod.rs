@@ -7,6 +7,7 @@ mod first;
 mod folding;
 mod pairs;
 mod plans;
+mod sharing;
 mod stopping;
 mod text;
 mod writing;

@@ -155,7 +155,13 @@ pub fn prepared(texts: &[&str]) -> Prepared {
     let count = (nodes.len() > 1).then(|| nodes.pop().unwrap());
     Prepared {
         plan,
-        statements: Arc::new(Statements::Read(ReadStatements { call: None, nodes, count, estimate: None })),
+        statements: Arc::new(Statements::Read(ReadStatements {
+            call: None,
+            nodes,
+            count,
+            estimate: None,
+            shared: false,
+        })),
     }
 }
 

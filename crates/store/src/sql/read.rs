@@ -24,7 +24,8 @@ pub(super) fn write_read(model: &Model, read: &Read, dialect: &dyn Dialect) -> R
         _ => None,
     };
     let call = read.nodes.first().and_then(|root| call::write_call(model, root, dialect));
-    ReadStatements { call, nodes, count, estimate }
+    let shared = model.collections.iter().any(|collection| collection.adopted);
+    ReadStatements { call, nodes, count, estimate, shared }
 }
 
 /// `FROM … JOIN … WHERE …`, with the node's rows entered.
