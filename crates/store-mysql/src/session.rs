@@ -173,9 +173,10 @@ impl Session {
     }
 }
 
-/// The table that a writing statement of the dialect's is about: its first name.
+/// The table that a writing statement of the dialect's is about: its first name, or the one that is joined with what was found.
 fn written_table(text: &str) -> Option<String> {
-    let inside = text.split_once('`')?.1;
+    let joined = text.split_once(" STRAIGHT_JOIN ").map_or(text, |(_, joined)| joined);
+    let inside = joined.split_once('`')?.1;
     let end = inside.match_indices('`').find(|(at, _)| {
         let before = inside[..*at].chars().rev().take_while(|character| *character == '`').count();
         before % 2 == 0 && !inside[at + 1..].starts_with('`')
@@ -297,6 +298,10 @@ mod tests {
         for (text, expected) in [
             ("INSERT INTO `posts` (`a`) VALUES (?)", Some("posts")),
             ("UPDATE `po``sts` AS t SET x = 1", Some("po`sts")),
+            (
+                "UPDATE (SELECT a0.`id` AS c0 FROM `a` AS a0) AS a2 STRAIGHT_JOIN `posts` AS a1 ON a1.`id` = a2.c0",
+                Some("posts"),
+            ),
             ("SELECT 1", None),
         ] {
             assert_eq!(written_table(text).as_deref(), expected);

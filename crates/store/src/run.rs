@@ -360,20 +360,23 @@ async fn update(
     if let Some(refused) = refusal(connection, plan, statements.guard.as_ref(), guards).await? {
         return Ok(refused);
     }
+    // What is noted is of the rows as they are when they are changed: where they are locked, not before.
+    let mut keys = match &statements.keys {
+        None => Vec::new(),
+        Some(locked) => sorted(keys_of(connection, plan, locked, input_row(plan, 0)).await?),
+    };
     let noted = match &statements.noted {
         None => Vec::new(),
         Some(statement) => keys_of(connection, plan, statement, input_row(plan, 0)).await?,
     };
-    let keys = match &statements.keys {
+    match &statements.keys {
         // In order, since a store gives what it changed in the order in which it came upon it.
-        None => sorted(keys_of(connection, plan, &statements.main, input_row(plan, 0)).await?),
-        Some(locked) => {
-            let mut keys = keys_of(connection, plan, locked, input_row(plan, 0)).await?;
+        None => keys = sorted(keys_of(connection, plan, &statements.main, input_row(plan, 0)).await?),
+        Some(_) => {
             let width = plan.model().collection(shape.collection).key.len();
             change_locked(connection, plan, &statements.main, &mut keys, width).await?;
-            keys
         }
-    };
+    }
     let changed = with_noted(noted, &keys, again)?;
     if let Some((otherwise, _)) = refused_again(connection, plan, shape, statements, again, &changed).await? {
         return Ok(WriteAnswer::Refused { otherwise, row: None });

@@ -7,8 +7,10 @@
 //! Absent: power cuts and durability (tests/e2e), and how long anything takes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod held;
 mod lists;
 mod nodes;
+mod second;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -29,6 +31,7 @@ on_each_store!(
     steps_by_themselves_are_not,
     batches_of_reads_see_no_state_that_never_was,
     no_increment_is_lost,
+    changes_of_single_rows_are_not_refused,
     batches_of_creates_commit_within_a_few_runs,
 );
 
@@ -269,6 +272,30 @@ async fn no_increment_is_lost(on: On) {
     assert_eq!(done, 300);
     assert!(kept < 300, "the control: without If-Match increments are lost");
     println!("without If-Match {kept} of 300 are kept");
+    nodes.stop();
+}
+
+/// Changes of single rows, at once, of a few rows that all want: each waits for the others of its row, and none is given up.
+async fn changes_of_single_rows_are_not_refused(on: On) {
+    const ROWS: usize = 8;
+    let Some(nodes) = Nodes::start(on, 1) else { return };
+    let mut http = nodes.connect(0).unwrap();
+    let rows: Vec<Json> = (0..ROWS).map(|row| json!({"name": format!("c{row}"), "n": 0})).collect();
+    assert_eq!(http.ask("POST", "/rest/v1/counters", &[], Some(&json!(rows))).unwrap().status, 201);
+    std::thread::scope(|scope| {
+        for turn in 0..CLIENTS {
+            let nodes = &nodes;
+            scope.spawn(move || {
+                let mut http = nodes.connect(turn).unwrap();
+                for time in 0..400 / CLIENTS {
+                    let path = format!("/rest/v1/counters?name=eq.c{}", (turn * 7 + time) % ROWS);
+                    let reply = http.ask("PATCH", &path, &[], Some(&json!({"n": turn}))).unwrap();
+                    assert_eq!(reply.status, 204, "{reply:?}");
+                }
+            });
+        }
+    });
+    println!("run: once, two to five, more often, given up: {:?}", runs(&nodes));
     nodes.stop();
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Absent: what is asked of it.
 
+use crate::second::Second;
 use crate::support::databases::{Database, On};
 use crate::support::{Folder, Running, said};
 use serde_json::Value as Json;
@@ -22,6 +23,35 @@ const COUNTERS: &str = "key = [\"name\"]\n[fields]\nname = { type = \"text\", ma
 const BILLS: &str = "[fields]\nname = { type = \"text\", max = 50 }\n";
 const LINES: &str = "[fields]\nbill_id = { type = \"ref\", to = \"bills\", on_delete = \"cascade\" }\n\
                      text = { type = \"text\", max = 50 }\n[[checks]]\nrule = \"size(text) > 0\"\nmessage = \"Empty.\"\n";
+/// People by name, so that SQL of a second connection can say who is meant without knowing how a store keeps their ids.
+const PEOPLE: &str =
+    "key = [\"name\"]\n[fields]\nname = { type = \"text\", max = 20 }\nuser_id = { type = \"uuid\" }\n";
+/// Whose row it is says the row itself.
+const NOTES: &str = "key = [\"slug\"]\n[fields]\nslug = { type = \"text\", max = 20 }\nowner_id = { type = \"uuid\" }\n\
+                     title = { type = \"text\", max = 50 }\n[access]\nread = \"true\"\ncreate = \"owner_id == auth.id\"\n\
+                     update = \"owner_id == auth.id\"\ndelete = \"owner_id == auth.id\"\n";
+/// Whose row it is say rows of another collection.
+const PROJECTS: &str = "key = [\"name\"]\n[fields]\nname = { type = \"text\", max = 20 }\n";
+const MEMBERS: &str = "key = [\"project_id\", \"user_id\"]\n[fields]\nproject_id = { type = \"ref\", to = \"projects\" }\n\
+                       user_id = { type = \"uuid\" }\n";
+const DOCS: &str = "key = [\"slug\"]\n[fields]\nslug = { type = \"text\", max = 20 }\n\
+                    project_id = { type = \"ref\", to = \"projects\" }\ntitle = { type = \"text\", max = 50 }\n[access]\nread = \"true\"\n\
+                    create = \"project.members.exists(m, m.user_id == auth.id)\"\n\
+                    update = \"project.members.exists(m, m.user_id == auth.id)\"\n\
+                    delete = \"project.members.exists(m, m.user_id == auth.id)\"\n";
+
+const MODELS: &[(&str, &str)] = &[
+    ("heads", HEADS),
+    ("items", ITEMS),
+    ("counters", COUNTERS),
+    ("bills", BILLS),
+    ("lines", LINES),
+    ("people", PEOPLE),
+    ("notes", NOTES),
+    ("projects", PROJECTS),
+    ("members", MEMBERS),
+    ("docs", DOCS),
+];
 
 /// The nodes with their database.
 pub struct Nodes {
@@ -31,6 +61,8 @@ pub struct Nodes {
     folder: Folder,
     environment: Vec<(String, String)>,
     pub secret: String,
+    publishable: String,
+    on: On,
     database: Database,
 }
 
@@ -41,9 +73,7 @@ impl Nodes {
         let folder = Folder::new();
         std::fs::create_dir_all(folder.0.join("models")).unwrap();
         folder.write("undergird.toml", SETTINGS);
-        for (name, text) in
-            [("heads", HEADS), ("items", ITEMS), ("counters", COUNTERS), ("bills", BILLS), ("lines", LINES)]
-        {
+        for (name, text) in MODELS {
             folder.write(&format!("models/{name}.toml"), text);
         }
         let keys: Json = serde_json::from_str(&said(&folder, &["keys", "--json"], &[]).1).unwrap();
@@ -56,9 +86,9 @@ impl Nodes {
         if on != On::Sqlite {
             environment.push(("UNDERGIRD_STORE_MAIN_URL".to_owned(), database.url().to_owned()));
         }
-        let secret = key("secret_key");
-        let nodes =
-            Nodes { running: Mutex::default(), addresses: Mutex::default(), folder, environment, secret, database };
+        let (secret, publishable) = (key("secret_key"), key("publishable_key"));
+        let (running, addresses) = Default::default();
+        let nodes = Nodes { running, addresses, folder, environment, secret, publishable, on, database };
         for _ in 0..count {
             let running = nodes.run("dev");
             nodes.addresses.lock().unwrap().push(running.address);
@@ -114,6 +144,18 @@ impl Nodes {
             }
         }
         Err(why)
+    }
+
+    /// The first node's client of a signed-in person, or of whoever has a token.
+    pub fn connect_as(&self, token: &str) -> Http {
+        let mut http = self.connect(0).unwrap();
+        http.key = format!("{}\r\nAuthorization: Bearer {token}", self.publishable);
+        http
+    }
+
+    /// A second connection to the nodes' database, past them.
+    pub fn second(&self) -> Second {
+        Second::open(self.on, self.database.url(), &self.folder.0)
     }
 
     /// The sum over the nodes of one of their figures.

@@ -227,6 +227,15 @@ impl Dialect for Postgres {
         }
     }
 
+    fn judges_again_by_old_rows(&self) -> bool {
+        true
+    }
+
+    fn locked(&self, removes: bool) -> &'static str {
+        // The weaker one leaves alone who only refers to the row.
+        if removes { " FOR UPDATE" } else { " FOR NO KEY UPDATE" }
+    }
+
     fn bool_literal(&self, value: bool) -> &'static str {
         if value { "TRUE" } else { "FALSE" }
     }

@@ -128,6 +128,19 @@ pub trait Dialect: Send + Sync {
         true
     }
 
+    /// Whether a change that had to wait for its row judges it again by that row as it has become and by all others as they were before
+    /// (PostgreSQL, at `READ COMMITTED`). A rule that leads to other rows is then not kept by the change alone: the rows are found
+    /// and locked first, and changed in a statement that begins afterwards.
+    fn judges_again_by_old_rows(&self) -> bool {
+        false
+    }
+
+    /// What locks the rows of a `SELECT` against being changed, or against being removed and referred to.
+    fn locked(&self, removes: bool) -> &'static str {
+        let _ = removes;
+        " FOR UPDATE"
+    }
+
     /// Which capability the store lacks to compute this node as expressions mean it; `None`: it lacks none. A statement that needs
     /// it is refused by that name, never run. Asked of each node that is not bound as a constant.
     fn lacks(&self, expr: &Expr) -> Option<&'static str> {

@@ -105,9 +105,9 @@ pub struct WriteStatements {
     pub lookup: Option<Statement>,
     /// Update: the keys that the rows within filter and guards will have, and what is noted of each. Runs before the change.
     pub noted: Option<Statement>,
-    /// Delete with a representation: the keys that will go. Where a change gives no keys: those of the rows that it will change,
-    /// which are locked, and after them the keys that they will have, where it changes keys. The change then goes by
-    /// [`Bind::Keys`].
+    /// Delete with a representation: the keys that will go. Where a change gives no keys, or must not wait for its rows: those of the
+    /// rows that it will change, which are locked, and after them the keys that they will have, where it changes keys. The change
+    /// then goes by [`Bind::Keys`] and gives none.
     pub keys: Option<Statement>,
     /// Insert: one bool per guard, of the input row as it would become. Runs when the row cannot be made after all, so that whoever
     /// may not make it does not learn why it could not be made; and before a duplicate is ignored. Gives no row when all hold.

@@ -4,7 +4,7 @@ use super::dialect::Dialect;
 use super::expr::{Writer, is_constant};
 use super::read::{is_one_of_keys, write_read};
 use super::{Bind, Statement, WriteStatements};
-use undergird_model::expr::RowVar;
+use undergird_model::expr::{Node, RowVar};
 use undergird_model::{CollectionId, Expr, Field, FieldId, Model, Type};
 use undergird_plan::shape::{Action, Guard, Upsert, Write};
 
@@ -38,6 +38,12 @@ pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -
             if let Some(upsert) = upsert {
                 statements.lookup = Some(change.lookup(upsert, &write.inputs));
                 if !upsert.ignore {
+                    if change.locks_first(&Expr::all(Vec::new()), &upsert.guards)
+                        && let Some(lookup) = &mut statements.lookup
+                    {
+                        lookup.text.push_str(dialect.locked(false));
+                        lookup.writes = true;
+                    }
                     statements.update = Some(change.update_found(upsert, &write.inputs));
                     statements.again = change.after(&upsert.again.guards);
                 }
@@ -47,18 +53,22 @@ pub(super) fn write_write(model: &Model, write: &Write, dialect: &dyn Dialect) -
             statements.guard = change.guard(filter, guards);
             statements.noted = change.noted(filter, assign, guards, &again.noted);
             statements.again = change.after(&again.guards);
-            (statements.keys, statements.main) = if dialect.has_returning() {
+            (statements.keys, statements.main) = if change.locks_first(filter, guards) {
+                (Some(change.locked_keys(filter, assign, guards, false)), change.update_locked(filter, assign, guards))
+            } else if dialect.has_returning() {
                 (None, change.update(filter, assign, guards))
             } else {
-                (Some(change.locked_keys(filter, assign, guards)), change.update_by_keys(filter, assign, guards))
+                (Some(change.locked_keys(filter, assign, guards, false)), change.update_by_keys(filter, assign, guards))
             };
         }
         Action::Delete { filter, guards } => {
             statements.guard = change.guard(filter, guards);
-            (statements.keys, statements.main) = if dialect.has_returning() {
+            (statements.keys, statements.main) = if change.locks_first(filter, guards) {
+                (Some(change.locked_keys(filter, &[], guards, true)), change.delete_locked(filter, guards))
+            } else if dialect.has_returning() {
                 (write.returning.as_ref().map(|_| change.keys(filter, guards)), change.delete(filter, guards))
             } else {
-                (Some(change.locked_keys(filter, &[], guards)), change.delete_by_keys(filter, guards))
+                (Some(change.locked_keys(filter, &[], guards, true)), change.delete_by_keys(filter, guards))
             };
         }
     }
@@ -77,6 +87,12 @@ impl Change<'_> {
         let mut writer = Writer::new(self.model, self.dialect);
         let alias = writer.enter(RowVar::THIS, false);
         (writer, alias)
+    }
+
+    /// Whether the rows are to be locked in a statement of their own before they are changed, although the change could tell its keys.
+    fn locks_first(&self, filter: &Expr, guards: &[Guard]) -> bool {
+        let mut conditions = guards.iter().map(|guard| &guard.predicate).chain([filter]);
+        self.dialect.has_returning() && self.dialect.judges_again_by_old_rows() && conditions.any(leads_to_other_rows)
     }
 
     fn key(&self) -> &[FieldId] {
@@ -261,7 +277,7 @@ impl Change<'_> {
 
     /// The keys of the rows within the filter, which nobody else changes from then on; and the keys that these will have, where keys
     /// are assigned.
-    fn locked_keys(&self, filter: &Expr, assign: &[(FieldId, Expr)], guards: &[Guard]) -> Statement {
+    fn locked_keys(&self, filter: &Expr, assign: &[(FieldId, Expr)], guards: &[Guard], removes: bool) -> Statement {
         let (mut writer, alias) = self.writer();
         let mut columns = self.key_columns(&writer);
         let order = columns.join(", ");
@@ -272,7 +288,8 @@ impl Change<'_> {
         }
         let conditions = self.conditions(&mut writer, filter, guards);
         let table = writer.table(self.collection, &alias);
-        let text = format!("SELECT {} FROM {table}{conditions} ORDER BY {order} FOR UPDATE", columns.join(", "));
+        let locked = self.dialect.locked(removes);
+        let text = format!("SELECT {} FROM {table}{conditions} ORDER BY {order}{locked}", columns.join(", "));
         // A lock is a write: no snapshot gives it.
         writer.finish(text, types, true)
     }
@@ -321,6 +338,38 @@ impl Change<'_> {
         self.update_apart(writer, &alias, condition, assign, guards)
     }
 
+    /// That the row is one of the locked ones and still within filter and guards.
+    fn still(&self, writer: &mut Writer<'_>, filter: &Expr, guards: &[Guard]) -> String {
+        let key = self.key_columns(writer);
+        let mut condition = is_one_of_keys(writer, &key, &self.key_types());
+        writer.and_condition(&mut condition, filter);
+        for guard in guards {
+            writer.and_condition(&mut condition, &guard.predicate);
+        }
+        condition
+    }
+
+    /// The change of the locked rows, where it could tell its keys.
+    fn update_locked(&self, filter: &Expr, assign: &[(FieldId, Expr)], guards: &[Guard]) -> Statement {
+        let (mut writer, alias) = self.writer();
+        let table = writer.table(self.collection, &alias);
+        if assign.is_empty() {
+            let key = self.key_columns(&writer).join(", ");
+            let still = self.still(&mut writer, filter, guards);
+            return writer.finish(format!("SELECT {key} FROM {table} WHERE {still}"), self.key_types(), false);
+        }
+        let set = self.assignments(&mut writer, assign);
+        let still = self.still(&mut writer, filter, guards);
+        writer.finish(format!("UPDATE {table} SET {set} WHERE {still}"), Vec::new(), true)
+    }
+
+    fn delete_locked(&self, filter: &Expr, guards: &[Guard]) -> Statement {
+        let (mut writer, alias) = self.writer();
+        let table = writer.table(self.collection, &alias);
+        let still = self.still(&mut writer, filter, guards);
+        writer.finish(format!("DELETE FROM {table} WHERE {still}"), Vec::new(), true)
+    }
+
     /// `UPDATE` of the rows of a condition and of the guards, the row itself in scope.
     fn update_apart(
         &self,
@@ -353,18 +402,15 @@ impl Change<'_> {
     fn delete_by_keys(&self, filter: &Expr, guards: &[Guard]) -> Statement {
         let (mut writer, alias) = self.writer();
         let key = self.key_columns(&writer);
-        let mut condition = is_one_of_keys(&mut writer, &key, &self.key_types());
-        writer.and_condition(&mut condition, filter);
-        for guard in guards {
-            writer.and_condition(&mut condition, &guard.predicate);
-        }
+        let condition = self.still(&mut writer, filter, guards);
         let (changed, found) = (writer.alias(), writer.alias());
         let joined = self.joined_by_key(&writer, &alias, (&changed, &found), &key, &condition);
         writer.finish(format!("DELETE {changed} FROM {joined}"), Vec::new(), true)
     }
 
-    /// The table under an alias, joined by its key with some of its own rows under another. The latter's columns, the key first, are
-    /// called `c0`, `c1`, ….
+    /// Some rows of the table under one alias, joined by the key with the table itself under another. The former's columns, the key
+    /// first, are called `c0`, `c1`, …. In this order and no other: whoever reads the table itself first locks rows that nobody
+    /// wants changed, in an order of its own, and two that do so wait for each other.
     fn joined_by_key(
         &self,
         writer: &Writer<'_>,
@@ -385,10 +431,10 @@ impl Change<'_> {
         // The limit keeps the store from folding the selection into the change, which may not read what it changes.
         let limit = self.dialect.no_limit().map_or_else(String::new, |all| format!(" LIMIT {all}"));
         format!(
-            "{} JOIN (SELECT {} FROM {} WHERE {condition}{limit}) AS {found} ON {}",
-            writer.table(self.collection, changed),
+            "(SELECT {} FROM {} WHERE {condition}{limit}) AS {found} STRAIGHT_JOIN {} ON {}",
             named.join(", "),
             writer.table(self.collection, alias),
+            writer.table(self.collection, changed),
             on.join(" AND ")
         )
     }
@@ -454,6 +500,16 @@ impl Change<'_> {
         let text = format!("UPDATE {table} SET {set} WHERE {condition}{}", self.returning(&writer));
         writer.finish(text, self.key_types(), true)
     }
+}
+
+/// Whether what an expression says of a row may change although the row does not.
+fn leads_to_other_rows(expr: &Expr) -> bool {
+    expr.any_node(&mut |node| {
+        matches!(
+            node,
+            Node::Via { .. } | Node::Exists { .. } | Node::Count { .. } | Node::At { .. } | Node::Profile { .. }
+        )
+    })
 }
 
 fn all_of(truths: &[String]) -> String {
