@@ -40,6 +40,8 @@ pub enum Failure {
     Cancelled,
     /// The disk is full; nothing was written.
     StorageFull,
+    /// Writes are paused, because the data is being moved, or was moved, to another database.
+    Held,
     /// The database cannot be reached.
     Unavailable,
     /// The answer grew past its limit.
@@ -79,6 +81,7 @@ impl Failure {
             StoreError::Deadline => Failure::Deadline,
             StoreError::Cancelled => Failure::Cancelled,
             StoreError::Full => Failure::StorageFull,
+            StoreError::Held => Failure::Held,
             StoreError::Unavailable(why) => {
                 tracing::warn!(%why, "the store is unavailable");
                 Failure::Unavailable

@@ -86,6 +86,7 @@ fn of_server(error: &ServerError) -> Fault {
         // Shut down, gone, killed; not allowed in, no such user or database.
         1053 | 1077 | 1079 | 1080 | 1152 | 1158 | 1159 | 1160 | 1161 | 1184 | 1927 | 2006 | 2013 | 3169 | 4031
         | 1044 | 1045 | 1049 | 1698 | 1129 | 1130 => Fault::Lost(said(error)),
+        1290 if error.message == crate::hold::SAID => store(StoreError::Held),
         // The server, or a cluster's node, takes no writes now.
         1290 | 1836 | 1047 => store(StoreError::Unavailable(format!("the server takes no writes: {}", said(error)))),
         1146 | 1054 | 1305 | 1051 | 1109 => store(StoreError::SchemaMismatch(said(error))),
@@ -232,6 +233,8 @@ mod tests {
             (1040, "Too many connections", "too many writes waiting"),
             (1114, "The table 't' is full", "disk full"),
             (1021, "Disk full", "disk full"),
+            (1290, crate::hold::SAID, "writes are held: the data is being moved, or was moved, to another database"),
+            (1290, "read only", "unavailable: the server takes no writes: error 1290: read only"),
             (1153, "Got a packet bigger than 'max_allowed_packet' bytes", "answer too large"),
             (1927, "Connection was killed", "lost: error 1927: Connection was killed"),
             (1146, "Table 'd.t' doesn't exist", "schema mismatch: error 1146: Table 'd.t' doesn't exist"),

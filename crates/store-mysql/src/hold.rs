@@ -11,11 +11,14 @@ use mysql_async::prelude::Queryable;
 use undergird_store::StoreError;
 use undergird_store::schema::Applied;
 
+/// What is said to whoever writes; by this the error is known again.
+pub(crate) const SAID: &str = "the data is being moved, or was moved, to another database";
+
 /// What the names of the triggers begin with.
 const HOLD: &str = "_undergird_hold_";
 
 /// How long to wait for the transactions that use a table, in seconds: who comes later waits behind.
-const WAIT_SECONDS: u32 = 20;
+pub(crate) const WAIT_SECONDS: u32 = 20;
 
 /// Makes the triggers, or removes them.
 pub(crate) async fn hold(conn: &mut Conn, tables: &Applied, hold: bool) -> Result<(), StoreError> {
@@ -38,7 +41,7 @@ pub(crate) async fn hold(conn: &mut Conn, tables: &Applied, hold: bool) -> Resul
             // The number of a server that takes no writes (ER_OPTION_PREVENTS_STATEMENT).
             let sql = format!(
                 "CREATE TRIGGER {} BEFORE {event} ON {} FOR EACH ROW SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1290, \
-                 MESSAGE_TEXT = 'the data is being moved, or was moved, to another database'",
+                 MESSAGE_TEXT = '{SAID}'",
                 name(&trigger),
                 name(&table.name)
             );

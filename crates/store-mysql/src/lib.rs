@@ -8,6 +8,7 @@ mod ddl;
 mod dialect;
 mod error;
 mod explain;
+mod follow;
 mod hold;
 mod introspect;
 mod migrate;
@@ -41,6 +42,7 @@ use settings::Target;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_plan::RowSink;
+use undergird_store::changes::Follow;
 use undergird_store::{
     Dialect, Isolation, Notice, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer, migration, schema,
 };
@@ -127,7 +129,20 @@ impl Store for MysqlStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let mut conn = self.dedicated().await?;
-            let result = migrate::migrate(&mut conn, &self.pool.server, steps, wanted).await;
+            let result = migrate::migrate(&mut conn, &self.pool.server, steps, wanted, false).await;
+            let _ = conn.disconnect().await;
+            result
+        })
+    }
+
+    fn migrate_alone<'a>(
+        &'a self,
+        steps: &'a [schema::Step],
+        wanted: &'a schema::Applied,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut conn = self.dedicated().await?;
+            let result = migrate::migrate(&mut conn, &self.pool.server, steps, wanted, true).await;
             let _ = conn.disconnect().await;
             result
         })
@@ -140,6 +155,23 @@ impl Store for MysqlStore {
             let _ = conn.disconnect().await;
             result
         })
+    }
+
+    fn follow_changes<'a>(
+        &'a self,
+        tables: &'a schema::Applied,
+        follow: Follow<'a>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut conn = self.dedicated().await?;
+            let result = follow::follow(&mut conn, tables, follow).await;
+            let _ = conn.disconnect().await;
+            result
+        })
+    }
+
+    fn follows_references(&self) -> bool {
+        false
     }
 
     fn migrations(&self) -> BoxFuture<'_, Result<Vec<migration::Done>, StoreError>> {

@@ -47,6 +47,7 @@ pub(crate) async fn migrate(
     server: &Server,
     steps: &[Step],
     wanted: &Applied,
+    alone: bool,
 ) -> Result<(), StoreError> {
     if let Some(reason) = steps.iter().find_map(Step::blocked) {
         return Err(StoreError::SchemaMismatch(reason));
@@ -56,7 +57,7 @@ pub(crate) async fn migrate(
         return Err(StoreError::SchemaMismatch(format!("MySQL cannot keep this schema: {}", told.join("; "))));
     }
     lock(conn).await?;
-    let result = migrate_locked(conn, server, steps, wanted).await;
+    let result = migrate_locked(conn, server, steps, wanted, alone).await;
     unlock(conn).await;
     result
 }
@@ -179,6 +180,7 @@ pub(crate) async fn migrate_locked(
     server: &Server,
     steps: &[Step],
     wanted: &Applied,
+    alone: bool,
 ) -> Result<(), StoreError> {
     prepare(conn, server).await?;
     resume(conn, server).await?;
@@ -209,7 +211,10 @@ pub(crate) async fn migrate_locked(
     let from = current.unwrap_or_else(Applied::empty);
     begin_record(conn, server, &from).await?;
     install(conn, &dialect::functions(server.collation())).await?;
-    for taken in script(server, &from, &left, wanted) {
+    for mut taken in script(server, &from, &left, wanted) {
+        if alone {
+            taken.look_before();
+        }
         take(conn, server, &taken).await?;
     }
     // The same in all that counts; the order of columns may be another.

@@ -73,7 +73,7 @@ async fn apply_locked(conn: &mut Conn, server: &Server, run: &Run) -> Result<Out
                 if let Some(reason) = steps.iter().find_map(Step::blocked) {
                     return Err(StoreError::SchemaMismatch(reason));
                 }
-                migrate_locked(conn, server, &steps, wanted).await?;
+                migrate_locked(conn, server, &steps, wanted, false).await?;
                 note(conn, run, next).await.map_err(wrong)?;
             }
             RunPart::Sql(text) => {

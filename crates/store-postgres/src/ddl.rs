@@ -4,10 +4,11 @@
 //! of the connection's own path, which is where queries look too. Foreign keys that are in the way of other changes step aside first
 //! and come back last. Absent: any decision about what is to change; that is [`undergird_store::schema::steps`].
 
+mod follow;
 mod migrate;
 
 pub(crate) use migrate::broken;
-pub use migrate::{apply, hold_writes, install_functions, migrate};
+pub use migrate::{apply, follow_changes, hold_writes, install_functions, migrate};
 
 use crate::checks;
 use crate::types::{self, identifier, name, text};

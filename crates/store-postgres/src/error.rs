@@ -88,7 +88,7 @@ fn of_server(error: &DbError) -> Fault {
     let told = || said(error);
     let code = error.code().code();
     if error.message() == HELD {
-        return Fault::Store(StoreError::Unavailable(HELD.into()));
+        return Fault::Store(StoreError::Held);
     }
     if let Some(raised) = raised(error) {
         return Fault::Store(StoreError::Raised(raised));

@@ -41,6 +41,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_model::Model;
 use undergird_plan::RowSink;
+use undergird_store::changes::Follow;
 use undergird_store::migration::{Done, Outcome, Run};
 use undergird_store::schema::{Applied, Step};
 use undergird_store::{
@@ -254,6 +255,13 @@ impl Store for PostgresStore {
         Box::pin(async move {
             let mut client = self.dedicated().await?;
             ddl::hold_writes(&mut client, tables, hold).await
+        })
+    }
+
+    fn follow_changes<'a>(&'a self, tables: &'a Applied, follow: Follow<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut client = self.dedicated().await?;
+            ddl::follow_changes(&mut client, tables, follow).await
         })
     }
 

@@ -55,7 +55,7 @@ fn constraint(extended: i32, message: &str) -> StoreError {
             (ConstraintKind::Check, String::new(), Some(subject.to_owned()).filter(|name| !name.is_empty()), Vec::new())
         }
         ffi::SQLITE_CONSTRAINT_TRIGGER if message == crate::hold::SAID => {
-            return StoreError::Unavailable(message.to_owned());
+            return StoreError::Held;
         }
         // SQLite does not say which.
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => {
@@ -106,6 +106,7 @@ mod tests {
                 "cannot store TEXT value in INTEGER column t.v",
                 "internal: cannot store TEXT value in INTEGER column t.v",
             ),
+            (1811, crate::hold::SAID, "writes are held: the data is being moved, or was moved, to another database"),
             (13, "database or disk is full", "disk full"),
             (9, "interrupted", "deadline passed"),
         ] {

@@ -19,20 +19,26 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Makes the triggers, or removes them.
 pub(crate) fn hold(connection: &mut Connection, tables: &Applied, hold: bool) -> Result<(), StoreError> {
     let wrong = |error: rusqlite::Error| broken("holding writes up", &error);
-    let until = Instant::now() + WAIT_MAX;
-    // Each try waits as long as the connection's own patience; a busy writer of another process may win every time.
-    while let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-        let busy = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
-        if !busy || Instant::now() >= until {
-            return Err(wrong(error));
-        }
-    }
+    begin(connection, "holding writes up")?;
     let done = connection.execute_batch(&statements(tables, hold)).and_then(|()| connection.execute_batch("COMMIT"));
     done.map_err(|error| {
         // The error is worth more than that of going back.
         let _ = connection.execute_batch("ROLLBACK");
         wrong(error)
     })
+}
+
+/// Begins a transaction that writes, however busy another process is.
+pub(crate) fn begin(connection: &Connection, during: &str) -> Result<(), StoreError> {
+    let until = Instant::now() + WAIT_MAX;
+    // Each try waits as long as the connection's own patience; a busy writer of another process may win every time.
+    while let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+        let busy = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
+        if !busy || Instant::now() >= until {
+            return Err(broken(during, &error));
+        }
+    }
+    Ok(())
 }
 
 fn statements(tables: &Applied, hold: bool) -> String {

@@ -10,6 +10,7 @@ mod control;
 pub mod ddl;
 mod dialect;
 mod error;
+mod follow;
 mod functions;
 mod hold;
 pub mod introspect;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 use undergird_plan::RowSink;
+use undergird_store::changes::Follow;
 use undergird_store::{
     Dialect, Isolation, Prepared, ReadAnswer, Statement, Statements, Store, StoreError, Work, WorkAnswer, migration,
     schema,
@@ -161,6 +163,30 @@ impl Store for SqliteStore {
     fn hold_writes<'a>(&'a self, tables: &'a schema::Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>> {
         let tables = tables.clone();
         Box::pin(self.writes.raw(move |connection| hold::hold(connection, &tables, hold)))
+    }
+
+    fn follow_changes<'a>(
+        &'a self,
+        tables: &'a schema::Applied,
+        follow: Follow<'a>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let tables = tables.clone();
+        Box::pin(async move {
+            let run = match follow {
+                Follow::Begin(run) | Follow::End(run) => run.to_owned(),
+                Follow::EndAll => String::new(),
+            };
+            let (begin, all) = (matches!(follow, Follow::Begin(_)), matches!(follow, Follow::EndAll));
+            let follow = move |connection: &mut rusqlite::Connection| {
+                let what = match (begin, all) {
+                    (true, _) => Follow::Begin(&run),
+                    (_, true) => Follow::EndAll,
+                    _ => Follow::End(&run),
+                };
+                follow::follow(connection, &tables, what)
+            };
+            self.writes.raw(follow).await
+        })
     }
 
     fn migrations(&self) -> BoxFuture<'_, Result<Vec<migration::Done>, StoreError>> {

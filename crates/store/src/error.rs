@@ -26,6 +26,8 @@ pub enum StoreError {
     Cancelled,
     /// The disk is full. Nothing was written.
     Full,
+    /// Writes are [held](crate::Store::hold_writes): the data is being moved, or was moved, to another database.
+    Held,
     /// The database cannot be reached or is closing.
     Unavailable(String),
     /// The answer grew past its limit.
@@ -84,6 +86,9 @@ impl fmt::Display for StoreError {
             StoreError::Deadline => f.write_str("deadline passed"),
             StoreError::Cancelled => f.write_str("cancelled"),
             StoreError::Full => f.write_str("disk full"),
+            StoreError::Held => {
+                f.write_str("writes are held: the data is being moved, or was moved, to another database")
+            }
             StoreError::Unavailable(why) => write!(f, "unavailable: {why}"),
             StoreError::TooLarge => f.write_str("answer too large"),
             StoreError::SchemaMismatch(why) => write!(f, "schema mismatch: {why}"),

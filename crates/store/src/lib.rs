@@ -5,6 +5,7 @@
 
 pub mod adopt;
 pub mod capability;
+pub mod changes;
 pub mod conformance;
 pub mod error;
 pub mod migration;
@@ -91,10 +92,33 @@ pub trait Store: Send + Sync + 'static {
         wanted: &'a schema::Applied,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
+    /// The same for a database that nobody else uses yet, so that a store may look at its rows before a step rather than while it is
+    /// taken, where that is faster.
+    fn migrate_alone<'a>(
+        &'a self,
+        steps: &'a [schema::Step],
+        wanted: &'a schema::Applied,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.migrate(steps, wanted)
+    }
+
     /// Has the database itself refuse every write to these tables, by whichever process and from the moment on at which this gives
     /// `Ok`, or lets them be written again. Transactions that are under way end before. Whoever is refused gets
-    /// [`StoreError::Unavailable`]. Saying the same twice is no mistake.
+    /// [`StoreError::Held`]. Saying the same twice is no mistake.
     fn hold_writes<'a>(&'a self, tables: &'a schema::Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Has the database note the keys of all rows that are made, changed or removed in these tables, whichever process does it, in logs
+    /// ([`changes::log_table`]), or ends that. When this gives `Ok`, no transaction is under way that is not noted.
+    fn follow_changes<'a>(
+        &'a self,
+        tables: &'a schema::Applied,
+        follow: changes::Follow<'a>,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Whether rows that go or change because the one that they refer to went are noted as well.
+    fn follows_references(&self) -> bool {
+        true
+    }
 
     /// The committed migrations that the database was given, in order.
     fn migrations(&self) -> BoxFuture<'_, Result<Vec<migration::Done>, StoreError>>;

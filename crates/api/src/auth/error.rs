@@ -331,6 +331,7 @@ fn failed(failure: Failure) -> Problem {
         }
         Failure::Conflict => later(StatusCode::SERVICE_UNAVAILABLE, "Too many changes at once; try again"),
         Failure::Overloaded => later(StatusCode::SERVICE_UNAVAILABLE, "Too much is waiting; try again"),
+        Failure::Held => later(StatusCode::SERVICE_UNAVAILABLE, "Writes are paused while the data moves; try again"),
         Failure::Unavailable => later(StatusCode::SERVICE_UNAVAILABLE, "The database is not available; try again"),
         Failure::Deadline | Failure::Cancelled => later(StatusCode::GATEWAY_TIMEOUT, "It took too long; try again"),
         Failure::StorageFull => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "unexpected_failure", "Storage is full"),

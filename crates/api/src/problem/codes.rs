@@ -67,6 +67,7 @@ pub const CODES: &[Code] = &[
     code("UG102", &[400], "The answer would be too large", "Ask for fewer rows or columns."),
     code("UG103", &[422], "A step of the batch is not good", "`errors` says which step and why. Nothing was written."),
     code("UG104", &[400], "The idempotency key is not good", "An `Idempotency-Key` has 1 to 255 characters."),
+    code("UG105", &[503], "Writes are paused while the data moves", "`undergird move` carries the data to another database, or has done so. Nothing was written. Reads are answered; send the write again when `Retry-After` says so."),
     code("UG400", &[400], "A limit is exceeded", "`details` names the setting in `[limits]` and its value."),
     code("UG404", &[404], "There is no such row", "Or none that this caller may see."),
     code("UG408", &[408], "The body came too slowly", "Send it faster, or in several requests."),

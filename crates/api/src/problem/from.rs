@@ -170,6 +170,9 @@ impl From<Failure> for Problem {
             }
             Failure::Cancelled => Problem::new("57014", 503, "canceling statement due to user request"),
             Failure::StorageFull => Problem::new("53100", 507, "The disk is full; nothing was written"),
+            Failure::Held => Problem::new("UG105", 503, "Writes are paused while the data moves")
+                .with_hint("Nothing was written. Reads are answered; send the write again when Retry-After says so.")
+                .retry_after(2),
             Failure::Unavailable => Problem::new("08006", 503, "The database cannot be reached").retry_after(1),
             Failure::AnswerTooLarge => Overflow.into(),
             Failure::Raised(raised) => super::raised::problem(raised),

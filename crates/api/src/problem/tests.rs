@@ -260,6 +260,7 @@ fn what_failed() {
         (Failure::Deadline, "503 57014"),
         (Failure::Cancelled, "503 57014"),
         (Failure::StorageFull, "507 53100"),
+        (Failure::Held, "503 UG105"),
         (Failure::Unavailable, "503 08006"),
         (Failure::AnswerTooLarge, "400 UG102"),
         (Failure::Internal("a secret of the database".into()), "500 XX000"),

@@ -297,6 +297,7 @@ fn own<T>(failure: Failure) -> Result<Result<T, Problem>, Failure> {
         | Failure::Deadline
         | Failure::Cancelled
         | Failure::StorageFull
+        | Failure::Held
         | Failure::Unavailable
         | Failure::AnswerTooLarge
         | Failure::Internal(_) => Err(failure),

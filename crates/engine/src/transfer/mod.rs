@@ -7,17 +7,21 @@
 //!
 //! Absent: which databases (the composition root opens them), what is shown, and what becomes of the configuration.
 
+mod follow;
 mod rows;
 mod schema;
+mod tally;
 mod words;
 
-use ring::digest::{Context, SHA256};
-use rows::{Cursor, Meeting, Writes, canonical, order, read};
+use follow::{Followed, catch_up, finish};
+use rows::{Cursor, Meeting, Writes, order, read};
 use schema::{in_order, is_on_the_way, is_under_way, marked, under_way};
 use std::cmp::Ordering;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tally::{Tally, form};
 use undergird_model::Value;
+use undergird_store::changes::Follow;
 use undergird_store::migration::{Direction, Done, Run, State};
 use undergird_store::schema::{Applied, steps};
 use undergird_store::{Store, StoreError};
@@ -27,15 +31,13 @@ use words::Words;
 const ROUNDS_MAX: usize = 5;
 /// So few changes in a round, and the next round would find about as many.
 const FEW: u64 = 1_000;
-/// Most times that a table is compared while nobody writes: the first time mends, the second proves.
-const PROOFS_MAX: usize = 4;
 
 /// What happens, for whoever shows it.
 #[derive(Clone, Copy, Debug)]
 pub enum News<'a> {
     /// A table's turn, with about as many rows.
     Table {
-        /// What is done: `copying`, `comparing`, `proving`.
+        /// What is done: `copying`, `comparing`, or `proving` while nobody writes.
         doing: &'static str,
         /// Its name.
         name: &'a str,
@@ -57,8 +59,12 @@ pub enum News<'a> {
     },
     /// An earlier attempt was interrupted, and this one goes on with it.
     Resumed,
+    /// From now on what changed since it was compared is followed.
+    Following,
     /// From now on nobody can write to the source.
     Held,
+    /// The last changes are in the target, and both are equal.
+    Proved,
     /// References are made.
     Completing,
 }
@@ -73,7 +79,7 @@ pub struct Proof {
     pub table: String,
     /// How many rows both have.
     pub rows: u64,
-    /// SHA-256 of all rows in the order of their keys, alike on both.
+    /// The sum of the SHA-256 of each row, modulo 2^256, alike on both.
     pub sha256: String,
 }
 
@@ -115,7 +121,7 @@ pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: W
             watch(News::Resumed);
         }
         Some(there) if there.fingerprint() == full.fingerprint() => {
-            let proofs = prove(source, target, &full, false, watch).await.map_err(|why| {
+            let proofs = prove(source, target, &full, watch).await.map_err(|why| {
                 format!("the target is not empty, and not equal to the source either, so nothing was done: {why}")
             })?;
             note(target, &migrations).await?;
@@ -125,34 +131,63 @@ pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: W
             return Err("the target is not empty: give it a database of its own, with nothing in it".into());
         }
     }
-    let pairs = pairs(source, target, &full);
-    for pair in &pairs {
+    for pair in &pairs(source, target, &full) {
         copy(pair, watch).await?;
     }
+    // A name of its own, so that whoever begins another move of the same source meanwhile ends this one, rather than spoil it.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let run = format!("{:x}", now.as_micros());
+    let begun = source.follow_changes(&full, Follow::Begin(&run)).await;
+    let done = match begun {
+        Ok(()) => follow_and_hold(source, target, (&full, &bare, &migrations), &run, watch).await,
+        Err(error) => Err(format!("changes of the source cannot be followed: {error}")),
+    };
+    // What is left of the log does no harm to the data, and the next move, or its end, removes it.
+    let ended = source.follow_changes(&full, Follow::End(&run)).await;
+    let (proofs, held) = done?;
+    if let Err(error) = ended {
+        tracing::warn!(%error, "the log of changes is left in the source");
+    }
+    Ok(Report { proofs, held: Some(held) })
+}
+
+/// Compares all while the source is in use, and what changed since; then holds writes for the last changes, proves, and completes.
+async fn follow_and_hold(
+    source: &Arc<dyn Store>,
+    target: &Arc<dyn Store>,
+    (full, bare, migrations): (&Applied, &Applied, &[Run]),
+    run: &str,
+    watch: Watcher<'_>,
+) -> Result<(Vec<Proof>, Duration), String> {
+    let references = source.follows_references();
+    let mut all = Followed::all(pairs(source, target, full), source, full, run);
     for _ in 0..ROUNDS_MAX {
         let mut written = 0;
-        for pair in &pairs {
-            written += compare(pair, "comparing", Some(Meeting::Passed), watch).await?.written;
+        for followed in &mut all {
+            written += followed.compare("comparing", Some(Meeting::Passed), watch).await?.written;
         }
         if written <= FEW {
             break;
         }
     }
+    watch(News::Following);
+    catch_up(&mut all, full, references, watch).await?;
     let began = Instant::now();
-    let done = match source.hold_writes(&full, true).await {
+    let done = match source.hold_writes(full, true).await {
         Ok(()) => {
             watch(News::Held);
-            match last(source, target, &full, &bare, watch).await {
-                Ok(proofs) => note(target, &migrations).await.map(|()| proofs),
+            match last(source, target, (full, bare), &mut all, watch).await {
+                Ok(()) => note(target, migrations).await,
                 Err(why) => Err(why),
             }
         }
         // Some tables may be held already.
         Err(error) => Err(format!("writes to the source cannot be held: {error}")),
     };
+    let held = began.elapsed();
     match done {
-        Ok(proofs) => Ok(Report { proofs, held: Some(began.elapsed()) }),
-        Err(why) => match source.hold_writes(&full, false).await {
+        Ok(()) => Ok((all.into_iter().map(Followed::proof).collect(), held)),
+        Err(why) => match source.hold_writes(full, false).await {
             Ok(()) => Err(format!("{why}; the source takes writes again")),
             Err(error) => Err(format!("{why}; and the source cannot be told to take writes again: {error}")),
         },
@@ -165,7 +200,8 @@ pub async fn transfer(source: &Arc<dyn Store>, target: &Arc<dyn Store>, watch: W
 /// A sentence.
 pub async fn release(source: &Arc<dyn Store>) -> Result<(), String> {
     let full = schema_of(source, "the database").await?.ok_or("the database is empty")?;
-    source.hold_writes(&full, false).await.map_err(|error| error.to_string())
+    source.hold_writes(&full, false).await.map_err(|error| error.to_string())?;
+    source.follow_changes(&full, Follow::EndAll).await.map_err(|error| error.to_string())
 }
 
 /// The committed migrations that the source was given, to be noted in the target.
@@ -195,52 +231,38 @@ async fn note(target: &Arc<dyn Store>, migrations: &[Run]) -> Result<(), String>
 async fn last(
     source: &Arc<dyn Store>,
     target: &Arc<dyn Store>,
-    full: &Applied,
-    bare: &Applied,
+    (full, bare): (&Applied, &Applied),
+    all: &mut [Followed<'_>],
     watch: Watcher<'_>,
-) -> Result<Vec<Proof>, String> {
+) -> Result<(), String> {
     let now = schema_of(source, "the source").await?;
     if now.is_none_or(|now| now.fingerprint() != full.fingerprint()) {
         return Err("the source's schema was changed meanwhile: empty the target and begin again".into());
     }
-    let proofs = prove(source, target, full, true, watch).await?;
+    finish(all, full, source.follows_references(), watch).await?;
+    watch(News::Proved);
     watch(News::Completing);
     // The mark last, for the same reason.
     let complete = marked(full.clone());
     migrate(target, Some(bare), &complete).await?;
-    migrate(target, Some(&complete), full).await?;
-    Ok(proofs)
+    migrate(target, Some(&complete), full).await
 }
 
-/// Compares all tables until each is found equal as a whole. Differences are mended, or else an error.
+/// Compares all tables as wholes; a difference is an error.
 async fn prove(
     source: &Arc<dyn Store>,
     target: &Arc<dyn Store>,
     full: &Applied,
-    mend: bool,
     watch: Watcher<'_>,
 ) -> Result<Vec<Proof>, String> {
     let mut proofs = Vec::new();
     for pair in &pairs(source, target, full) {
-        let mut proof = None;
-        for _ in 0..PROOFS_MAX {
-            let found = compare(pair, "proving", mend.then_some(Meeting::Impossible), watch).await?;
-            if found.written == 0 {
-                let (ours, theirs) = (found.source.finish(), found.target.finish());
-                if ours.as_ref() != theirs.as_ref() {
-                    return Err(format!("the checksums of {} differ, though its rows do not", pair.source_words.name));
-                }
-                let sha256 = ours.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
-                proof = Some(Proof { table: pair.source_words.name.clone(), rows: found.rows, sha256 });
-                break;
-            }
-            if !mend {
-                return Err(format!("{} of its rows in {} are others", found.written, pair.source_words.name));
-            }
+        let found = compare(pair, "proving", None, watch).await?;
+        let table = pair.source_words.name.clone();
+        if found.written > 0 {
+            return Err(format!("{} of its rows in {table} are others", found.written));
         }
-        proofs.push(proof.ok_or_else(|| {
-            format!("the rows of {} are not the same after they were copied {PROOFS_MAX} times", pair.source_words.name)
-        })?);
+        proofs.push(Proof { table, rows: found.tally.rows, sha256: found.tally.sum.text() });
     }
     Ok(proofs)
 }
@@ -291,11 +313,9 @@ async fn copy(pair: &Pair<'_>, watch: Watcher<'_>) -> Result<(), String> {
 
 /// What comparing a table found.
 struct Found {
-    rows: u64,
     /// Rows that were made, changed or removed in the target, or would have to be.
     written: u64,
-    source: Context,
-    target: Context,
+    tally: Tally,
 }
 
 /// Compares a table row by row in the order of its keys, and mends the target where it differs.
@@ -308,10 +328,9 @@ async fn compare(
     let Pair { source, target, source_words: words, target_words } = pair;
     let wrong = |error: StoreError| format!("{doing} {}: {error}", words.name);
     watch(News::Table { doing, name: &words.name, rows: 0 });
-    let mut found = Found { rows: 0, written: 0, source: Context::new(&SHA256), target: Context::new(&SHA256) };
+    let (mut rows, mut found) = (0, Found { written: 0, tally: Tally::default() });
     let (mut ours, mut theirs) = (Cursor::new(source, words, None), Cursor::new(target, target_words, None));
     let mut writes = Writes::new(target, target_words, mend.unwrap_or(Meeting::Passed));
-    let mut text = Vec::new();
     loop {
         // Both pages at once: each store works while the other does.
         let (left, right) = tokio::join!(ours.peek(), theirs.peek());
@@ -324,19 +343,18 @@ async fn compare(
         };
         let left = if which.is_le() { ours.take() } else { None };
         let right = if which.is_ge() { theirs.take() } else { None };
-        for (row, digest) in [(&left, &mut found.source), (&right, &mut found.target)] {
-            if let Some(row) = row {
-                text.clear();
-                canonical(row, &mut text);
-                digest.update(&text);
-            }
-        }
-        found.rows += u64::from(left.is_some());
+        rows += u64::from(left.is_some());
         watch(News::Rows(1));
-        if left == right {
+        let (ours, theirs) = (left.as_deref().map(form), right.as_deref().map(form));
+        if let Some(ours) = ours.as_ref().filter(|_| ours == theirs) {
+            found.tally.add(ours);
             continue;
         }
         found.written += 1;
+        if let Some(row) = left.as_ref().or(right.as_ref()) {
+            let key = words.key_of(row);
+            found.tally.pending.insert(form(&key), key);
+        }
         if mend.is_none() {
             continue;
         }
@@ -349,7 +367,7 @@ async fn compare(
         .map_err(wrong)?;
     }
     writes.flush().await.map_err(wrong)?;
-    watch(News::Done { doing, name: &words.name, rows: found.rows, written: found.written });
+    watch(News::Done { doing, name: &words.name, rows, written: found.written });
     Ok(found)
 }
 
@@ -362,6 +380,6 @@ async fn migrate(target: &Arc<dyn Store>, from: Option<&Applied>, to: &Applied) 
     if from.is_some() && steps.is_empty() {
         return Ok(());
     }
-    let made = target.migrate(&steps, to).await;
+    let made = target.migrate_alone(&steps, to).await;
     made.map_err(|error| format!("the target does not take the schema: {error}"))
 }

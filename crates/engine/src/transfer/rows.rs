@@ -162,6 +162,43 @@ pub(super) async fn read(store: &Arc<dyn Store>, statement: &Arc<Statement>, val
     page.map(|page| *page).map_err(|_| StoreError::Internal("the store lost a page".into()))
 }
 
+/// Reads the rows of some keys, one statement each, in one snapshot.
+struct ReadKeys {
+    statement: Arc<Statement>,
+    keys: Arc<Vec<Row>>,
+}
+
+impl Work for ReadKeys {
+    fn run<'a>(&'a mut self, connection: &'a mut dyn Connection) -> BoxFuture<'a, Result<WorkAnswer, StoreError>> {
+        Box::pin(async move {
+            let mut rows: Vec<Option<Row>> = Vec::with_capacity(self.keys.len());
+            let types = &self.statement.columns;
+            for key in self.keys.iter() {
+                let mut found = None;
+                let mut each = |row: &dyn RowRef| {
+                    found = Some(types.iter().enumerate().map(|(at, ty)| value(*ty, row.cell(at))).collect());
+                    Flow::Continue
+                };
+                connection.query(&self.statement, bound(&self.statement, key), &mut each).await?;
+                rows.push(found);
+            }
+            Ok(WorkAnswer { decision: Decision::Commit, value: Box::new(rows) })
+        })
+    }
+}
+
+/// Reads the rows of some keys: one per key, none where there is none.
+pub(super) async fn read_keys(
+    store: &Arc<dyn Store>,
+    words: &Words,
+    keys: &Arc<Vec<Row>>,
+) -> Result<Vec<Option<Row>>, StoreError> {
+    let work = Box::new(ReadKeys { statement: words.one.clone(), keys: keys.clone() });
+    let answer = store.transaction(work, Isolation::Snapshot, Instant::now() + STEP_TIME_MAX).await?;
+    let rows = answer.value.downcast::<Vec<Option<Row>>>();
+    rows.map(|rows| *rows).map_err(|_| StoreError::Internal("the store lost a page".into()))
+}
+
 /// A way through a table.
 pub(super) struct Cursor<'a> {
     store: &'a Arc<dyn Store>,

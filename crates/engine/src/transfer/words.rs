@@ -29,6 +29,8 @@ pub(super) struct Words {
     pub(super) first: Arc<Statement>,
     /// Those after a key.
     pub(super) after: Arc<Statement>,
+    /// The row of a key.
+    pub(super) one: Arc<Statement>,
     /// The greatest key.
     pub(super) last: Arc<Statement>,
     /// Removes the row of a key.
@@ -75,6 +77,11 @@ impl Words {
                     "SELECT {all} FROM {at} WHERE {} ORDER BY {order} LIMIT {PAGE_ROWS}",
                     after(&key_columns, parameter)
                 )
+            }),
+            one: made(&key_types, &types, false, &|parameter| {
+                let parts = key_columns.iter().enumerate();
+                let parts: Vec<String> = parts.map(|(at, column)| format!("{column} = {}", parameter(at))).collect();
+                format!("SELECT {all} FROM {at} WHERE {}", parts.join(" AND "))
             }),
             last: made(&[], &key_types, false, &|_| {
                 format!("SELECT {order} FROM {at} ORDER BY {} LIMIT 1", down.join(", "))

@@ -174,6 +174,8 @@ async fn show(source: &Arc<dyn Store>, target: &Arc<dyn Store>) -> Result<Report
             }
         }
         News::Resumed => line("going on with a move that was interrupted".into()),
+        News::Following => line("following what changes".into()),
+        News::Proved => line("proved equal".into()),
         News::Held => line("writes are held: requests that write get 503 from now on".into()),
         News::Completing => line("making references".into()),
     })

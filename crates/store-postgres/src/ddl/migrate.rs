@@ -3,7 +3,7 @@
 //! A migration waits for no lock longer than [`LOCK_PATIENCE_MILLIS`], because every statement of others that comes later would wait
 //! behind it; it gives way and tries again. Absent: statements about rows of the application beyond what a step says.
 
-use super::{HELPERS, Line, RECORD, script};
+use super::{HELPERS, Line, RECORD, follow, script};
 use crate::introspect::{self, Home};
 use crate::migrations;
 use crate::types::{NAME_OCTETS_MAX, identifier, name, text};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 use undergird_store::StoreError;
+use undergird_store::changes::Follow;
 use undergird_store::migration::{Outcome, Ready, Run, RunPart, ready};
 use undergird_store::schema::{self, Applied, Step, Table};
 
@@ -104,6 +105,14 @@ pub async fn hold_writes(client: &mut Client, tables: &Applied, hold: bool) -> R
     patiently(client, Errand::Hold { tables, hold }).await.map(|_| ())
 }
 
+/// Has triggers note the keys of changed rows in logs, or removes both.
+///
+/// # Errors
+/// As [`hold_writes`].
+pub async fn follow_changes(client: &mut Client, tables: &Applied, follow: Follow<'_>) -> Result<(), StoreError> {
+    patiently(client, Errand::Follow { tables, follow }).await.map(|_| ())
+}
+
 /// The name of these triggers and of their function.
 const HOLD: &str = "_undergird_hold";
 
@@ -182,6 +191,7 @@ enum Errand<'a> {
     Apply { run: &'a Run, functions: &'a str },
     Install { functions: &'a str },
     Hold { tables: &'a Applied, hold: bool },
+    Follow { tables: &'a Applied, follow: Follow<'a> },
 }
 
 async fn patiently(client: &mut Client, errand: Errand<'_>) -> Result<Outcome, StoreError> {
@@ -229,6 +239,14 @@ async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<Outcome, Atte
         }
         Errand::Hold { tables, hold } => {
             hold_all(&transaction, tables, hold).await?;
+            Outcome::Taken
+        }
+        Errand::Follow { tables, follow } => {
+            let home = introspect::home(&transaction).await?;
+            introspect::settle(&transaction, &home).await?;
+            let wrong = |error| failed("following changes", &error);
+            let script = follow::script(&transaction, &home.schema, tables, follow).await.map_err(wrong)?;
+            transaction.batch_execute(&script).await.map_err(|error| failed("following changes", &error))?;
             Outcome::Taken
         }
     };

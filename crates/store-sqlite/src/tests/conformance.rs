@@ -89,6 +89,14 @@ impl Store for Careless {
         self.store.hold_writes(tables, hold)
     }
 
+    fn follow_changes<'a>(
+        &'a self,
+        tables: &'a schema::Applied,
+        follow: undergird_store::changes::Follow<'a>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.follow_changes(tables, follow)
+    }
+
     fn migrations(&self) -> BoxFuture<'_, Result<Vec<migration::Done>, StoreError>> {
         self.store.migrations()
     }

@@ -33,7 +33,11 @@ const PROBLEMS: &[(&str, u16, &str)] = &[
     ("RangeNotSatisfiable", 416, "`limit`, `offset` or `Range` name rows that are not there."),
     ("Unprocessable", 422, "The body is not acceptable; `errors` names every member that is wrong."),
     ("InternalError", 500, "Something went wrong on the server; its log has the cause under `request_id`."),
-    ("Unavailable", 503, "Too much to do, or the database cannot be reached; `Retry-After` says when to try again."),
+    (
+        "Unavailable",
+        503,
+        "Too much to do, writes are paused, or the database cannot be reached; `Retry-After` says when to try again.",
+    ),
     ("GatewayTimeout", 504, "It took longer than `[limits] request_seconds` and was stopped."),
     ("StorageFull", 507, "The disk is full. Nothing was written."),
 ];
