@@ -180,7 +180,9 @@ impl Core {
                 let system = Caller::system(moment);
                 match core.compose_in(transaction, &system, id, letter).await {
                     Ok(composed) => Ok(Outcome::commit(composed)),
-                    Err(AccountError::Failed(failure @ (Failure::Conflict | Failure::Unavailable))) => Err(failure),
+                    Err(AccountError::Failed(failure @ (Failure::Conflict | Failure::Held | Failure::Unavailable))) => {
+                        Err(failure)
+                    }
                     Err(why) => {
                         // An account that cannot be made: the client that asked is not told, since the answer would tell who has one.
                         tracing::warn!(%id, %why, "a mail has nothing to say");
