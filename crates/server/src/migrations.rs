@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use undergird_model::Model;
 use undergird_store::migration::{
-    self, Direction, Done, Finding, Part, Resolved, Run, RunPart, Scribe, Snapshot, State, StepsFile,
+    self, Direction, Done, Finding, Part, Phase, Resolved, Run, RunPart, Scribe, Snapshot, State, StepsFile,
 };
 use undergird_store::schema::{self, Applied};
 use undergird_store::{Store, StoreError};
@@ -107,6 +107,12 @@ impl Folder {
             Some(migration) => migration.after.schema.clone(),
             None => Applied::empty(),
         }
+    }
+
+    /// Whether all migrations after a number are contracts, before which nodes of the last definition serve, too.
+    fn is_contract_from(&self, number: u32) -> bool {
+        let mut pending = self.migrations.iter().filter(|migration| migration.number > number).peekable();
+        pending.peek().is_some() && pending.all(|migration| migration.file.phase == Some(Phase::Contract))
     }
 
     /// The next number.
@@ -210,6 +216,7 @@ impl Migration {
                 Some(text) => Ok(RunPart::Sql(text.to_owned())),
                 None => Err(format!("a [[step]] with sql says nothing for {store}")),
             },
+            Part::Backfill { fill, .. } => fill.run(store).map(RunPart::Backfill),
         };
         let from = match direction {
             Direction::Forward => &self.before,
@@ -222,6 +229,7 @@ impl Migration {
             direction,
             after: if direction == Direction::Back { self.number } else { self.number - 1 },
             from: from.schema.fingerprint(),
+            compatible: direction != Direction::Back && self.resolved.compatible,
             parts: parts.iter().map(part).collect::<Result<_, _>>()?,
         })
     }
@@ -274,6 +282,8 @@ pub(crate) enum Verdict {
     At(u32),
     /// Its record ends at the first number, and its schema is that of the second already: `dev` shaped it.
     Shaped(u32, u32),
+    /// It has all of the folder and more, and what is more lets nodes of the folder's definition go on: the titles of it.
+    Beyond(Vec<String>),
     /// It was interrupted within this one.
     Half(u32),
     /// It was given something that the folder has not, or has otherwise.
@@ -308,10 +318,13 @@ pub(crate) async fn standing(store: &Arc<dyn Store>, folder: &Folder) -> Result<
 }
 
 fn judge(folder: &Folder, done: &[Done], schema: Option<&Applied>) -> Verdict {
+    let mut beyond = Vec::new();
     for (expected, one) in (1..).zip(done) {
         let title = format!("{:04}_{}", one.number, one.name);
         let here = folder.migrations.get(one.number as usize - usize::from(one.number > 0));
         match here {
+            // Also while it is under way: each of its steps lets them go on.
+            None if one.compatible => beyond.push(title),
             None => {
                 return Verdict::Foreign(format!(
                     "the database is ahead: it was given {title}, which is not in {}",
@@ -329,6 +342,9 @@ fn judge(folder: &Folder, done: &[Done], schema: Option<&Applied>) -> Verdict {
             Some(_) if one.state != State::Applied => return Verdict::Half(one.number),
             Some(_) => {}
         }
+    }
+    if !beyond.is_empty() {
+        return Verdict::Beyond(beyond);
     }
     let last = done.last().map_or(0, |last| last.number);
     let empty = Applied::empty();
@@ -354,13 +370,31 @@ fn judge(folder: &Folder, done: &[Done], schema: Option<&Applied>) -> Verdict {
     ))
 }
 
+/// How a database and a definition fit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fits {
+    /// There are no committed migrations that would say so.
+    Unsaid,
+    /// The one is what the other wants.
+    Exactly,
+    /// Nodes of this definition can serve, beside those of another one: why, in a sentence.
+    Beside(String),
+}
+
+/// Whether a definition's nodes can serve on the schema that a database has.
+async fn beside(store: &Arc<dyn Store>, wanted: &Applied) -> Result<(), String> {
+    let there = store.schema().await.map_err(|error| format!("cannot read the database's record: {error}"))?;
+    let there = there.unwrap_or_else(Applied::empty);
+    migration::serves(wanted, &there).map_err(|faults| faults.join("\n"))
+}
+
 /// Holds a database and a definition to the committed migrations, where there are any.
 ///
 /// # Errors
 /// What is not so, with the command that mends it.
-pub(crate) async fn demand(application: &Path, store: &Arc<dyn Store>, model: &Model) -> Result<(), String> {
+pub(crate) async fn demand(application: &Path, store: &Arc<dyn Store>, model: &Model) -> Result<Fits, String> {
     if !Folder::is_there(application) {
-        return Ok(());
+        return Ok(Fits::Unsaid);
     }
     let folder = Folder::read(application)?;
     let wanted = Snapshot::of(model, &folder.last());
@@ -377,7 +411,24 @@ pub(crate) async fn demand(application: &Path, store: &Arc<dyn Store>, model: &M
         titles.map(|migration| format!("\n  {}", migration.title())).collect::<String>()
     };
     match standing.verdict {
-        Verdict::At(at) if at == last => Ok(()),
+        Verdict::At(at) if at == last => Ok(Fits::Exactly),
+        Verdict::Beyond(titles) => match beside(store, &wanted.schema).await {
+            Ok(()) => Ok(Fits::Beside(format!(
+                "the database is ahead by {}, beside which this definition can be served",
+                titles.join(", ")
+            ))),
+            Err(why) => Err(format!("the database is ahead by {}: {why}", titles.join(", "))),
+        },
+        Verdict::At(at) if folder.is_contract_from(at) => match beside(store, &wanted.schema).await {
+            Ok(()) => Ok(Fits::Beside(format!(
+                "the database is before the contract, which `undergird migrate apply` gives it when no older node serves any more:{}",
+                pending(at)
+            ))),
+            Err(why) => Err(format!(
+                "the database is behind: `undergird migrate apply` gives it these migrations:{}\n{why}",
+                pending(at)
+            )),
+        },
         Verdict::At(at) | Verdict::Shaped(at, _) => {
             Err(format!("the database is behind: `undergird migrate apply` gives it these migrations:{}", pending(at)))
         }

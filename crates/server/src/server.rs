@@ -4,6 +4,7 @@
 use crate::config::{Definition, Environment, data_directory};
 use crate::data::DataDirectory;
 use crate::keys::{self, KeysProblem};
+use crate::migrations::Fits;
 use crate::schema::{Change, Obstacle};
 use crate::serve::{self, Shutdown, signals};
 use crate::stores;
@@ -198,11 +199,21 @@ impl Builder {
             );
         }
         callable(&store, &model)?;
+        let mut beside = false;
         if self.schema == SchemaPolicy::Demand {
             let demanded = crate::migrations::demand(&self.directory, &store, &model).await;
-            demanded.map_err(StartError::Schema)?;
+            beside = match demanded.map_err(StartError::Schema)? {
+                Fits::Beside(why) => {
+                    tracing::warn!("{why}");
+                    true
+                }
+                Fits::Exactly | Fits::Unsaid => false,
+            };
         }
-        if self.schema != SchemaPolicy::Leave {
+        if beside {
+            speakable(&store, &model)?;
+            same_functions(&store, &model).await?;
+        } else if self.schema != SchemaPolicy::Leave {
             fit(&store, &model, self.schema).await?;
         }
         let engine = Engine::new(model, store);
@@ -367,7 +378,7 @@ impl Server {
                 () = tokio::time::sleep(SCHEMA_POLL) => {}
                 () = schema_changed(&mut notices) => {}
             }
-            let fits = match fits(store, self.engine.app().model()).await {
+            let fits = match self.fits(self.engine.app().model()).await {
                 Ok(true) => true,
                 Ok(false) => self.take_again().await,
                 // Readiness asks the store itself.
@@ -386,10 +397,20 @@ impl Server {
         }
     }
 
+    /// Whether the database is at a definition, or its nodes can serve beside others on what it is at.
+    async fn fits(&self, model: &Model) -> Result<bool, undergird_store::StoreError> {
+        let store = self.engine.store();
+        if Change::plan(store, model).await?.is_nothing() {
+            return Ok(true);
+        }
+        let demanded = crate::migrations::demand(&self.builder.directory, store, model).await;
+        Ok(matches!(demanded, Ok(Fits::Beside(_))))
+    }
+
     /// Reads the definition again and takes it if the database is at it.
     async fn take_again(&self) -> bool {
         let Ok(Definition { model: Some(model), .. }) = self.reread() else { return false };
-        if !matches!(fits(self.engine.store(), &model).await, Ok(true)) {
+        if !matches!(self.fits(&model).await, Ok(true)) {
             return false;
         }
         tracing::info!("another node changed the schema; the definition was read again and fits");
@@ -404,10 +425,6 @@ impl Server {
     }
 }
 
-async fn fits(store: &Arc<dyn Store>, model: &Model) -> Result<bool, undergird_store::StoreError> {
-    Ok(Change::plan(store, model).await?.is_nothing())
-}
-
 /// Waits until the schema changed, or may have.
 async fn schema_changed(notices: &mut (impl Stream<Item = Notice> + Unpin)) {
     loop {
@@ -419,10 +436,8 @@ async fn schema_changed(notices: &mut (impl Stream<Item = Notice> + Unpin)) {
     }
 }
 
-/// Holds a database to a definition, or brings it there. Gives what was done, in words.
-async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Result<String, StartError> {
-    let unreadable =
-        |error: undergird_store::StoreError| StartError::Failed(format!("cannot read the schema: {error}"));
+/// That a store can keep all that a definition says.
+fn speakable(store: &Arc<dyn Store>, model: &Model) -> Result<(), StartError> {
     let lacking = undergird_store::sql::lacking(model, store.dialect());
     if !lacking.is_empty() {
         return Err(StartError::Schema(format!("the store cannot keep these rules:\n  {}", lacking.join("\n  "))));
@@ -434,7 +449,14 @@ async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Res
             unknown.join("\n  ")
         )));
     }
-    callable(store, model)?;
+    callable(store, model)
+}
+
+/// Holds a database to a definition, or brings it there. Gives what was done, in words.
+async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Result<String, StartError> {
+    let unreadable =
+        |error: undergird_store::StoreError| StartError::Failed(format!("cannot read the schema: {error}"));
+    speakable(store, model)?;
     let change = Change::plan(store, model).await.map_err(unreadable)?;
     if change.is_nothing() {
         same_functions(store, model).await?;

@@ -15,6 +15,8 @@ on_each_store!(
     four_processes_apply_at_once,
     a_killed_migration_goes_on,
     a_shaped_database_is_noted,
+    a_backfill_goes_on_where_it_was_killed,
+    nodes_of_two_definitions_serve_side_by_side,
 );
 
 const NOTES: &str = r#"
@@ -31,6 +33,7 @@ struct App {
     folder: Folder,
     url: String,
     secret: String,
+    publishable: String,
     store: &'static str,
     _database: Database,
 }
@@ -45,14 +48,15 @@ impl App {
         let (code, keys, errors) = said(&folder, &["keys", "--json"], &[]);
         assert_eq!(code, 0, "{errors}");
         let keys: Value = serde_json::from_str(&keys).unwrap();
-        let secret = keys["secret_key"].as_str().unwrap().to_owned();
+        let key = |named: &str| keys[named].as_str().unwrap().to_owned();
+        let (secret, publishable) = (key("secret_key"), key("publishable_key"));
         let store = match on {
             On::Sqlite => "sqlite",
             On::Postgres => "postgres",
             On::Mysql => "mysql",
         };
         let url = database.url().to_owned();
-        Some(App { folder, url, secret, store, _database: database })
+        Some(App { folder, url, secret, publishable, store, _database: database })
     }
 
     fn environment(&self) -> Vec<(&str, &str)> {
@@ -349,4 +353,205 @@ async fn a_shaped_database_is_noted(on: On) {
     let running = app.serve();
     assert_eq!(app.get(&running, "select=title,size"), json!([{"title": "kept", "size": 1}]));
     running.stop();
+}
+
+/// Numbers that a backfill makes greater by one: what is filled twice or not at all shows.
+const SIZED: &str = "size = { type = \"int\", default = 1 }\n[access]";
+
+/// Ninety rows more than a few batches.
+const FILLED: usize = 90;
+
+fn filled(app: &App, entry: &str) {
+    app.folder.write("models/notes.toml", &NOTES.replace("[access]", SIZED));
+    app.plan("initial");
+    app.migrate(&["apply"], 0, &["applied"]);
+    let running = app.serve();
+    let rows: Vec<Value> = (0..FILLED).map(|row| json!({"title": format!("r{row:03}")})).collect();
+    app.post(&running, &json!(rows));
+    running.stop();
+    // A rule that changes makes a migration; the backfill goes with it.
+    let model = app.folder.read("models/notes.toml");
+    app.folder.write("models/notes.toml", &model.replace("read = \"false\"", "read = \"true\""));
+    app.plan("fill");
+    let file = "migrations/0002_fill/steps.toml";
+    app.folder.write(file, &(app.folder.read(file) + entry));
+}
+
+async fn a_backfill_goes_on_where_it_was_killed(on: On) {
+    let Some(app) = App::new(on) else { return };
+    filled(
+        &app,
+        "\n[[step]]\nbackfill = \"notes\"\nset.size = \"size + 1\"\nbatch = 10\npause_millis = 60\nundo = \"UPDATE notes SET size = 1\"\n",
+    );
+    for wrong in ["set.sice = \"1\"", "set.id = \"1\"", "set.size = \"1\"\nbatch = 0", "where = \"true\""] {
+        let file = "migrations/0002_fill/steps.toml";
+        let good = app.folder.read(file);
+        app.folder.write(file, &good.replace("set.size = \"size + 1\"\nbatch = 10", wrong));
+        app.migrate(&["lint"], 2, &["backfill = \"notes\""]);
+        app.folder.write(file, &good.replace("\"size + 1\"", "\"\""));
+        app.migrate(&["lint"], 1, &["error backfill-without-value: the backfill of notes"]);
+        app.folder.write(file, &good);
+    }
+    app.migrate(&["lint", "--write-sql"], 0, &["again"]);
+    let sql = app.folder.read(&format!("migrations/0002_fill/{}.sql", app.store));
+    assert!(sql.contains("the next 10 keys") && sql.contains("(size + 1)"), "{sql}");
+    for kill in [1, 2, 4] {
+        let mut command = undergird(&["migrate", "apply"]);
+        command.current_dir(&app.folder.0).envs(app.environment()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+        let batches = lines.map_while(Result::ok).filter(|line| line.contains("rows of notes"));
+        // It says so after each batch, and dies in the pause or in the next one.
+        assert_eq!(batches.take(kill).count(), kill);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let all = app.migrate_either(&["status", "--wait", "30"]);
+        assert!(all.contains("interrupted  0002_fill") && all.contains(&format!("of {FILLED} rows of notes")), "{all}");
+        app.run(&["serve"], 1, &["0002 was interrupted"]);
+        app.migrate(&["undo"], 1, &["apply it to its end first"]);
+    }
+    app.migrate(&["apply"], 0, &["0002_fill: applied"]);
+    let all = app.migrate(&["status"], 0, &["applied      0002_fill"]);
+    assert!(!all.contains("rows of notes"), "{all}");
+    let size = |wanted: i64| {
+        let running = app.serve();
+        let rows = app.get(&running, "select=size");
+        assert_eq!(rows, json!(vec![json!({"size": wanted}); FILLED]), "{}", app.store);
+        running.stop();
+    };
+    size(2);
+    // Several are taken back at once, and all are judged before.
+    let model = app.folder.read("models/notes.toml");
+    app.folder
+        .write("models/notes.toml", &model.replace("[access]", "more = { type = \"int\", optional = true }\n[access]"));
+    app.plan("more");
+    app.migrate(&["apply"], 0, &["0003_more: applied"]);
+    app.migrate(&["undo", "--to", "1"], 1, &["0003_more: every value of notes.more", "nothing was taken back"]);
+    app.migrate(&["status"], 0, &["applied      0003_more"]);
+    app.migrate(&["undo", "--to", "1", "--accept-data-loss"], 0, &["0003_more: taken back", "0002_fill: taken back"]);
+    app.migrate(&["undo", "--to", "1"], 0, &["no migration after 0001"]);
+    app.migrate(&["status"], 1, &["applied      0001_initial", "pending      0002_fill", "pending      0003_more"]);
+    app.migrate(&["apply"], 0, &["0002_fill: applied", "0003_more: applied"]);
+    size(2);
+    app.migrate(&["undo", "--count", "2", "--accept-data-loss"], 0, &["0002_fill: taken back"]);
+}
+
+/// Another directory with the same application.
+fn another(app: &App) -> Folder {
+    fn copy(from: &std::path::Path, to: &std::path::Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let to = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                std::fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    let folder = Folder::new();
+    for part in ["models", "migrations"] {
+        copy(&app.folder.0.join(part), &folder.0.join(part));
+    }
+    std::fs::copy(app.folder.0.join("undergird.toml"), folder.0.join("undergird.toml")).unwrap();
+    folder
+}
+
+/// Waits until a node says that it is ready, or that it is not.
+fn until_ready(running: &Running, wanted: bool) {
+    for _ in 0..600 {
+        if (running.send("GET", "/health/ready", &[], b"").status == 200) == wanted {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it did not become {}", if wanted { "ready" } else { "not ready" });
+}
+
+async fn nodes_of_two_definitions_serve_side_by_side(on: On) {
+    let Some(app) = App::new(on) else { return };
+    app.plan("initial");
+    app.migrate(&["apply"], 0, &["applied"]);
+    let old = another(&app);
+    let data = app.folder.0.join("data");
+    let data = data.to_str().unwrap();
+    let mut environment = app.environment();
+    environment.extend([
+        ("UNDERGIRD_DATA", data),
+        ("UNDERGIRD_SECRET_KEY", app.secret.as_str()),
+        ("UNDERGIRD_PUBLISHABLE_KEY", &app.publishable),
+    ]);
+    let serve_old = || Running::start(&old, "serve", &environment);
+    let is_shared = !matches!(on, On::Sqlite);
+    let first = is_shared.then(serve_old);
+
+    // More than the older nodes know, which they need not know.
+    let with = |fields: &str| NOTES.replace("[access]", &format!("{fields}\n[access]"));
+    let tags = "[fields]\nname = { type = \"text\" }\n[access]\nread = \"true\"\n";
+    app.folder.write("models/tags.toml", tags);
+    app.folder.write("models/notes.toml", &with("slug = { type = \"text\", optional = true, max = 300, unique = true }\nlikes = { type = \"int\", default = 0, min = 0 }"));
+    app.plan("expand");
+    app.migrate(&["apply"], 0, &["0002_expand: applied"]);
+    let check = |node: &Running, title: &str| {
+        until_ready(node, true);
+        app.post(node, &json!({"title": title}));
+        assert_eq!(
+            app.get(node, &format!("select=title,body&title=eq.{title}")),
+            json!([{"title": title, "body": ""}])
+        );
+    };
+    if let Some(first) = &first {
+        let new = app.serve();
+        for turn in 0..3 {
+            check(first, &format!("old{turn}"));
+            check(&new, &format!("new{turn}"));
+        }
+        new.stop();
+    }
+    let again = serve_old();
+    check(&again, "again");
+    again.stop();
+    let (_, _, errors) = said(&old, &["migrate", "status"], &environment);
+    assert!(errors.contains("ahead: it was given 0002_expand"), "{errors}");
+    let (code, _, errors) = said(&old, &["migrate", "apply"], &environment);
+    assert!(code == 1 && errors.contains("ahead"), "{errors}");
+
+    // What they cannot do without.
+    app.folder.write(
+        "models/notes.toml",
+        &with("slug = { type = \"text\", max = 300, unique = true }\nlikes = { type = \"int\", default = 0, min = 0 }"),
+    );
+    app.plan("contract");
+    app.edit("0003_contract", "alter_column = \"notes.slug\"\n", "backfill = \"notes\"\nset.slug = \"title\"\nwhere = \"slug IS NULL\"\nundo = \"\"\n\n[[step]]\nalter_column = \"notes.slug\"\n");
+    app.edit("0003_contract", "\n[[step]]", "phase = \"contract\"\n\n[[step]]");
+    // Nodes of the new definition serve before it already.
+    let new = app.serve();
+    check_slug(&app, &new);
+    if let Some(first) = &first {
+        check(first, "both");
+    }
+    new.stop();
+    app.migrate(&["apply"], 0, &["0003_contract: applied"]);
+    if let Some(first) = first {
+        until_ready(&first, false);
+        first.stop();
+    }
+    let (code, _, errors) = said(&old, &["serve"], &environment);
+    assert!(code == 1 && errors.contains("ahead: it was given 0003_contract"), "{errors}");
+    let new = app.serve();
+    check_slug(&app, &new);
+    let rows = app.get(&new, "select=title,slug&title=eq.again");
+    assert_eq!(rows, json!([{"title": "again", "slug": "again"}]));
+    new.stop();
+}
+
+fn check_slug(app: &App, node: &Running) {
+    let title = format!(
+        "t{}",
+        std::process::id() + u32::try_from(app.get(node, "select=id").as_array().unwrap().len()).unwrap()
+    );
+    app.post(node, &json!({"title": title, "slug": title}));
+    let rows = app.get(node, &format!("select=slug&title=eq.{title}"));
+    assert_eq!(rows, json!([{"slug": title}]));
 }

@@ -4,6 +4,7 @@
 //! about access, and any SQL text beyond transactions, settings and the schema: statements arrive written.
 
 pub mod adopt;
+mod backfill;
 mod ddl;
 mod dialect;
 mod error;
@@ -180,6 +181,15 @@ impl Store for MysqlStore {
             let done = migrations::done(&mut conn).await;
             let _ = conn.disconnect().await;
             done
+        })
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Result<Option<migration::Progress>, StoreError>> {
+        Box::pin(async {
+            let mut conn = self.dedicated().await?;
+            let progress = backfill::progress(&mut conn).await;
+            let _ = conn.disconnect().await;
+            progress
         })
     }
 

@@ -4,6 +4,7 @@
 //! journal of their own ([`crate::migrate`]). SQL by hand is one transaction with that note, as long as it changes rows alone: DDL in it
 //! commits, and is run again when the process is killed between the two.
 
+use crate::backfill;
 use crate::introspect::{self, exists, wrong};
 use crate::migrate::{during, lock, migrate_locked, prepare, resume, unlock};
 use crate::server::Server;
@@ -11,7 +12,7 @@ use crate::types::{name, table_options, unsupported};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
 use undergird_store::StoreError;
-use undergird_store::migration::{Direction, Done, Outcome, Ready, Run, RunPart, State, ready};
+use undergird_store::migration::{Done, Outcome, Ready, Run, RunPart, State, ready};
 use undergird_store::schema::{self, Step};
 
 /// Where they are written down.
@@ -22,17 +23,28 @@ pub(crate) async fn done(conn: &mut Conn) -> Result<Vec<Done>, StoreError> {
     if !exists(conn, MIGRATIONS).await? {
         return Ok(Vec::new());
     }
-    let text = format!("SELECT number, name, hash, state FROM {} ORDER BY number", name(MIGRATIONS));
-    let rows: Vec<(u32, String, String, String)> = conn.query(text).await.map_err(wrong)?;
-    let done = |(number, name, hash, state): (u32, String, String, String)| {
+    // Databases that an earlier version migrated have not all of these columns.
+    let compatible = if has_compatible(conn).await? { "compatible" } else { "0" };
+    let text = format!("SELECT number, name, hash, state, {compatible} FROM {} ORDER BY number", name(MIGRATIONS));
+    let rows: Vec<(u32, String, String, String, i64)> = conn.query(text).await.map_err(wrong)?;
+    let done = |(number, name, hash, state, compatible): (u32, String, String, String, i64)| {
         let state = State::of(&state).ok_or_else(|| {
             StoreError::SchemaMismatch(format!(
                 "migration {number} is in a state that this version does not know: {state}"
             ))
         })?;
-        Ok(Done { number, name, hash, state })
+        Ok(Done { number, name, hash, state, compatible: compatible != 0 })
     };
     rows.into_iter().map(done).collect()
+}
+
+async fn has_compatible(conn: &mut Conn) -> Result<bool, StoreError> {
+    let text = format!(
+        "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = '{MIGRATIONS}' \
+         AND column_name = 'compatible'"
+    );
+    let found: Option<i64> = conn.query_first(text).await.map_err(wrong)?;
+    Ok(found.is_some_and(|found| found > 0))
 }
 
 /// Takes a run, from where it stopped if it was begun.
@@ -58,14 +70,21 @@ async fn apply_locked(conn: &mut Conn, server: &Server, run: &Run) -> Result<Out
     let options = table_options(server);
     conn.query_drop(format!(
         "CREATE TABLE IF NOT EXISTS {} (number int NOT NULL PRIMARY KEY, name varchar(255) NOT NULL, hash varchar(64) NOT NULL, \
-         state varchar(32) NOT NULL, applied_at datetime(6) NOT NULL) {options}",
+         state varchar(32) NOT NULL, applied_at datetime(6) NOT NULL, compatible boolean NOT NULL DEFAULT false) {options}",
         name(MIGRATIONS)
     ))
     .await
     .map_err(|error| during("making the table for migrations", error))?;
-    note(conn, run, state(run, from)).await.map_err(wrong)?;
+    if !has_compatible(conn).await? {
+        let text = format!("ALTER TABLE {} ADD COLUMN compatible boolean NOT NULL DEFAULT false", name(MIGRATIONS));
+        conn.query_drop(text).await.map_err(|error| during("changing the table for migrations", error))?;
+    }
+    if !run.parts.is_empty() {
+        note(conn, run, from).await.map_err(wrong)?;
+    }
     for (at, part) in run.parts.iter().enumerate().skip(from) {
-        let next = state(run, at + 1);
+        // With the last part the whole is done.
+        let next = at + 1;
         match part {
             RunPart::Schema(wanted) => {
                 let current = introspect::applied(conn, server).await?;
@@ -81,35 +100,29 @@ async fn apply_locked(conn: &mut Conn, server: &Server, run: &Run) -> Result<Out
                 // What is Undergird's own is changed by the definition alone.
                 introspect::applied(conn, server).await?;
             }
+            RunPart::Backfill(fill) => backfill::fill(conn, run, (at, fill)).await?,
         }
     }
-    match run.direction {
-        Direction::Forward | Direction::Note => note(conn, run, State::Applied).await.map_err(wrong)?,
-        Direction::Back => {
-            let text = format!("DELETE FROM {} WHERE number = ?", name(MIGRATIONS));
-            conn.exec_drop(text, (run.number,)).await.map_err(wrong)?;
-        }
+    // A run without parts has not been noted yet.
+    if run.parts.is_empty() {
+        note(conn, run, 0).await.map_err(wrong)?;
     }
+    backfill::forget(conn).await?;
     Ok(Outcome::Taken)
 }
 
-fn state(run: &Run, parts: usize) -> State {
-    let parts = u32::try_from(parts).unwrap_or(u32::MAX);
-    match run.direction {
-        Direction::Forward | Direction::Note => State::Applying(parts),
-        Direction::Back => State::Undoing(parts),
-    }
+/// Writes down that so many parts are done.
+pub(crate) async fn note(conn: &mut Conn, run: &Run, done: usize) -> Result<(), Error> {
+    let at = name(MIGRATIONS);
+    let Some(state) = run.state(done) else {
+        return conn.exec_drop(format!("DELETE FROM {at} WHERE number = ?"), (run.number,)).await;
+    };
+    let text =
+        format!("REPLACE INTO {at} (number, name, hash, state, applied_at, compatible) VALUES (?, ?, ?, ?, NOW(6), ?)");
+    conn.exec_drop(text, (run.number, &run.name, &run.hash, state.to_string(), run.compatible)).await
 }
 
-async fn note(conn: &mut Conn, run: &Run, state: State) -> Result<(), Error> {
-    let text = format!(
-        "REPLACE INTO {} (number, name, hash, state, applied_at) VALUES (?, ?, ?, ?, NOW(6))",
-        name(MIGRATIONS)
-    );
-    conn.exec_drop(text, (run.number, &run.name, &run.hash, state.to_string())).await
-}
-
-async fn by_hand(conn: &mut Conn, run: &Run, text: &str, next: State) -> Result<(), StoreError> {
+async fn by_hand(conn: &mut Conn, run: &Run, text: &str, next: usize) -> Result<(), StoreError> {
     if text.trim().is_empty() {
         return note(conn, run, next).await.map_err(wrong);
     }

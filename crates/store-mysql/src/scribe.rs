@@ -21,6 +21,10 @@ impl Scribe for MysqlScribe {
         "mysql"
     }
 
+    fn quoted(&self, name: &str) -> String {
+        crate::types::name(name)
+    }
+
     fn statements(&self, steps: &[Step], wanted: &Applied) -> Vec<String> {
         let from = state::origin(steps, wanted);
         let script = ddl::script(&Server::named(WRITTEN_FOR), &from, steps, wanted);

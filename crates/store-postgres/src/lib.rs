@@ -5,6 +5,7 @@
 //! and the schema: statements arrive written.
 
 pub mod adopt;
+mod backfill;
 mod cancel;
 mod checks;
 pub mod ddl;
@@ -42,7 +43,7 @@ use std::time::{Duration, Instant};
 use undergird_model::Model;
 use undergird_plan::RowSink;
 use undergird_store::changes::Follow;
-use undergird_store::migration::{Done, Outcome, Run};
+use undergird_store::migration::{Done, Outcome, Progress, Run};
 use undergird_store::schema::{Applied, Step};
 use undergird_store::{
     Dialect, Freshness, Isolation, Notice, Prepared, ReadAnswer, Store, StoreError, Work, WorkAnswer,
@@ -269,6 +270,13 @@ impl Store for PostgresStore {
         Box::pin(async {
             let mut client = self.dedicated().await?;
             migrations::done(&mut client).await
+        })
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Result<Option<Progress>, StoreError>> {
+        Box::pin(async {
+            let mut client = self.dedicated().await?;
+            migrations::progress(&mut client).await
         })
     }
 

@@ -15,6 +15,10 @@ impl Scribe for PostgresScribe {
         "postgres"
     }
 
+    fn quoted(&self, name: &str) -> String {
+        types::name(name)
+    }
+
     fn statements(&self, steps: &[Step], wanted: &Applied) -> Vec<String> {
         ddl::statements(steps, wanted)
     }

@@ -3,6 +3,7 @@
 //! One thread writes and commits what waits as a group; reads run on the caller's own thread unless they take long. Deliberately
 //! absent: any decision about access, and any SQL text beyond transactions, settings and [`ddl`]: statements arrive written.
 
+mod backfill;
 pub mod backup;
 mod checkpoint;
 mod connection;
@@ -191,6 +192,10 @@ impl Store for SqliteStore {
 
     fn migrations(&self) -> BoxFuture<'_, Result<Vec<migration::Done>, StoreError>> {
         Box::pin(async { self.readers.with(|connection| migrations::done(connection)) })
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Result<Option<migration::Progress>, StoreError>> {
+        Box::pin(async { self.readers.with(|connection| migrations::progress(connection)) })
     }
 
     fn apply<'a>(&'a self, run: &'a migration::Run) -> BoxFuture<'a, Result<migration::Outcome, StoreError>> {

@@ -14,6 +14,10 @@ impl Scribe for SqliteScribe {
         "sqlite"
     }
 
+    fn quoted(&self, name: &str) -> String {
+        ddl::name(name)
+    }
+
     fn statements(&self, steps: &[Step], wanted: &Applied) -> Vec<String> {
         ddl::statements(steps, wanted)
     }

@@ -123,8 +123,11 @@ pub trait Store: Send + Sync + 'static {
     /// The committed migrations that the database was given, in order.
     fn migrations(&self) -> BoxFuture<'_, Result<Vec<migration::Done>, StoreError>>;
 
-    /// Takes a committed migration, or takes one back, and writes that down: in one transaction where the store has that for DDL, and
-    /// from where it stopped where it has not. Many nodes at once take it once; the others wait, and find it there.
+    /// How far the backfill came that is under way, if one is.
+    fn progress(&self) -> BoxFuture<'_, Result<Option<migration::Progress>, StoreError>>;
+
+    /// Takes a committed migration, or takes one back, and writes that down: in one transaction where the store has that for DDL and no
+    /// backfill is in it, and from where it stopped otherwise. Many nodes at once take it once; the others wait, and find it there.
     fn apply<'a>(&'a self, run: &'a migration::Run) -> BoxFuture<'a, Result<migration::Outcome, StoreError>>;
 
     /// The SQL of a migration, for people to read.

@@ -208,12 +208,12 @@ pub async fn release(source: &Arc<dyn Store>) -> Result<(), String> {
 async fn migrations(source: &Arc<dyn Store>, full: &Applied) -> Result<Vec<Run>, String> {
     let wrong = |error: StoreError| format!("the source's migrations cannot be read: {error}");
     let mut runs = Vec::new();
-    for Done { number, name, hash, state } in source.migrations().await.map_err(wrong)? {
+    for Done { number, name, hash, state, compatible } in source.migrations().await.map_err(wrong)? {
         if state != State::Applied {
             return Err(format!("migration {number:04}_{name} was interrupted: `undergird migrate apply` ends it"));
         }
         let (after, from) = (number.saturating_sub(1), full.fingerprint());
-        runs.push(Run { number, name, hash, direction: Direction::Note, after, from, parts: Vec::new() });
+        runs.push(Run { number, name, hash, direction: Direction::Note, after, from, compatible, parts: Vec::new() });
     }
     Ok(runs)
 }

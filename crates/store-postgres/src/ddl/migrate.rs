@@ -4,6 +4,7 @@
 //! behind it; it gives way and tries again. Absent: statements about rows of the application beyond what a step says.
 
 use super::{HELPERS, Line, RECORD, follow, script};
+use crate::backfill;
 use crate::introspect::{self, Home};
 use crate::migrations;
 use crate::types::{NAME_OCTETS_MAX, identifier, name, text};
@@ -12,7 +13,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 use undergird_store::StoreError;
 use undergird_store::changes::Follow;
-use undergird_store::migration::{Outcome, Ready, Run, RunPart, ready};
+use undergird_store::migration::{Outcome, Ready, Run, RunPart, Stage, ready};
 use undergird_store::schema::{self, Applied, Step, Table};
 
 /// How long to wait for others who are migrating, or who hold a lock.
@@ -67,7 +68,8 @@ pub async fn migrate(client: &mut Client, steps: &[Step], wanted: &Applied, func
     patiently(client, Errand::Migrate { steps, wanted, functions }).await.map(|_| ())
 }
 
-/// Takes a committed migration, or takes one back, in one transaction with the note of it.
+/// Takes a committed migration, or takes one back, in one transaction with the note of it; where a backfill is in it, in several, each
+/// with the note of how far it came. Between them another process may go on with it.
 ///
 /// # Errors
 /// As [`migrate`].
@@ -79,7 +81,15 @@ pub async fn apply(client: &mut Client, run: &Run, functions: &str) -> Result<Ou
             return Err(StoreError::SchemaMismatch(reason));
         }
     }
-    patiently(client, Errand::Apply { run, functions }).await
+    let mut outcome = Outcome::AlreadyThere;
+    loop {
+        let came = patiently(client, Errand::Apply { run, functions }).await?;
+        if came.outcome == Outcome::Taken {
+            outcome = Outcome::Taken;
+        }
+        let Some(pause) = came.more else { return Ok(outcome) };
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// Makes the functions that statements use, unless the database has these very ones already. They are shared by all applications in
@@ -194,12 +204,25 @@ enum Errand<'a> {
     Follow { tables: &'a Applied, follow: Follow<'a> },
 }
 
-async fn patiently(client: &mut Client, errand: Errand<'_>) -> Result<Outcome, StoreError> {
+/// What came of an errand.
+struct Came {
+    outcome: Outcome,
+    /// There is more of it to do, after a rest.
+    more: Option<Duration>,
+}
+
+impl Came {
+    fn all(outcome: Outcome) -> Came {
+        Came { outcome, more: None }
+    }
+}
+
+async fn patiently(client: &mut Client, errand: Errand<'_>) -> Result<Came, StoreError> {
     let until = Instant::now() + MIGRATING_MAX;
     let mut pause = Duration::from_millis(50);
     loop {
         match locked(client, errand).await {
-            Ok(outcome) => return Ok(outcome),
+            Ok(came) => return Ok(came),
             Err(Attempt::Failed(error)) => return Err(error),
             Err(Attempt::Busy(_)) if Instant::now() + pause < until => tokio::time::sleep(pause).await,
             Err(Attempt::Busy(why)) => {
@@ -214,7 +237,7 @@ async fn patiently(client: &mut Client, errand: Errand<'_>) -> Result<Outcome, S
 }
 
 /// One transaction, under the lock.
-async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<Outcome, Attempt> {
+async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<Came, Attempt> {
     // Each statement must see what the one who had the lock before has done.
     let transaction = client
         .build_transaction()
@@ -230,16 +253,18 @@ async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<Outcome, Atte
         ))
         .await
         .map_err(|error| failed("waiting for the database", &error))?;
-    let outcome = match errand {
-        Errand::Migrate { steps, wanted, functions } => attempt(&transaction, steps, wanted, functions).await?,
+    let came = match errand {
+        Errand::Migrate { steps, wanted, functions } => {
+            Came::all(attempt(&transaction, steps, wanted, functions).await?)
+        }
         Errand::Apply { run, functions } => attempt_run(&transaction, run, functions).await?,
         Errand::Install { functions } => {
             install(&transaction, functions).await?;
-            Outcome::Taken
+            Came::all(Outcome::Taken)
         }
         Errand::Hold { tables, hold } => {
             hold_all(&transaction, tables, hold).await?;
-            Outcome::Taken
+            Came::all(Outcome::Taken)
         }
         Errand::Follow { tables, follow } => {
             let home = introspect::home(&transaction).await?;
@@ -247,11 +272,11 @@ async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<Outcome, Atte
             let wrong = |error| failed("following changes", &error);
             let script = follow::script(&transaction, &home.schema, tables, follow).await.map_err(wrong)?;
             transaction.batch_execute(&script).await.map_err(|error| failed("following changes", &error))?;
-            Outcome::Taken
+            Came::all(Outcome::Taken)
         }
     };
     transaction.commit().await.map_err(|error| failed("committing the new schema", &error))?;
-    Ok(outcome)
+    Ok(came)
 }
 
 /// The application's schema, made if need be, and what it has.
@@ -310,12 +335,27 @@ async fn announce(transaction: &Transaction<'_>) -> Result<(), Attempt> {
         .map_err(|error| failed("telling the other nodes", &error))
 }
 
-async fn attempt_run(transaction: &Transaction<'_>, run: &Run, functions: &str) -> Result<Outcome, Attempt> {
+async fn attempt_run(transaction: &Transaction<'_>, run: &Run, functions: &str) -> Result<Came, Attempt> {
     let (home, mut current) = arrive(transaction).await?;
-    if ready(run, &migrations::noted(transaction, &home).await?, current.as_ref())? == Ready::AlreadyThere {
-        return Ok(Outcome::AlreadyThere);
-    }
-    for part in &run.parts {
+    let Ready::Go(from) = ready(run, &migrations::noted(transaction, &home).await?, current.as_ref())? else {
+        return Ok(Came::all(Outcome::AlreadyThere));
+    };
+    let (parts, next) = match run.stage(from) {
+        Stage::Together(parts, next) => (parts, next),
+        Stage::Batches(fill) => {
+            let is_last =
+                backfill::batch(transaction, &home, run, (from, fill)).await.map_err(|fault| match fault {
+                    backfill::Fault::Database(error) => failed("filling rows", &error),
+                    backfill::Fault::Store(error) => Attempt::Failed(error),
+                })?;
+            if is_last {
+                announce(transaction).await?;
+            }
+            let more = (!is_last || from + 1 < run.parts.len()).then_some(fill.pause);
+            return Ok(Came { outcome: Outcome::Taken, more });
+        }
+    };
+    for part in parts {
         match part {
             RunPart::Schema(wanted) => {
                 let steps = schema::steps(current.as_ref(), wanted);
@@ -326,11 +366,14 @@ async fn attempt_run(transaction: &Transaction<'_>, run: &Run, functions: &str) 
                 current = Some(wanted.clone());
             }
             RunPart::Sql(text) => by_hand(transaction, text, &home).await?,
+            // They are a stage of their own.
+            RunPart::Backfill(_) => {}
         }
     }
-    migrations::note(transaction, run).await?;
+    migrations::note(transaction, run, next).await?;
     announce(transaction).await?;
-    Ok(Outcome::Taken)
+    let more = (next < run.parts.len()).then_some(Duration::ZERO);
+    Ok(Came { outcome: Outcome::Taken, more })
 }
 
 /// SQL by hand, which must leave the transaction open and what is Undergird's own as it is.

@@ -101,6 +101,10 @@ impl Store for Careless {
         self.store.migrations()
     }
 
+    fn progress(&self) -> BoxFuture<'_, Result<Option<migration::Progress>, StoreError>> {
+        self.store.progress()
+    }
+
     fn apply<'a>(&'a self, run: &'a migration::Run) -> BoxFuture<'a, Result<migration::Outcome, StoreError>> {
         self.store.apply(run)
     }

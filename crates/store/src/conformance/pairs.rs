@@ -323,6 +323,7 @@ fn run(number: u32, direction: Direction, from: &Snapshot, parts: &[Part], words
     let part = |part: &Part| match part {
         Part::Schema { wanted, .. } => RunPart::Schema(wanted.clone()),
         Part::Sql { sql, .. } => RunPart::Sql(sql.of(words.store).unwrap_or_default().to_owned()),
+        Part::Backfill { .. } => unreachable!("none was planned"),
     };
     Run {
         number,
@@ -331,6 +332,7 @@ fn run(number: u32, direction: Direction, from: &Snapshot, parts: &[Part], words
         direction,
         after: if direction == Direction::Back { number } else { number - 1 },
         from: from.schema.fingerprint(),
+        compatible: false,
         parts: parts.iter().map(part).collect(),
     }
 }

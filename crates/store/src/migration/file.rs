@@ -15,9 +15,24 @@ pub(super) const ENTRIES_MAX: usize = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepsFile {
+    /// Its place in a change that is made while nodes of both definitions serve.
+    #[serde(default)]
+    pub phase: Option<Phase>,
     /// In order.
     #[serde(default, rename = "step")]
     pub steps: Vec<Entry>,
+}
+
+/// A migration's place in a change that is made while nodes of the definitions before and after it serve side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// What is new stands beside what was: nodes of the definition before go on serving.
+    Expand,
+    /// What is new is filled.
+    Fill,
+    /// What was goes. Nodes of the definition after it serve before it, too.
+    Contract,
 }
 
 /// One step. Exactly one of the fields up to `sql` says which.
@@ -45,13 +60,26 @@ pub struct Entry {
     pub access: Option<String>,
     /// SQL by hand, for every store or by the store's name.
     pub sql: Option<Sql>,
+    /// A table whose rows are filled in batches, each a transaction of its own.
+    pub backfill: Option<String>,
+    /// `backfill`: what each column is set to, as an expression of SQL over the row.
+    pub set: BTreeMap<String, Sql>,
+    /// `backfill`: which rows alone, as a condition of SQL.
+    #[serde(rename = "where")]
+    pub only: Option<Sql>,
+    /// `backfill`: how many rows at once.
+    pub batch: Option<u32>,
+    /// `backfill`: how long to rest between two batches.
+    pub pause_millis: Option<u64>,
+    /// `sql`: nodes of the definition before may go on serving after it.
+    pub compatible: bool,
     /// Renames: the name before, where the object does not say it.
     pub from: Option<String>,
     /// Renames: the name after.
     pub to: Option<String>,
     /// `add_column` of a required column: optional for now, until an `alter_column` of it further down.
     pub optional: bool,
-    /// `sql`: what takes it back.
+    /// `sql` and `backfill`: what takes it back.
     pub undo: Option<Sql>,
     /// What it is for, in words.
     pub about: Option<String>,
@@ -169,6 +197,7 @@ impl Entry {
             ("create_index", &self.create_index),
             ("drop_index", &self.drop_index),
             ("access", &self.access),
+            ("backfill", &self.backfill),
         ];
         let mut said = fields.into_iter().filter_map(|(kind, object)| Some(Verb::plain(kind, object.clone()?)));
         let (first, second) = (said.next(), said.next());
@@ -189,7 +218,13 @@ impl Entry {
         only(self.to.is_none() || renames, "to")?;
         only(self.from.is_none() || renames, "from")?;
         only(!self.optional || verb.kind == "add_column", "optional")?;
-        only(self.undo.is_none() || verb.kind == "sql", "undo")?;
+        let fills = verb.kind == "backfill";
+        only(self.undo.is_none() || verb.kind == "sql" || fills, "undo")?;
+        only(!self.compatible || verb.kind == "sql", "compatible")?;
+        only(self.set.is_empty() || fills, "set")?;
+        only(self.only.is_none() || fills, "where")?;
+        only(self.batch.is_none() || fills, "batch")?;
+        only(self.pause_millis.is_none() || fills, "pause_millis")?;
         Ok(Verb { from: self.from.clone(), to: self.to.clone(), ..verb })
     }
 }

@@ -3,7 +3,9 @@
 //!
 //! docs/changing-a-model.md has a paragraph for each. Absent: what the database holds (only a run knows whether rows hinder a step).
 
-use super::{Effect, Effort, Entry, Part, Resolved, Scribe, Snapshot, Sql, StepsFile, Waits, back};
+use super::{
+    Effect, Effort, Entry, Fill, Part, Phase, Resolved, Scribe, Snapshot, Sql, StepsFile, Waits, back, serves,
+};
 use crate::schema::{Applied, Step};
 
 /// A rule of the linter.
@@ -43,6 +45,8 @@ lints! {
     BREAKS_CLIENTS = "breaks-clients", Error, "requests that work today get an error or another answer";
     SQL_MISSING = "sql-missing", Error, "SQL by hand says nothing for a store in use";
     SQL_TRANSACTION = "sql-transaction", Error, "SQL by hand begins or ends a transaction";
+    BACKFILL_WITHOUT_VALUE = "backfill-without-value", Error, "a backfill does not say what a column is set to";
+    NOT_BESIDE = "not-beside", Error, "nodes of both definitions cannot serve side by side as the migration's phase promises";
     BAD_ACCEPTANCE = "bad-acceptance", Error, "an acceptance names no lint, or gives no reason";
     LONG_WAIT = "long-wait", Warning, "others wait for as long as a whole table is worked through";
     CHANGES_CLIENTS = "changes-clients", Warning, "answers or inputs get another form that some clients do not expect";
@@ -111,8 +115,10 @@ pub fn lint(
                 }
             }
             Part::Sql { sql, about, entry, .. } => linter.sql(sql, about.as_deref(), *entry),
+            Part::Backfill { fill, about, entry, .. } => linter.fill(fill, about.as_deref(), *entry),
         }
     }
+    linter.phase(resolved);
     for change in resolved.access.iter().filter(|change| !change.is_new && change.may_open()) {
         let entry = file.steps.iter().position(|entry| entry.access.as_ref() == Some(&change.object()));
         linter.add(&OPENS_ACCESS, entry, change.describe(), None);
@@ -294,6 +300,50 @@ impl Linter<'_> {
                 self.add(&SQL_TRANSACTION, Some(entry), message, None);
                 return;
             }
+        }
+    }
+
+    fn fill(&mut self, fill: &Fill, about: Option<&str>, entry: usize) {
+        let what = about.map_or_else(|| format!("the backfill of {}", fill.table), str::to_owned);
+        for scribe in self.scribes {
+            for (column, sql) in &fill.set {
+                match sql.of(scribe.name()).map(str::trim) {
+                    Some("") => {
+                        let message = format!("{what}: nothing says what {}.{column} is set to", fill.table);
+                        let hint =
+                            format!("give `set.{column}` an expression of SQL over the row, like lower(title) or 'x'");
+                        self.add(&BACKFILL_WITHOUT_VALUE, Some(entry), message, Some(hint));
+                        return;
+                    }
+                    Some(_) => {}
+                    None => {
+                        let message = format!("{what}: set.{column} says nothing for {}", scribe.name());
+                        self.add(&SQL_MISSING, Some(entry), message, None);
+                    }
+                }
+            }
+            if fill.only.as_ref().is_some_and(|only| only.of(scribe.name()).is_none()) {
+                let message = format!("{what}: `where` says nothing for {}", scribe.name());
+                self.add(&SQL_MISSING, Some(entry), message, None);
+            }
+        }
+    }
+
+    /// Whether the file's phase says what is so.
+    fn phase(&mut self, resolved: &Resolved) {
+        let faults = match self.file.phase {
+            None => return,
+            Some(Phase::Expand | Phase::Fill) if resolved.compatible => {
+                serves(&self.before.schema, &self.after.schema).err().unwrap_or_default()
+            }
+            Some(Phase::Expand | Phase::Fill) => {
+                vec!["nodes of the definition before it cannot go on serving after these steps".into()]
+            }
+            Some(Phase::Contract) => serves(&self.after.schema, &self.before.schema).err().unwrap_or_default(),
+        };
+        if !faults.is_empty() {
+            let hint = "accept it with the reason when no other node serves meanwhile";
+            self.add(&NOT_BESIDE, None, faults.join("; "), Some(hint.into()));
         }
     }
 

@@ -6,6 +6,8 @@
 //! the steps themselves ([`crate::schema::steps`]).
 
 mod access;
+mod backfill;
+mod beside;
 mod file;
 mod lint;
 mod resolve;
@@ -14,10 +16,12 @@ mod snapshot;
 mod write;
 
 pub use access::{AccessChange, access_changes};
-pub use file::{Entry, Sql, StepsFile, Verb};
+pub use backfill::{Backfill, Fill, Progress, Words};
+pub use beside::{expands, serves};
+pub use file::{Entry, Phase, Sql, StepsFile, Verb};
 pub use lint::{Finding, LINTS, Level, Lint, lint};
 pub use resolve::{Part, Resolved, back, resolve};
-pub use run::{Direction, Done, Outcome, Ready, Run, RunPart, State, ready};
+pub use run::{Direction, Done, Outcome, Ready, Run, RunPart, Stage, State, ready};
 pub use snapshot::Snapshot;
 pub use write::{file_of, sql_text};
 
@@ -27,6 +31,9 @@ use crate::schema::{Applied, Step};
 pub trait Scribe: Send + Sync {
     /// Its name in files and flags: `sqlite`, `postgres`, `mysql`.
     fn name(&self) -> &'static str;
+
+    /// A name, quoted.
+    fn quoted(&self, name: &str) -> String;
 
     /// The statements that take the steps, in order, for people to read: the very ones that are run.
     fn statements(&self, steps: &[Step], wanted: &Applied) -> Vec<String>;

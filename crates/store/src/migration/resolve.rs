@@ -4,6 +4,8 @@
 //! The steps are always those of [`crate::schema::steps`]; a file that leaves one out, or names one that there is not, is refused. Absent:
 //! whether the steps are wise; that is [`super::lint()`].
 
+use super::backfill::Fill;
+use super::beside;
 use super::file::ENTRIES_MAX;
 use super::{AccessChange, Entry, Snapshot, Sql, StepsFile, Verb, access_changes};
 use crate::schema::{self, Applied, Column, Step};
@@ -16,6 +18,8 @@ pub struct Resolved {
     pub parts: Vec<Part>,
     /// Rules that change with it.
     pub access: Vec<AccessChange>,
+    /// Whether nodes of the definition before it may go on serving while it is taken and after it.
+    pub compatible: bool,
     /// Names all that it does: equal for the same steps, SQL and schema, whatever the file's comments.
     pub hash: String,
 }
@@ -41,6 +45,17 @@ pub enum Part {
         /// What takes them back.
         undo: Option<Sql>,
         /// What they are for.
+        about: Option<String>,
+        /// The entry of the file.
+        entry: usize,
+    },
+    /// Rows that are filled in batches, each in a transaction of its own.
+    Backfill {
+        /// What is filled, and how.
+        fill: Fill,
+        /// The statements that take it back, at once.
+        undo: Option<Sql>,
+        /// What it is for.
         about: Option<String>,
         /// The entry of the file.
         entry: usize,
@@ -111,7 +126,15 @@ pub fn resolve(before: &Snapshot, after: &Snapshot, file: &StepsFile) -> Result<
         return Err(faults);
     }
     let hash = hash(&parts, &wanted);
-    Ok(Resolved { parts, access, hash })
+    // A node of the definition before goes by its own rules of access, so one that begins to serve must know the new ones.
+    let same_access = access.iter().all(|change| change.is_new);
+    let compatible = same_access
+        && parts.iter().all(|part| match part {
+            Part::Schema { steps, .. } => steps.iter().all(|step| beside::expands(step, steps)),
+            Part::Sql { entry, .. } => file.steps.get(*entry).is_some_and(|entry| entry.compatible),
+            Part::Backfill { .. } => true,
+        });
+    Ok(Resolved { parts, access, compatible, hash })
 }
 
 fn lacking(what: &str) -> String {
@@ -124,6 +147,17 @@ impl Resolver<'_> {
             self.close();
             let (sql, undo, about) = (sql.clone(), entry.undo.clone(), entry.about.clone());
             self.parts.push(Part::Sql { sql, undo, about, entry: at });
+            return;
+        }
+        if verb.kind == "backfill" {
+            self.close();
+            match Fill::of(entry, &verb.object, &self.state) {
+                Ok(fill) => {
+                    let (undo, about) = (entry.undo.clone(), entry.about.clone());
+                    self.parts.push(Part::Backfill { fill, undo, about, entry: at });
+                }
+                Err(fault) => self.faults.push(format!("{verb}: {fault}")),
+            }
             return;
         }
         if verb.kind == "alter_column"
@@ -217,6 +251,10 @@ fn hash(parts: &[Part], wanted: &Applied) -> String {
                 text += &format!("\n= {}", wanted.fingerprint());
             }
             Part::Sql { sql, undo, .. } => text += &format!("\nsql {sql:?} {undo:?}"),
+            // How fast it goes is no part of what it does.
+            Part::Backfill { fill, undo, .. } => {
+                text += &format!("\nbackfill {} {:?} {:?} {undo:?}", fill.table, fill.set, fill.only);
+            }
         }
     }
     schema::named(&text)
@@ -231,12 +269,16 @@ pub fn back(resolved: &Resolved) -> Result<Vec<Part>, Vec<String>> {
     let mut parts = Vec::new();
     for part in resolved.parts.iter().rev() {
         match part {
-            Part::Sql { undo: Some(undo), about, entry, .. } => {
+            Part::Sql { undo: Some(undo), about, entry, .. }
+            | Part::Backfill { undo: Some(undo), about, entry, .. } => {
                 parts.push(Part::Sql { sql: undo.clone(), undo: None, about: about.clone(), entry: *entry });
             }
             Part::Sql { about, .. } => {
                 let what = about.as_deref().unwrap_or("the SQL by hand");
                 reasons.push(format!("{what}: its [[step]] has no `undo`"));
+            }
+            Part::Backfill { fill, .. } => {
+                reasons.push(format!("the values of {} that are filled over: its [[step]] has no `undo`", fill.table));
             }
             Part::Schema { steps, entries, from, wanted } => {
                 reasons.extend(steps.iter().filter_map(Step::loss).map(|loss| format!("{loss} went with it")));

@@ -3,6 +3,7 @@
 //!
 //! Absent: locks and statements, which are each store's own.
 
+use super::backfill::Backfill;
 use crate::StoreError;
 use crate::schema::Applied;
 
@@ -21,7 +22,9 @@ pub struct Run {
     pub after: u32,
     /// The fingerprint of the schema that the database must have.
     pub from: String,
-    /// In order; all in one transaction where the store has that for DDL.
+    /// Whether nodes of the definition before it may go on serving after it.
+    pub compatible: bool,
+    /// In order; all in one transaction where the store has that for DDL, but for what is in batches.
     pub parts: Vec<RunPart>,
 }
 
@@ -43,6 +46,40 @@ pub enum RunPart {
     Schema(Applied),
     /// Statements by hand, in the store's own words.
     Sql(String),
+    /// Fills rows in batches, each in a transaction of its own with the note of how far it came.
+    Backfill(Backfill),
+}
+
+/// What is taken next of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage<'a> {
+    /// These parts, in one transaction where the store has that for DDL. Those after the last of them begin with the number.
+    Together(&'a [RunPart], usize),
+    /// Batches, until there are no more.
+    Batches(&'a Backfill),
+}
+
+impl Run {
+    /// What is taken next when so many parts are done.
+    pub fn stage(&self, done: usize) -> Stage<'_> {
+        let left = self.parts.get(done..).unwrap_or_default();
+        if let Some(RunPart::Backfill(fill)) = left.first() {
+            return Stage::Batches(fill);
+        }
+        let many = left.iter().take_while(|part| !matches!(part, RunPart::Backfill(_))).count();
+        Stage::Together(&left[..many], done + many)
+    }
+
+    /// What is written down when so many parts are done: `None` when a migration that is taken back is.
+    pub fn state(&self, done: usize) -> Option<State> {
+        let parts = u32::try_from(done).unwrap_or(u32::MAX);
+        match self.direction {
+            Direction::Forward | Direction::Note if done >= self.parts.len() => Some(State::Applied),
+            Direction::Forward | Direction::Note => Some(State::Applying(parts)),
+            Direction::Back if done >= self.parts.len() => None,
+            Direction::Back => Some(State::Undoing(parts)),
+        }
+    }
 }
 
 /// A migration that a database was given.
@@ -56,9 +93,11 @@ pub struct Done {
     pub hash: String,
     /// How far it came.
     pub state: State,
+    /// Whether nodes of the definition before it may go on serving after it.
+    pub compatible: bool,
 }
 
-/// How far a migration came. Where DDL is transactional it is always [`State::Applied`].
+/// How far a migration came. Where DDL is transactional it is [`State::Applied`], but for one that has a backfill in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// To its end.

@@ -238,3 +238,38 @@ fn a_database_is_ready_for_one_run_only() {
         assert_eq!(State::of(&state.to_string()), Some(state));
     }
 }
+
+#[test]
+fn nodes_serve_beside_what_they_need_not_know() {
+    let with = |field: &str| A.replace("[access]", &format!("{field}\n[access]"));
+    let more = format!("{A}-- more\n[fields]\na = {{ type = \"text\" }}\n[access]\nread = \"true\"\n");
+    // From the first to the second: whether the migration is compatible, whether nodes of the first serve after it, and nodes of the
+    // second before it.
+    for (from, to, expected) in [
+        (A, more.clone(), (true, true, false)),
+        (A, with("note = { type = \"text\", optional = true, max = 5, unique = true }"), (true, true, false)),
+        (A, with("note = { type = \"text\", default = \"\" }"), (true, true, false)),
+        (A, with("note = { type = \"text\" }"), (false, false, false)),
+        (
+            A,
+            A.replace("title = { type = \"text\" }", "title = { type = \"text\", optional = true }"),
+            (true, true, false),
+        ),
+        (A, A.replace(", optional = true", ""), (false, false, true)),
+        (
+            A,
+            A.replace("title = { type = \"text\" }", "title = { type = \"text\", unique = true }"),
+            (false, false, false),
+        ),
+        (A, A.replace("size = { type = \"int\", optional = true }", ""), (false, false, true)),
+        (A, A.replace("title = { type = \"text\" }", ""), (false, false, false)),
+        (A, A.replace("size = { type = \"int\"", "size = { type = \"text\""), (false, false, false)),
+        (A, A.replace("\"false\"", "\"true\""), (false, true, true)),
+    ] {
+        let (before, after) = snapshots(from, &to);
+        let compatible = resolve(&before, &after, &file_of(&before, &after)).unwrap().compatible;
+        let found =
+            (compatible, serves(&before.schema, &after.schema).is_ok(), serves(&after.schema, &before.schema).is_ok());
+        assert_eq!(found, expected, "{to}");
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Absent: where the text goes.
 
-use super::{Entry, Finding, Level, Part, Resolved, Scribe, Snapshot, Sql, StepsFile, Verb, access_changes};
+use super::{Entry, Finding, Level, Part, Phase, Resolved, Scribe, Snapshot, Sql, StepsFile, Verb, access_changes};
 use crate::schema::{self, Step};
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ pub fn file_of(before: &Snapshot, after: &Snapshot) -> StepsFile {
         to: change.to,
         ..Entry::default()
     }));
-    StepsFile { steps: entries }
+    StepsFile { steps: entries, ..StepsFile::default() }
 }
 
 fn entry(verb: &Verb) -> Entry {
@@ -52,6 +52,14 @@ impl StepsFile {
             "# {title}\n#\n# What lies between the last migration's snapshot and the one beside this file, in order. Entries may be moved, SQL by hand may\n\
              # stand between them, and findings are accepted here. docs/changing-a-model.md tells how; `undergird migrate lint` checks it.\n"
         );
+        if let Some(phase) = self.phase {
+            let word = match phase {
+                Phase::Expand => "expand",
+                Phase::Fill => "fill",
+                Phase::Contract => "contract",
+            };
+            let _ = writeln!(text, "phase = \"{word}\"");
+        }
         for (at, entry) in self.steps.iter().enumerate() {
             text += "\n[[step]]\n";
             text += &words(at, resolved, scribes);
@@ -73,7 +81,13 @@ impl StepsFile {
             if entry.optional {
                 text += "optional = true\n";
             }
-            for (key, sql) in [("sql", &entry.sql), ("undo", &entry.undo)] {
+            let set = entry.set.iter().map(|(column, sql)| (format!("set.{}", key(column)), Some(sql)));
+            let texts = set.chain([
+                ("where".into(), entry.only.as_ref()),
+                ("sql".into(), entry.sql.as_ref()),
+                ("undo".into(), entry.undo.as_ref()),
+            ]);
+            for (key, sql) in texts {
                 match sql {
                     Some(Sql::Every(sql)) => text += &format!("{key} = {}\n", quoted(sql)),
                     Some(Sql::Each(each)) => {
@@ -81,6 +95,15 @@ impl StepsFile {
                     }
                     None => {}
                 }
+            }
+            if let Some(batch) = entry.batch {
+                let _ = writeln!(text, "batch = {batch}");
+            }
+            if let Some(pause) = entry.pause_millis {
+                let _ = writeln!(text, "pause_millis = {pause}");
+            }
+            if entry.compatible {
+                text += "compatible = true\n";
             }
             entry.accept.iter().for_each(|(lint, why)| text += &format!("accept.{lint} = {}\n", quoted(why)));
         }
@@ -106,6 +129,12 @@ fn words(at: usize, resolved: &Resolved, scribes: &[&dyn Scribe]) -> String {
         }
     }
     text
+}
+
+/// A key of TOML.
+fn key(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { quoted(name) }
 }
 
 /// A basic string of TOML.
@@ -146,6 +175,18 @@ pub fn sql_text(scribe: &dyn Scribe, title: &str, resolved: &Resolved) -> String
                 let sql = sql.of(scribe.name()).unwrap_or_default().trim().trim_end_matches(';');
                 let sql = if sql.is_empty() { "-- (nothing for this store)".to_owned() } else { format!("{sql};") };
                 let _ = write!(text, "\n-- {what}\n{sql}\n");
+            }
+            Part::Backfill { fill, about, .. } => {
+                let what = about.as_deref().unwrap_or("rows are filled");
+                let (batch, pause) = (fill.batch, fill.pause.as_millis());
+                let _ = write!(
+                    text,
+                    "\n-- {what}: again and again for the next {batch} keys, each time in a transaction of its own, {pause} ms apart\n"
+                );
+                let _ = match fill.run(scribe.name()) {
+                    Ok(backfill) => writeln!(text, "{};", backfill.shown(&|name| scribe.quoted(name))),
+                    Err(_) => writeln!(text, "-- (it says nothing for this store yet)"),
+                };
             }
         }
     }

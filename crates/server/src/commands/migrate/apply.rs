@@ -3,6 +3,7 @@
 use super::super::{Application, block_on};
 use super::{Opened, show};
 use crate::cli::Exit;
+use crate::logs::Logs;
 use crate::migrations::{Migration, Verdict};
 use crate::say::say;
 use crate::stores;
@@ -25,6 +26,8 @@ pub struct Arguments {
 /// # Errors
 /// 2 for a definition or a folder that is not good, 1 when a migration is not applied.
 pub fn run(arguments: &Arguments) -> Result<(), Exit> {
+    // How far a backfill comes is told as it goes.
+    let _logs = Logs::start(std::env::var("UNDERGIRD_LOG").ok().as_deref()).map_err(Exit::Wrong)?;
     block_on(async {
         let opened = Opened::open(&arguments.application, arguments.wait).await?;
         let result = apply(&opened, arguments).await;
@@ -41,6 +44,7 @@ async fn apply(opened: &Opened, arguments: &Arguments) -> Result<(), Exit> {
         Verdict::At(at) => (*at, *at),
         Verdict::Half(number) => (number - 1, number - 1),
         Verdict::Shaped(at, shaped) => (*at, *shaped),
+        Verdict::Beyond(titles) => return Err(Exit::failed(super::ahead(titles))),
         Verdict::Foreign(why) | Verdict::Drift(why) => return Err(Exit::failed(why)),
     };
     let pending: Vec<&Migration> = opened

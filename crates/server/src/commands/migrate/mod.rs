@@ -120,6 +120,14 @@ fn show(title: &str, findings: &[Finding]) -> usize {
     findings.iter().filter(|finding| finding.is_fatal()).count()
 }
 
+/// What a database is that has more than the folder.
+fn ahead(titles: &[String]) -> String {
+    format!(
+        "the database is ahead: it was given {}, which is not in this folder (nodes of this definition may go on serving): get the newer one",
+        titles.join(", ")
+    )
+}
+
 /// `1 finding`, `2 findings`.
 fn findings(count: usize) -> String {
     format!("{count} finding{} of level error", if count == 1 { "" } else { "s" })

@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Exit> {
         .iter()
         .flat_map(|part| match part {
             Part::Schema { steps, .. } => steps.as_slice(),
-            Part::Sql { .. } => &[],
+            Part::Sql { .. } | Part::Backfill { .. } => &[],
         })
         .collect();
     let blocked: Vec<String> = steps.iter().filter_map(|step| step.blocked()).collect();

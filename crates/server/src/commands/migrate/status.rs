@@ -5,7 +5,7 @@ use super::Opened;
 use crate::cli::Exit;
 use crate::migrations::Verdict;
 use crate::say::say;
-use undergird_store::migration::{Snapshot, State};
+use undergird_store::migration::{Progress, Snapshot, State};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -22,18 +22,20 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Exit> {
     block_on(async {
         let opened = Opened::open(&arguments.application, arguments.wait).await?;
-        let result = status(&opened, &arguments.application);
+        let progress = opened.store.progress().await.map_err(|error| Exit::failed(error.to_string()))?;
+        let result = status(&opened, &arguments.application, progress.as_ref());
         opened.store.close().await;
         result
     })
 }
 
-fn status(opened: &Opened, application: &Application) -> Result<(), Exit> {
+fn status(opened: &Opened, application: &Application, progress: Option<&Progress>) -> Result<(), Exit> {
     let mut pending = 0;
     for migration in &opened.folder.migrations {
         let done = opened.standing.done.iter().find(|done| done.number == migration.number);
         let state = match done.map(|done| done.state) {
             Some(State::Applied) => "applied",
+            // Or on the way in another process, which is not told apart from here.
             Some(_) => "interrupted",
             None => {
                 pending += 1;
@@ -41,6 +43,9 @@ fn status(opened: &Opened, application: &Application) -> Result<(), Exit> {
             }
         };
         say!("{state:11}  {}", migration.title())?;
+        if let Some(progress) = progress.filter(|progress| progress.number == migration.number) {
+            say!("             filled {progress}")?;
+        }
     }
     let model = application.model()?;
     if !Snapshot::of(&model, &opened.folder.last()).is_same(&opened.folder.last()) {
@@ -56,6 +61,7 @@ fn status(opened: &Opened, application: &Application) -> Result<(), Exit> {
         Verdict::Half(number) => Err(Exit::failed(format!(
             "migration {number:04} was interrupted: the command that was interrupted (`apply` or `undo`) brings it to its end"
         ))),
+        Verdict::Beyond(titles) => Err(Exit::failed(super::ahead(titles))),
         Verdict::Foreign(why) | Verdict::Drift(why) => Err(Exit::failed(why)),
     }
 }
