@@ -22,6 +22,10 @@ impl Scribe for Slow {
         "slow"
     }
 
+    fn quoted(&self, name: &str) -> String {
+        format!("\"{name}\"")
+    }
+
     fn statements(&self, steps: &[Step], _: &Applied) -> Vec<String> {
         steps.iter().map(Step::describe).collect()
     }
@@ -157,7 +161,7 @@ fn a_file_says_exactly_what_lies_between() {
         .iter()
         .flat_map(|part| match part {
             Part::Schema { steps, .. } => steps.iter().map(Step::describe).collect(),
-            Part::Sql { .. } => vec!["sql".into()],
+            Part::Sql { .. } | Part::Backfill { .. } => vec!["sql".into()],
         })
         .collect();
     assert_eq!(
@@ -204,6 +208,7 @@ fn a_renamed_field_is_renamed_once() {
 #[test]
 fn a_database_is_ready_for_one_run_only() {
     let run = |number, direction, after| Run {
+        compatible: false,
         number,
         name: "x".into(),
         hash: "h".into(),
@@ -212,7 +217,7 @@ fn a_database_is_ready_for_one_run_only() {
         from: Applied::empty().fingerprint(),
         parts: Vec::new(),
     };
-    let done = |number, state| Done { number, name: "x".into(), hash: "h".into(), state };
+    let done = |number, state| Done { number, name: "x".into(), hash: "h".into(), state, compatible: false };
     let check = |run: &Run, done: &[Done], wanted: &str| {
         let found = format!("{:?}", ready(run, done, None));
         assert!(found.contains(wanted), "{found} is not {wanted}");
