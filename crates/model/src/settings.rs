@@ -54,6 +54,10 @@ pub struct StoreSettings {
     pub replicas: Vec<String>,
     /// `replica_lag_seconds`: how old such a read may be. Default 5 seconds.
     pub replica_lag: Duration,
+    /// `row_security`: whether policies of the database stand around what visitors and users read. Default false.
+    pub row_security: bool,
+    /// `reader_url`: the login that these reads are run by. There when, and only when, `row_security` is.
+    pub reader_url: Option<String>,
 }
 
 /// `[auth]`.
@@ -172,7 +176,13 @@ pub struct Limits {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        StoreSettings { url: "sqlite:data/main.db".into(), replicas: Vec::new(), replica_lag: Duration::from_secs(5) }
+        StoreSettings {
+            url: "sqlite:data/main.db".into(),
+            replicas: Vec::new(),
+            replica_lag: Duration::from_secs(5),
+            row_security: false,
+            reader_url: None,
+        }
     }
 }
 

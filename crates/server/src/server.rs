@@ -459,6 +459,7 @@ async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Res
     speakable(store, model)?;
     let change = Change::plan(store, model).await.map_err(unreadable)?;
     if change.is_nothing() {
+        raise_wall(store, model).await?;
         same_functions(store, model).await?;
         return Ok(String::new());
     }
@@ -480,9 +481,18 @@ async fn fit(store: &Arc<dyn Store>, model: &Model, policy: SchemaPolicy) -> Res
         None => {}
     }
     change.apply(store).await.map_err(StartError::Failed)?;
+    raise_wall(store, model).await?;
     // After the change: what a function gives may be rows of a table that is only there now.
     same_functions(store, model).await?;
     Ok(change.describe())
+}
+
+/// Puts the rules around the tables once more, where that is asked for.
+async fn raise_wall(store: &Arc<dyn Store>, model: &Model) -> Result<(), StartError> {
+    store.raise_wall(model).await.map_err(|error| match error {
+        undergird_store::StoreError::SchemaMismatch(why) => StartError::Schema(why),
+        error => StartError::Failed(format!("the policies of row_security could not be made: {error}")),
+    })
 }
 
 /// That a definition which declares functions has a store that can call them.

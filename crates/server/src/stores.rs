@@ -175,11 +175,17 @@ async fn postgres(settings: &Settings, url: &str) -> Result<Arc<dyn Store>, Star
         waiting: settings.limits.writes_waiting as usize,
         replicas: settings.store.replicas.clone(),
         replica_lag: settings.store.replica_lag,
+        reader: settings.store.reader_url.clone().filter(|_| settings.store.row_security),
         ..Options::default()
     };
     let store = PostgresStore::open(url, options)
         .await
         .map_err(|error| StartError::Failed(format!("cannot open the database: {error}")))?;
+    if settings.store.row_security {
+        tracing::info!(
+            "row_security: policies are around the reads of visitors and users; writes, batches and volatile functions are not behind them"
+        );
+    }
     Ok(store)
 }
 

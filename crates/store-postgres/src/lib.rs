@@ -26,6 +26,7 @@ mod settings;
 mod tests;
 mod types;
 mod values;
+mod wall;
 mod work;
 
 pub use dialect::{DIALECT, Postgres};
@@ -60,6 +61,8 @@ pub struct PostgresStore {
     notices: Notices,
     /// `None` where none are configured.
     replicas: Option<Replicas>,
+    /// `None` where rules are the plan's alone.
+    wall: Option<wall::Wall>,
 }
 
 impl PostgresStore {
@@ -74,11 +77,15 @@ impl PostgresStore {
         let target = Target::parse(url, &mut options)?;
         let notices = Notices::new(target.clone());
         let replicas = Replicas::new(&target, &options)?;
+        let wall = wall::Wall::new(&options)?;
         let pool = Pool::new(target, options);
         // So that what is wrong is told now, and the first request finds a connection.
         drop(pool.checkout(Instant::now() + HEALTH_MAX).await?);
-        let store = PostgresStore { pool, notices, replicas };
+        let mut store = PostgresStore { pool, notices, replicas, wall };
         let mut client = store.dedicated().await?;
+        if let Some(wall) = &mut store.wall {
+            wall.open(&client).await?;
+        }
         if introspect::has_helpers(&client).await? {
             // A database that an earlier version migrated needs what this one's statements call.
             ddl::install_functions(&mut client, dialect::functions()).await?;
@@ -94,6 +101,9 @@ impl PostgresStore {
 
 impl Drop for PostgresStore {
     fn drop(&mut self) {
+        if let Some(wall) = &self.wall {
+            wall.pool.shut();
+        }
         self.pool.shut();
     }
 }
@@ -101,7 +111,10 @@ impl Drop for PostgresStore {
 impl PostgresStore {
     /// See [`undergird_store::Store::read`].
     pub async fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> ReadAnswer {
-        work::read(&self.pool, query, sink, deadline).await
+        match &self.wall {
+            Some(wall) => wall.read(&self.pool, query, sink, deadline).await,
+            None => work::read(&self.pool, query, sink, deadline).await,
+        }
     }
 
     /// See [`undergird_store::Store::read_eventual`].
@@ -181,6 +194,7 @@ impl PostgresStore {
     /// See [`undergird_store::Store::gauges`].
     pub fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
         let mut all = self.pool.gauges();
+        all.extend(self.wall.iter().flat_map(wall::Wall::gauges));
         all.extend(self.replicas.iter().flat_map(Replicas::gauges));
         all
     }
@@ -191,17 +205,23 @@ impl PostgresStore {
         if let Some(replicas) = &self.replicas {
             replicas.close().await;
         }
+        if let Some(wall) = &self.wall {
+            wall.pool.close().await;
+        }
         self.pool.close().await;
     }
 }
 
 impl Store for PostgresStore {
     fn dialect(&self) -> &'static dyn Dialect {
-        &DIALECT
+        if self.wall.is_some() { &dialect::WALLED } else { &DIALECT }
     }
 
     fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> BoxFuture<'_, ReadAnswer> {
-        Box::pin(work::read(&self.pool, query, sink, deadline))
+        match &self.wall {
+            Some(wall) => Box::pin(wall.read(&self.pool, query, sink, deadline)),
+            None => Box::pin(work::read(&self.pool, query, sink, deadline)),
+        }
     }
 
     fn read_eventual(
@@ -249,6 +269,14 @@ impl Store for PostgresStore {
                 replicas.know_schema(Some(wanted));
             }
             Ok(())
+        })
+    }
+
+    fn raise_wall<'a>(&'a self, model: &'a Model) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let Some(wall) = &self.wall else { return Ok(()) };
+            let mut client = self.dedicated().await?;
+            wall.raise(&mut client, model).await
         })
     }
 

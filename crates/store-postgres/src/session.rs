@@ -107,6 +107,13 @@ impl<'l> Session<'l> {
         Session::new(line, deadline, Mode::Snapshot, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     }
 
+    /// The same behind the wall: `facts` are the statements that set what its policies ask, which end with the transaction.
+    pub(crate) fn walled(line: &'l mut Line, facts: &str, deadline: Instant) -> Session<'l> {
+        let mut session = Session::snapshot(line, deadline);
+        session.before.push_str(facts);
+        session
+    }
+
     /// A transaction, which begins with its first statement.
     pub(crate) fn begin(line: &'l mut Line, isolation: Isolation, careful: bool, deadline: Instant) -> Session<'l> {
         let (mode, text) = match isolation {

@@ -43,6 +43,8 @@ pub struct Options {
     pub replicas: Vec<String>,
     /// How old such a read may be.
     pub replica_lag: Duration,
+    /// The URL of the login that runs what visitors and users read, behind policies: see [`undergird_store::Store::raise_wall`].
+    pub reader: Option<String>,
 }
 
 impl Default for Options {
@@ -56,6 +58,7 @@ impl Default for Options {
             transaction_pooler: false,
             replicas: Vec::new(),
             replica_lag: Duration::from_secs(5),
+            reader: None,
         }
     }
 }

@@ -109,7 +109,7 @@ impl std::fmt::Debug for Param<'_> {
 }
 
 /// A value as PostgreSQL reads it from text.
-fn as_text(value: &Value) -> String {
+pub(crate) fn as_text(value: &Value) -> String {
     match value {
         Value::Bytes(octets) => octets.iter().fold("\\x".to_owned(), |text, octet| format!("{text}{octet:02x}")),
         Value::List(items) => {

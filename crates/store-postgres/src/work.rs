@@ -87,12 +87,25 @@ pub(crate) async fn read(
     mut sink: Box<dyn RowSink>,
     deadline: Instant,
 ) -> ReadAnswer {
-    let result = read_into(pool, &query, &mut *sink, deadline).await;
+    let result = read_into(pool, None, &query, &mut *sink, deadline).await;
+    ReadAnswer { sink: Some(sink), result }
+}
+
+/// The same behind the wall, with the facts that its policies ask.
+pub(crate) async fn read_walled(
+    pool: &Arc<Pool>,
+    facts: &str,
+    query: Prepared,
+    mut sink: Box<dyn RowSink>,
+    deadline: Instant,
+) -> ReadAnswer {
+    let result = read_into(pool, Some(facts), &query, &mut *sink, deadline).await;
     ReadAnswer { sink: Some(sink), result }
 }
 
 async fn read_into(
     pool: &Arc<Pool>,
+    facts: Option<&str>,
     query: &Prepared,
     sink: &mut dyn RowSink,
     deadline: Instant,
@@ -101,8 +114,12 @@ async fn read_into(
     let mut tries = Tries::default();
     loop {
         let mut checkout = pool.checkout(deadline).await?;
-        let mut session =
-            if many { Session::snapshot(checkout.line(), deadline) } else { Session::alone(checkout.line(), deadline) };
+        let line = checkout.line();
+        let mut session = match facts {
+            Some(facts) => Session::walled(line, facts, deadline),
+            None if many => Session::snapshot(line, deadline),
+            None => Session::alone(line, deadline),
+        };
         let result = run::read(&mut session, query, sink).await;
         match session.again().cloned() {
             None => {

@@ -70,6 +70,37 @@ fn read_store(store: &Table, settings: &mut StoreSettings, report: &mut Report) 
     if let Some(seconds) = store.int("replica_lag_seconds") {
         settings.replica_lag = Duration::from_secs(seconds.unsigned_abs());
     }
+    settings.row_security = store.bool("row_security").unwrap_or(settings.row_security);
+    settings.reader_url = store.text("reader_url").map(|(url, _)| url.to_owned());
+    read_wall(store, settings, report);
+}
+
+/// That what `row_security` needs is there, and nothing that it cannot be with.
+fn read_wall(store: &Table, settings: &StoreSettings, report: &mut Report) {
+    if !settings.row_security {
+        if let Some((_, place)) = store.text("reader_url") {
+            report
+                .error(place, codes::BAD_VALUE, "\"reader_url\" without row_security does nothing")
+                .hint("write row_security = true beside it, or remove it");
+        }
+        return;
+    }
+    let Some(place) = store.get("row_security").map(|node| node.place) else { return };
+    if !settings.url.starts_with("postgres:") && !settings.url.starts_with("postgresql:") {
+        report
+            .error(place, codes::BAD_VALUE, "\"row_security\" is for PostgreSQL alone, and \"url\" names another store")
+            .hint("remove it, or keep the data in PostgreSQL");
+    }
+    if settings.reader_url.as_ref().is_none_or(|url| url.trim().is_empty()) {
+        report
+            .error(place, codes::BAD_VALUE, "\"row_security\" needs a second login, \"reader_url\"")
+            .hint("write reader_url = \"postgres://reader:password@host:5432/database\"");
+    }
+    if !settings.replicas.is_empty() {
+        report
+            .error(place, codes::BAD_VALUE, "\"row_security\" and \"replicas\" cannot be had together")
+            .hint("reads of replicas are not behind policies: remove one of the two");
+    }
 }
 
 fn read_server(server: &Table, settings: &mut Settings, report: &mut Report) {

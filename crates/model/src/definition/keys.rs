@@ -106,6 +106,13 @@ const STORE: &[Key] = &[
     key("url", Text, "\"sqlite:data/main.db\"", "Where it is; a relative path starts at the application's directory."),
     key("replicas", Texts, "[]", "PostgreSQL only: URLs of standbys, for reads that ask for `consistency=eventual`."),
     key("replica_lag_seconds", Int(1, 3_600), "5", "How old such a read may be; an older replica is not asked."),
+    key(
+        "row_security",
+        Bool,
+        "false",
+        "PostgreSQL only: policies of the database around what visitors and users read.",
+    ),
+    key("reader_url", Text, "", "With `row_security`: the URL of the login that these reads are run by."),
 ];
 
 const AUTH: &[Key] = &[

@@ -8,6 +8,7 @@ use crate::backfill;
 use crate::introspect::{self, Home};
 use crate::migrations;
 use crate::types::{NAME_OCTETS_MAX, identifier, name, text};
+use crate::wall;
 use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
@@ -123,6 +124,30 @@ pub async fn follow_changes(client: &mut Client, tables: &Applied, follow: Follo
     patiently(client, Errand::Follow { tables, follow }).await.map(|_| ())
 }
 
+/// Puts a wall around the tables in the place of the one that may be there, unless it is this one. The role may look into the
+/// schema afterwards; what else it may do is the script's to say.
+///
+/// # Errors
+/// As [`migrate`].
+pub(crate) async fn raise_wall(client: &mut Client, script: &str, role: &str) -> Result<(), StoreError> {
+    patiently(client, Errand::Wall { script, role }).await.map(|_| ())
+}
+
+async fn wall(transaction: &Transaction<'_>, script: &str, role: &str) -> Result<(), Attempt> {
+    let home = introspect::home(transaction).await?;
+    introspect::settle(transaction, &home).await?;
+    let wrong = |error| failed("raising the wall", &error);
+    let mark = wall::mark(script);
+    if transaction.query_one(wall::MARKED, &[]).await.map_err(wrong)?.get::<_, Option<String>>(0) == Some(mark.clone())
+    {
+        return Ok(());
+    }
+    transaction.batch_execute(wall::TAKEN_DOWN).await.map_err(wrong)?;
+    let usage = format!("GRANT USAGE ON SCHEMA {} TO {}", name(&home.schema), name(role));
+    let marked = format!("COMMENT ON TABLE {} IS {}", name(RECORD), text(&mark));
+    transaction.batch_execute(&format!("{usage};\n{script};\n{marked}")).await.map_err(wrong)
+}
+
 /// The name of these triggers and of their function.
 const HOLD: &str = "_undergird_hold";
 
@@ -202,6 +227,7 @@ enum Errand<'a> {
     Install { functions: &'a str },
     Hold { tables: &'a Applied, hold: bool },
     Follow { tables: &'a Applied, follow: Follow<'a> },
+    Wall { script: &'a str, role: &'a str },
 }
 
 /// What came of an errand.
@@ -274,6 +300,10 @@ async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<Came, Attempt
             transaction.batch_execute(&script).await.map_err(|error| failed("following changes", &error))?;
             Came::all(Outcome::Taken)
         }
+        Errand::Wall { script, role } => {
+            wall(&transaction, script, role).await?;
+            Came::all(Outcome::Taken)
+        }
     };
     transaction.commit().await.map_err(|error| failed("committing the new schema", &error))?;
     Ok(came)
@@ -320,6 +350,8 @@ async fn take(
     functions: &str,
 ) -> Result<(), Attempt> {
     refuse_foreign_tables(transaction, steps, current, &home.schema).await?;
+    // What it is made of holds on to columns. It is raised again for the definition that the steps lead to.
+    transaction.batch_execute(wall::TAKEN_DOWN).await.map_err(|error| failed("taking the wall down", &error))?;
     install(transaction, functions).await?;
     for line in script(steps, wanted) {
         transaction.batch_execute(&line.sql).await.map_err(|error| refused(&error, &line))?;

@@ -22,7 +22,10 @@ use undergird_store::sql::{Calls, Form, Operand, PatternWords};
 use undergird_store::{Capability, Dialect, Planner};
 
 /// PostgreSQL's dialect.
-pub static DIALECT: Postgres = Postgres;
+pub static DIALECT: Postgres = Postgres { walled: false };
+
+/// The same behind a wall of policies: rules look at other rows by views. See [`crate::wall`].
+pub(crate) static WALLED: Postgres = Postgres { walled: true };
 
 /// The statements that make the functions which statements use, in the schema `undergird`. They replace what is there.
 pub fn functions() -> &'static str {
@@ -31,7 +34,9 @@ pub fn functions() -> &'static str {
 
 /// See [`DIALECT`].
 #[derive(Debug)]
-pub struct Postgres;
+pub struct Postgres {
+    walled: bool,
+}
 
 /// The type of a column or a parameter.
 pub(crate) fn sql_type(ty: Type) -> String {
@@ -169,6 +174,10 @@ impl Dialect for Postgres {
 
     fn identifier(&self, name: &str) -> String {
         types::name(name)
+    }
+
+    fn view_of_rules(&self, table: &str) -> Option<String> {
+        self.walled.then(|| types::name(&format!("{}{table}", crate::wall::VIEWS)))
     }
 
     fn parameter(&self, number: usize, ty: Type) -> String {

@@ -16,3 +16,16 @@ async fn the_suite_passes() {
     eprintln!("{report}");
     assert!(report.passed(), "{report}");
 }
+
+/// What can have no policy.
+const WALLED: &[Exception] = &[];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_passes_behind_the_wall() {
+    let Some(database) = database().await else { return };
+    let (store, _) = database.open_walled("pool=4").await;
+    let report = run_all(&*store, WALLED).await;
+    Store::close(&*store).await;
+    eprintln!("{report}");
+    assert!(report.passed(), "{report}");
+}

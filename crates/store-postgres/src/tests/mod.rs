@@ -11,6 +11,7 @@ mod pairs;
 mod pooler;
 mod replicas;
 mod values;
+mod wall;
 
 use crate::{Options, PostgresStore};
 use std::sync::Arc;
@@ -75,6 +76,26 @@ impl Database {
 
     pub async fn open_with(&self, options: &str) -> Arc<PostgresStore> {
         PostgresStore::open(&format!("{}&{options}", self.url), Options::default()).await.unwrap()
+    }
+
+    /// With a second login behind policies, by the URL of which others may read too.
+    pub async fn open_walled(&self, options: &str) -> (Arc<PostgresStore>, String) {
+        let reader = self.reader("ug_test_reader").await;
+        let walled = Options { reader: Some(format!("{reader}&{options}")), ..Options::default() };
+        let store = PostgresStore::open(&format!("{}&{options}", self.url), walled).await.unwrap();
+        (store, reader)
+    }
+
+    /// The URL of a login that can do nothing yet. It stays on the server, since other tests may use it.
+    pub async fn reader(&self, role: &str) -> String {
+        let make = format!(
+            "DO $$ BEGIN PERFORM pg_advisory_xact_lock(7); IF to_regrole('{role}') IS NULL THEN \
+             CREATE ROLE {role} LOGIN PASSWORD 'reader'; END IF; END $$"
+        );
+        // Roles are the whole server's, and locks a database's.
+        execute(&self.server, &[&make]).await;
+        let (_, place) = self.url.rsplit_once('@').unwrap();
+        format!("postgres://{role}:reader@{place}")
     }
 
     pub async fn execute(&self, statements: &[&str]) {

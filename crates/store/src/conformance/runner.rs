@@ -199,7 +199,7 @@ pub(super) async fn migrated(store: &dyn Store, model: &Model) -> Result<(), Str
         let steps = schema::steps(applied.as_ref(), &wanted);
         store.migrate(&steps, &wanted).await.map_err(|error| error.to_string())?;
     }
-    Ok(())
+    store.raise_wall(model).await.map_err(|error| error.to_string())
 }
 
 async fn removes(store: &dyn Store, planner: &Planner, request: &str, deadline: Instant) -> bool {

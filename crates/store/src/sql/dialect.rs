@@ -177,6 +177,13 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// The view, as an identifier, that shows what rules look at in other rows of a table past the wall around it (see
+    /// [`wall`](super::wall())). `None`: there is no wall.
+    fn view_of_rules(&self, table: &str) -> Option<String> {
+        let _ = table;
+        None
+    }
+
     /// Null, as a value of a type.
     fn null(&self, ty: Type) -> String {
         let _ = ty;

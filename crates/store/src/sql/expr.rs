@@ -90,6 +90,27 @@ impl<'a> Writer<'a> {
         alias
     }
 
+    /// Brings a row into scope under a name that the statement around it has.
+    pub(super) fn enter_as(&mut self, var: RowVar, alias: String) {
+        self.rows.push(Row { var, alias, absent: false });
+    }
+
+    /// What a relation's rows are selected from where an expression looks at them.
+    fn looked_up(&self, relation: RelationId, bind: RowVar, body: &Expr, alias: &str) -> String {
+        let relation = self.model.relation(relation);
+        let theirs: Vec<FieldId> = relation.on.iter().map(|(_, theirs)| *theirs).collect();
+        self.looked_up_row(relation.target, (bind, body), &theirs, alias)
+    }
+
+    /// The table, or where the store is walled and rules lead here for these columns, the view that shows them past the wall.
+    fn looked_up_row(&self, of: CollectionId, (bind, body): (RowVar, &Expr), keys: &[FieldId], alias: &str) -> String {
+        let view = self.dialect.view_of_rules(&self.model.collection(of).table);
+        match view.filter(|_| super::wall::shows(self.model, of, (bind, body), keys)) {
+            Some(view) => format!("{view} AS {alias}"),
+            None => self.table(of, alias),
+        }
+    }
+
     /// Says of the row that was entered last whether it may be missing.
     pub(super) fn mark_absent(&mut self, absent: bool) {
         if let Some(row) = self.rows.last_mut() {
@@ -307,9 +328,9 @@ impl<'a> Writer<'a> {
             },
             Node::Via { from, relation, bind, body } => {
                 let (alias, on) = self.follow(*from, *relation, *bind);
+                let table = self.looked_up(*relation, *bind, body, &alias);
                 let body = self.value(body);
                 self.leave();
-                let table = self.table(self.model.relation(*relation).target, &alias);
                 format!("(SELECT {body} FROM {table} WHERE {on})")
             }
             Node::Profile { bind, body } => self.profile(*bind, body),
@@ -320,6 +341,7 @@ impl<'a> Writer<'a> {
             Node::At { ask: Ask::Any, .. } => self.condition(expr),
             Node::At { relation, key, bind, ask: ask @ (Ask::Value | Ask::Count), body } => {
                 let (alias, mut on) = self.follow_values(*relation, key, *bind);
+                let table = self.looked_up(*relation, *bind, body, &alias);
                 let what = match ask {
                     Ask::Value => self.value(body),
                     Ask::Any | Ask::Count => {
@@ -328,7 +350,6 @@ impl<'a> Writer<'a> {
                     }
                 };
                 self.leave();
-                let table = self.table(self.model.relation(*relation).target, &alias);
                 format!("(SELECT {what} FROM {table} WHERE {on})")
             }
             Node::If(parts) => {
@@ -449,20 +470,22 @@ impl<'a> Writer<'a> {
     /// The rows that a relation leads to and that pass a filter: what to select from, and the condition.
     fn related(&mut self, from: RowVar, relation: RelationId, bind: RowVar, filter: &Expr) -> (String, String) {
         let (alias, mut condition) = self.follow(from, relation, bind);
+        let table = self.looked_up(relation, bind, filter, &alias);
         self.and_condition(&mut condition, filter);
         self.leave();
-        (self.table(self.model.relation(relation).target, &alias), condition)
+        (table, condition)
     }
 
     fn profile(&mut self, bind: RowVar, body: &Expr) -> String {
         let Some(collection) = self.model.profile else { return "NULL".into() };
         let Some(key) = self.model.collection(collection).key.first().copied() else { return "NULL".into() };
         let alias = self.enter(bind, false);
+        let table = self.looked_up_row(collection, (bind, body), &[key], &alias);
         let body = self.value(body);
         self.leave();
         let id = self.bind(Type::UUID, Bind::Auth(AuthFact::Id));
         let is_key = self.equals(key, &format!("{alias}.{}", self.column(key)), &id);
-        format!("(SELECT {body} FROM {} WHERE {is_key})", self.table(collection, &alias))
+        format!("(SELECT {body} FROM {table} WHERE {is_key})")
     }
 
     /// Appends ` AND …` unless the filter lets everything pass.
@@ -518,9 +541,9 @@ impl<'a> Writer<'a> {
             }
             Node::At { relation, key, bind, ask: Ask::Any, body } => {
                 let (alias, mut on) = self.follow_values(*relation, key, *bind);
+                let table = self.looked_up(*relation, *bind, body, &alias);
                 self.and_condition(&mut on, body);
                 self.leave();
-                let table = self.table(self.model.relation(*relation).target, &alias);
                 format!("EXISTS (SELECT 1 FROM {table} WHERE {on})")
             }
             Node::AnyElement { list, bind, filter } => {

@@ -6,6 +6,7 @@ mod expr;
 pub mod pattern;
 mod read;
 mod rules;
+mod wall;
 mod write;
 
 pub use call::uncallable;
@@ -13,6 +14,7 @@ pub use dialect::{Bare, Calls, Dialect, Form, Operand, Planner, Scattered};
 pub use expr::is_constant;
 pub use pattern::PatternWords;
 pub use rules::{lacking, unknown_forms};
+pub use wall::{Policy, View, Wall, wall};
 
 use undergird_model::expr::{AuthFact, Function, Slot};
 use undergird_model::{Expr, Model, Type, Value};

@@ -55,6 +55,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         }
         if !arguments.dry_run {
             change.apply(&store).await.map_err(Exit::Failed)?;
+            store.raise_wall(&model).await.map_err(Exit::failed)?;
             say!("Done.")?;
         }
         store.close().await;

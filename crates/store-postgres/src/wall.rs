@@ -1,0 +1,296 @@
+//! A second wall around what visitors and users read: policies of the database, and a login that they hold for.
+//!
+//! Plans hold the rules; this is for the day on which a plan is wrong, and for functions of the database. The owner's login passes
+//! its own tables' policies and makes them; the reader's has no table, and runs the reads of callers who have rules. What policies
+//! ask of the caller are *facts*, computed in memory as any parameter is, and set for one transaction in the packet of the read.
+//! Each is named by what it is, so that a policy of another definition misses it, and the read fails, rather than takes another for it.
+//! Absent: writes, and whatever else a transaction does. They run on the owner's login, and this wall is not around them.
+
+use crate::pool::Pool;
+use crate::settings::{Options, Target};
+use crate::types::{name, text};
+use crate::values::as_text;
+use crate::{ddl, dialect, introspect, work};
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio_postgres::Client;
+use undergird_model::{Model, Type, Value};
+use undergird_plan::caller::Identity;
+use undergird_plan::{Plan, RowSink};
+use undergird_store::run::bind_value;
+use undergird_store::{Bind, Prepared, ReadAnswer, StoreError, sql};
+
+/// How the names of the views begin by which rules look at other rows.
+pub(crate) const VIEWS: &str = "_undergird_rules_";
+/// The name of each policy.
+const POLICY: &str = "_undergird_read";
+
+/// The mark of the wall that stands.
+pub(crate) const MARKED: &str = "SELECT obj_description(to_regclass('_undergird_schema'), 'pg_class')";
+
+/// Removes policies, views, and the rights of whoever they were for: a reader that knows nothing of it is refused, and not answered
+/// as if there were no rows. The tables keep their row-level security.
+pub(crate) const TAKEN_DOWN: &str = r"DO $undergird$
+DECLARE found record; BEGIN
+  FOR found IN SELECT c.relname, p.polname, (SELECT string_agg(quote_ident(r.rolname), ', ') FROM pg_catalog.pg_roles r
+      WHERE r.oid = ANY (p.polroles)) AS roles FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+      WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND p.polname = '_undergird_read' LOOP
+    EXECUTE format('DROP POLICY %I ON %I', found.polname, found.relname);
+    IF found.roles IS NOT NULL THEN EXECUTE format('REVOKE ALL ON %I FROM %s', found.relname, found.roles); END IF;
+  END LOOP;
+  FOR found IN SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relkind = 'v'
+      AND c.relnamespace = quote_ident(current_schema())::regnamespace AND starts_with(c.relname::text, '_undergird_rules_') LOOP
+    EXECUTE format('DROP VIEW %I', found.relname);
+  END LOOP;
+  IF starts_with(obj_description(to_regclass('_undergird_schema'), 'pg_class'), 'the wall') THEN COMMENT ON TABLE _undergird_schema IS NULL; END IF;
+END $undergird$";
+
+/// What the wall would be worth nothing without, of the reader: (whether it may pass policies, or become one who may; whether it may
+/// become the owner; its name; which server and database this is).
+const READER: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE (r.rolsuper OR r.rolbypassrls) AND pg_has_role(r.oid, 'MEMBER')), \
+     pg_has_role($1::text::name, 'MEMBER'), current_user::text, \
+     current_database()::text || ' ' || extract(epoch FROM pg_postmaster_start_time())::text";
+/// Of the owner: its name, which server and database this is.
+const OWNER: &str = "SELECT current_user::text, current_database()::text || ' ' || extract(epoch FROM pg_postmaster_start_time())::text";
+
+/// A fact: what is set under which name.
+struct Fact {
+    name: String,
+    bind: Bind,
+}
+
+/// The facts that a model's policies ask.
+type Known = (Arc<Model>, Arc<[Fact]>);
+
+/// See the module.
+pub(crate) struct Wall {
+    pub(crate) pool: Arc<Pool>,
+    role: String,
+    /// The facts of the model that was asked for last.
+    facts: Mutex<Option<Known>>,
+}
+
+impl Wall {
+    /// The reader's connections, none of which is made yet.
+    pub(crate) fn new(options: &Options) -> Result<Option<Wall>, StoreError> {
+        let Some(url) = &options.reader else { return Ok(None) };
+        if !options.replicas.is_empty() {
+            return Err(StoreError::Unavailable(
+                "reads of replicas are not behind row_security: have one of the two".into(),
+            ));
+        }
+        let mut options = Options { reader: None, ..options.clone() };
+        let target = Target::parse(url, &mut options)?;
+        Ok(Some(Wall { pool: Pool::new(target, options), role: String::new(), facts: Mutex::default() }))
+    }
+
+    /// Looks at who the reader is.
+    ///
+    /// # Errors
+    /// The wall would be none, or around another database.
+    pub(crate) async fn open(&mut self, owner_client: &Client) -> Result<(), StoreError> {
+        let wrong = |error| ddl::broken("looking at the logins", &error);
+        let row = owner_client.query_one(OWNER, &[]).await.map_err(wrong)?;
+        let (owner, place): (String, String) = (row.get(0), row.get(1));
+        let reader = self.pool.target.dedicated().await?;
+        let row = reader.query_one(READER, &[&owner]).await.map_err(wrong)?;
+        let (passes, owns): (bool, bool) = (row.get(0), row.get(1));
+        let (role, there): (String, String) = (row.get(2), row.get(3));
+        let refused = |why: &str| {
+            Err(StoreError::Unavailable(format!(
+                "row_security: the login \"{role}\" of reader_url {why}, so the wall would be none: make a role of its own \
+                 (CREATE ROLE reader LOGIN PASSWORD '…' NOSUPERUSER NOBYPASSRLS)"
+            )))
+        };
+        if role == owner {
+            return refused("is that of url, which owns the tables");
+        }
+        if passes {
+            return refused("is a superuser or passes row-level security (BYPASSRLS), or may become one who does");
+        }
+        if owns {
+            return refused(&format!("is a member of \"{owner}\", which owns the tables"));
+        }
+        if there != place {
+            return Err(StoreError::Unavailable("row_security: reader_url leads to another database than url".into()));
+        }
+        let (ours, theirs) = (introspect::home(owner_client).await?.schema, introspect::home(&*reader).await?.schema);
+        if ours != theirs {
+            return Err(StoreError::Unavailable(format!(
+                "row_security: the tables are in the schema \"{ours}\", and reader_url looks into \"{theirs}\": add schema={ours} to it"
+            )));
+        }
+        self.role = role;
+        Ok(())
+    }
+
+    /// Puts the policies of a model around its tables.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaMismatch`] when a rule can be no policy, or a role lacks a right.
+    pub(crate) async fn raise(&self, client: &mut Client, model: &Model) -> Result<(), StoreError> {
+        let wall = sql::wall(model, &dialect::WALLED);
+        if !wall.refused.is_empty() {
+            let told = wall.refused.join("\n  ");
+            return Err(StoreError::SchemaMismatch(format!("row_security cannot keep these rules:\n  {told}")));
+        }
+        ddl::raise_wall(client, &self.script(model, &wall), &self.role).await
+    }
+
+    /// The statements that raise it.
+    fn script(&self, model: &Model, wall: &sql::Wall) -> String {
+        let role = name(&self.role);
+        let mut script = Vec::new();
+        for view in &wall.views {
+            let table = &model.collection(view.collection).table;
+            let columns: Vec<String> = view.fields.iter().map(|field| name(&model.field(*field).column)).collect();
+            let called = name(&format!("{VIEWS}{table}"));
+            script.push(format!("CREATE VIEW {called} AS SELECT {} FROM {}", columns.join(", "), name(table)));
+            script.push(format!("GRANT SELECT ON {called} TO {role}"));
+        }
+        for policy in &wall.policies {
+            let table = name(&model.collection(policy.collection).table);
+            let condition = with_facts(&policy.condition.text, &policy.condition.binds);
+            script.push(format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"));
+            script.push(format!(
+                "CREATE POLICY {POLICY} ON {table} FOR SELECT TO {role} \
+                 USING ((SELECT current_setting('undergird.verb', true)) = 'read' AND ({condition}))"
+            ));
+            script.push(format!("GRANT SELECT ON {table} TO {role}"));
+        }
+        script.join(";\n")
+    }
+
+    /// Runs a read: behind the wall when its caller has rules.
+    pub(crate) async fn read(
+        &self,
+        owner: &Arc<Pool>,
+        query: Prepared,
+        sink: Box<dyn RowSink>,
+        deadline: Instant,
+    ) -> ReadAnswer {
+        match query.plan.caller().identity() {
+            Identity::Secret | Identity::System => work::read(owner, query, sink, deadline).await,
+            Identity::Visitor | Identity::User(_) => match self.told(&query.plan) {
+                Ok(facts) => work::read_walled(&self.pool, &facts, query, sink, deadline).await,
+                Err(error) => ReadAnswer { sink: Some(sink), result: Err(error) },
+            },
+        }
+    }
+
+    /// The statements that set a plan's facts, to stand behind `BEGIN`.
+    fn told(&self, plan: &Plan) -> Result<String, StoreError> {
+        let mut told = "; SET LOCAL undergird.verb = 'read'".to_owned();
+        for fact in self.facts(plan.model()).iter() {
+            let value = bind_value(plan, &fact.bind, &[])?;
+            let value = match &value {
+                Value::Null => "-".to_owned(),
+                Value::Duration(micros) => format!("={micros}"),
+                value => format!("={}", as_text(value)),
+            };
+            if value.contains('\0') {
+                return Err(StoreError::Internal("a fact about the caller has a character that no text has".into()));
+            }
+            let _ = write!(told, "; SET LOCAL undergird.{} = {}", fact.name, escaped(&value));
+        }
+        Ok(told)
+    }
+
+    /// The facts that the policies of a model ask.
+    fn facts(&self, model: &Arc<Model>) -> Arc<[Fact]> {
+        let mut kept = self.facts.lock();
+        if let Some((of, facts)) = kept.as_ref()
+            && Arc::ptr_eq(of, model)
+        {
+            return Arc::clone(facts);
+        }
+        let mut known = BTreeSet::new();
+        let mut facts = Vec::new();
+        for policy in sql::wall(model, &dialect::WALLED).policies {
+            for (ty, bind) in policy.condition.binds {
+                let name = fact_name(ty, &bind);
+                if known.insert(name.clone()) {
+                    facts.push(Fact { name, bind });
+                }
+            }
+        }
+        let facts: Arc<[Fact]> = facts.into();
+        *kept = Some((Arc::clone(model), Arc::clone(&facts)));
+        facts
+    }
+
+    /// Figures worth watching.
+    pub(crate) fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
+        let named = |(name, _, value): (&'static str, &'static str, f64)| match name {
+            "postgres_connections_used" => {
+                Some(("postgres_reader_connections_used", "Connections of the reader in use.", value))
+            }
+            "postgres_connections_idle" => {
+                Some(("postgres_reader_connections_idle", "Connections of the reader at rest.", value))
+            }
+            _ => None,
+        };
+        self.pool.gauges().into_iter().filter_map(named).collect()
+    }
+}
+
+/// What names the wall that a script raises.
+pub(crate) fn mark(script: &str) -> String {
+    format!("the wall {:016x}", fnv(script))
+}
+
+fn fnv(text: &str) -> u64 {
+    // FNV-1a of 64 bits: it tells definitions apart, and guards against nothing.
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// A name that two facts share only when they are the same.
+fn fact_name(ty: Type, bind: &Bind) -> String {
+    format!("f_{:016x}", fnv(&format!("{ty:?} {bind:?}")))
+}
+
+/// A text constant that means the same under every setting of `standard_conforming_strings`: facts come from callers.
+fn escaped(value: &str) -> String {
+    format!("E{}", text(&value.replace('\\', "\\\\")))
+}
+
+/// A condition with facts in the places of its parameters. A parameter is `$` and a number, outside of names and texts.
+fn with_facts(condition: &str, binds: &[(Type, Bind)]) -> String {
+    let mut out = String::with_capacity(condition.len() * 2);
+    let mut rest = condition;
+    while let Some(at) = rest.find(['\'', '"', '$']) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let mark = &rest[..1];
+        if mark == "$" {
+            let digits = rest[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - 1);
+            let number = rest[1..=digits].parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+            match number.and_then(|number| binds.get(number)) {
+                Some((ty, bind)) => out.push_str(&asked(&fact_name(*ty, bind))),
+                None => out.push_str(&rest[..=digits]),
+            }
+            rest = &rest[digits + 1..];
+            continue;
+        }
+        // A doubled mark ends one and begins the next.
+        let end = rest[1..].find(mark).map_or(rest.len(), |end| end + 2);
+        out.push_str(&rest[..end]);
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The value of a fact, asked once for a statement. One that is not set is a failure: the policy is of another definition than the
+/// read. (A setting of an earlier transaction is there, and empty.)
+fn asked(fact: &str) -> String {
+    let setting = format!("current_setting('undergird.{fact}', true)");
+    format!(
+        "(SELECT CASE left({setting}, 1) WHEN '=' THEN substr({setting}, 2) WHEN '-' THEN NULL \
+         ELSE ('the fact {fact} is not set: ' || coalesce({setting}, ''))::integer::text END)"
+    )
+}
