@@ -8,8 +8,8 @@ mod follow;
 mod migrate;
 
 pub(crate) use migrate::broken;
-pub use migrate::{apply, follow_changes, hold_writes, install_functions, migrate};
 pub(crate) use migrate::raise_wall;
+pub use migrate::{apply, follow_changes, hold_writes, install_functions, migrate};
 
 use crate::checks;
 use crate::types::{self, identifier, name, text};
