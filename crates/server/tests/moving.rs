@@ -400,7 +400,8 @@ fn killed_and_resumed(on: On) {
     if !done {
         let (code, out, errors) = said(&folder, &["move", "--keep-configuration", "--to", &to], &[]);
         assert_eq!(code, 0, "{out}\n{errors}");
-        assert!(errors.contains("interrupted"), "{errors}");
+        // The last one may have been killed when it had nothing left to do but say that it is done.
+        assert!(errors.contains("interrupted") || out.contains("has these"), "{out}\n{errors}");
     }
     // It is done, and says so; there is nothing to do.
     let (code, out, errors) = said(&folder, &["move", "--keep-configuration", "--to", &to], &[]);
