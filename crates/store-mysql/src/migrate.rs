@@ -129,7 +129,7 @@ async fn are_there(conn: &mut Conn, functions: &[String]) -> Result<bool, StoreE
 
 /// The number of the functions' edition: greater whenever they are changed, so that an older node which starts again in the middle of an
 /// upgrade leaves the newer ones alone.
-const EDITION: u32 = 1;
+const EDITION: u32 = 2;
 
 /// Whether the functions that are there are these, or a later edition, which goes on serving what this one's statements call.
 fn serves(there: Option<&str>, version: &str) -> bool {

@@ -2,7 +2,7 @@
 //! Beginning and ending one costs SQLite two system calls and a look at the log's index: more than reading a row by its key.
 //!
 //! Nothing is read that is older than the read's own beginning, so far as this process writes: the writer's commits are announced before
-//! they can be seen, and while one is under way no snapshot is shared (decision 0025). What other processes commit is seen at most
+//! they can be seen, and while one is under way no snapshot is shared (decision 0023). What other processes commit is seen at most
 //! [`SHARED_TIME_MAX`] late, so an application with adopted tables, which others are expected to write, shares none
 //! ([`undergird_store::sql::ReadStatements::shared`]).
 

@@ -103,7 +103,12 @@ const FUNCTIONS: &[Function] = &[
         "BIGINT",
         "RETURN CASE WHEN b = 0 THEN NULL WHEN b = -1 THEN ug_int(-CAST(a AS DECIMAL(20,0))) ELSE a DIV b END",
     ),
-    ("ug_mod", "a BIGINT, b BIGINT", "BIGINT", "RETURN CASE WHEN b = 0 THEN NULL WHEN b = -1 THEN 0 ELSE a % b END"),
+    (
+        "ug_mod",
+        "a BIGINT, b BIGINT",
+        "BIGINT",
+        "RETURN CASE WHEN b = 0 THEN NULL WHEN b = -1 THEN a - a ELSE a % b END",
+    ),
     (
         "ug_f_add",
         "a DOUBLE, b DOUBLE",

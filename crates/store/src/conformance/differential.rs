@@ -514,9 +514,10 @@ fn made_wrong(expr: Expr, mistake: Mistake) -> Expr {
 /// # Errors
 /// The names of those that are not; or that the store failed.
 pub async fn wrong_readers_are_found_out(trial: Trial<'_>) -> Result<(), String> {
-    const MODELS: u64 = 100;
+    // Some mistakes show in few rows of few models: it ends as soon as all are found, after a tenth of these as a rule.
+    const MODELS: u64 = 300;
     // Always the same: this is about the harness, which must not be blind on some days.
-    let seed: u64 = 1;
+    let seed: u64 = 7;
     let mut hidden: Vec<_> = WRONG.to_vec();
     for model in 0..MODELS {
         let mut dice = Dice::new(seed.wrapping_mul(1_000_033) + model);
