@@ -257,7 +257,7 @@ impl Core {
             one_time::void(transaction, system, id).await?;
         }
         if let Some(email) = &email {
-            self.change_identity(transaction, system, id, email).await?;
+            self.settle_identity(transaction, system, id, email, None).await?;
             profile::change_email(transaction, system, id, email).await?;
         }
         let told = serde_json::json!({

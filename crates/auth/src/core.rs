@@ -377,3 +377,33 @@ pub(crate) async fn add_identity(
     ];
     transaction.write(system, Request::new(records::IDENTITIES, Verb::Create).with_row(row), None).await.map(|_| ())
 }
+
+impl Core {
+    /// Has the identity of an account say this address, and whether it is confirmed (`None`: as before). An account that has none, as an
+    /// anonymous one, gets one; gives whether it did.
+    pub(crate) async fn settle_identity(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        user: Uuid,
+        email: &str,
+        verified: Option<bool>,
+    ) -> Result<bool, Failure> {
+        let of_email =
+            || records::by("user_id", Value::Uuid(user), records::IDENTITIES).with_equal("provider", Value::text("email"));
+        let now = system.moment().now;
+        let Some(identity) = transaction.records(system, of_email()).await?.into_iter().next() else {
+            let id = self.new_id(now)?;
+            add_identity(transaction, system, (user, id), email, verified.unwrap_or(false)).await?;
+            return Ok(true);
+        };
+        let mut data = records::json(&identity, "data");
+        data["email"] = email.into();
+        if let Some(verified) = verified {
+            data["email_verified"] = verified.into();
+        }
+        let row = [("data", Value::Json(data.to_string())), ("updated_at", Value::Timestamp(now))];
+        transaction.write(system, records::as_verb(of_email(), Verb::Update).with_row(row), None).await?;
+        Ok(false)
+    }
+}

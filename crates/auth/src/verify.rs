@@ -3,12 +3,12 @@
 //! The proof is used up in the transaction of what it leads to. An address that is proved for the first time by anything but the
 //! sign-up's own confirmation drops the password that was set before: whoever set it never showed that the address is theirs.
 
-use crate::core::{Core, add_identity, budget_key};
+use crate::core::{Core, budget_key};
 use crate::mail::{Letter, MailKind};
 use crate::one_time::{self, FLOW_PREFIX, Taken, Used};
 use crate::password::too_many;
 use crate::profile;
-use crate::records::{self, IDENTITIES, USERS};
+use crate::records::{self, USERS};
 use crate::sessions::Started;
 use crate::sign_up::or_taken;
 use base64::Engine as _;
@@ -185,7 +185,7 @@ impl Core {
         }
         let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(used.user));
         transaction.write(system, request.with_row(row), None).await?;
-        verify_identity(transaction, system, used.user, &used.email).await
+        self.settle_identity(transaction, system, used.user, &used.email, Some(true)).await.map(|_| ())
     }
 
     /// The new address is the account's from now on; whatever was sent to the old one is void.
@@ -226,11 +226,7 @@ impl Core {
         ];
         let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(user));
         transaction.write(system, request.with_row(row), None).await?;
-        let of_email =
-            records::by("user_id", Value::Uuid(user), IDENTITIES).with_equal("provider", Value::text("email"));
-        if transaction.records(system, of_email).await?.is_empty() {
-            let id = self.new_id(system.moment().now)?;
-            add_identity(transaction, system, (user, id), email, true).await?;
+        if self.settle_identity(transaction, system, user, email, Some(true)).await? {
             let user_row = records::user(transaction, system, user).await?;
             let mut metadata = user_row.map(|row| records::json(&row, "app_metadata")).unwrap_or_default();
             if metadata.get("provider").is_none() {
@@ -240,48 +236,7 @@ impl Core {
                 let row = [("app_metadata", Value::Json(metadata.to_string()))];
                 transaction.write(system, request.with_row(row), None).await?;
             }
-        } else {
-            verify_identity(transaction, system, user, email).await?;
         }
         profile::change_email(transaction, system, user, email).await
     }
-}
-
-impl Core {
-    /// Gives the identity of an account another address, as confirmed as it was; an account without one gets one.
-    pub(crate) async fn change_identity(
-        &self,
-        transaction: &mut Transaction<'_>,
-        system: &Caller,
-        user: Uuid,
-        email: &str,
-    ) -> Result<(), Failure> {
-        let of_email =
-            || records::by("user_id", Value::Uuid(user), IDENTITIES).with_equal("provider", Value::text("email"));
-        let Some(identity) = transaction.records(system, of_email()).await?.into_iter().next() else {
-            let id = self.new_id(system.moment().now)?;
-            return add_identity(transaction, system, (user, id), email, false).await;
-        };
-        let mut data = records::json(&identity, "data");
-        data["email"] = email.into();
-        let row = [("data", Value::Json(data.to_string())), ("updated_at", Value::Timestamp(system.moment().now))];
-        transaction.write(system, records::as_verb(of_email(), Verb::Update).with_row(row), None).await.map(|_| ())
-    }
-}
-
-/// The identity tells the address, and that it is confirmed.
-async fn verify_identity(
-    transaction: &mut Transaction<'_>,
-    system: &Caller,
-    user: Uuid,
-    email: &str,
-) -> Result<(), Failure> {
-    let of_email =
-        || records::by("user_id", Value::Uuid(user), IDENTITIES).with_equal("provider", Value::text("email"));
-    let Some(identity) = transaction.records(system, of_email()).await?.into_iter().next() else { return Ok(()) };
-    let mut data = records::json(&identity, "data");
-    data["email"] = email.into();
-    data["email_verified"] = true.into();
-    let row = [("data", Value::Json(data.to_string())), ("updated_at", Value::Timestamp(system.moment().now))];
-    transaction.write(system, records::as_verb(of_email(), Verb::Update).with_row(row), None).await.map(|_| ())
 }

@@ -86,6 +86,19 @@ impl MysqlStore {
     async fn dedicated(&self) -> Result<Conn, StoreError> {
         self.pool.target.session(&self.pool.server, None).await
     }
+
+    /// Brings the schema from one to the next; `alone` when nobody else uses the database yet.
+    async fn take_steps(
+        &self,
+        steps: &[schema::Step],
+        wanted: &schema::Applied,
+        alone: bool,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.dedicated().await?;
+        let result = migrate::migrate(&mut conn, &self.pool.server, steps, wanted, alone).await;
+        let _ = conn.disconnect().await;
+        result
+    }
 }
 
 impl Store for MysqlStore {
@@ -128,12 +141,7 @@ impl Store for MysqlStore {
         steps: &'a [schema::Step],
         wanted: &'a schema::Applied,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let mut conn = self.dedicated().await?;
-            let result = migrate::migrate(&mut conn, &self.pool.server, steps, wanted, false).await;
-            let _ = conn.disconnect().await;
-            result
-        })
+        Box::pin(self.take_steps(steps, wanted, false))
     }
 
     fn migrate_alone<'a>(
@@ -141,12 +149,7 @@ impl Store for MysqlStore {
         steps: &'a [schema::Step],
         wanted: &'a schema::Applied,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let mut conn = self.dedicated().await?;
-            let result = migrate::migrate(&mut conn, &self.pool.server, steps, wanted, true).await;
-            let _ = conn.disconnect().await;
-            result
-        })
+        Box::pin(self.take_steps(steps, wanted, true))
     }
 
     fn hold_writes<'a>(&'a self, tables: &'a schema::Applied, hold: bool) -> BoxFuture<'a, Result<(), StoreError>> {

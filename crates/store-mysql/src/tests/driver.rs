@@ -320,6 +320,24 @@ async fn functions_that_are_gone_come_back() {
     assert_eq!(database.number(there).await, all);
 }
 
+/// Null on either side, and the divisor that overflows: found by random rules on 2026-11-23.
+#[tokio::test]
+async fn remainders_are_null_where_an_operand_is() {
+    let Some((database, store)) = things().await else { return };
+    store.migrate(&[], &undergird_store::schema::Applied::empty()).await.unwrap();
+    store.close().await;
+    for (text, expected) in [
+        ("SELECT ug_mod(NULL, -1) IS NULL", 1),
+        ("SELECT ug_mod(7, NULL) IS NULL", 1),
+        ("SELECT ug_mod(7, 0) IS NULL", 1),
+        ("SELECT ug_div(NULL, -1) IS NULL", 1),
+        ("SELECT ug_mod(-9223372036854775808, -1)", 0),
+        ("SELECT ug_mod(-7, 2)", -1),
+    ] {
+        assert_eq!(database.number(text).await, expected, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn notices_of_what_is_committed() {
     let Some((database, store)) = things().await else { return };
