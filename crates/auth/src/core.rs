@@ -389,8 +389,9 @@ impl Core {
         email: &str,
         verified: Option<bool>,
     ) -> Result<bool, Failure> {
-        let of_email =
-            || records::by("user_id", Value::Uuid(user), records::IDENTITIES).with_equal("provider", Value::text("email"));
+        let of_email = || {
+            records::by("user_id", Value::Uuid(user), records::IDENTITIES).with_equal("provider", Value::text("email"))
+        };
         let now = system.moment().now;
         let Some(identity) = transaction.records(system, of_email()).await?.into_iter().next() else {
             let id = self.new_id(now)?;
