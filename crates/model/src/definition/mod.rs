@@ -22,7 +22,7 @@ mod tests;
 mod tree;
 
 pub use json_schema::{application_schema, collection_schema, function_schema};
-pub use names::RESERVED;
+pub use names::{RESERVED, is_reserved_for_relations};
 pub use render::{render, render_coloured, to_json};
 pub use report::{Code, codes};
 

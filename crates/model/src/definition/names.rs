@@ -29,6 +29,15 @@ pub const RESERVED: &[&str] = &[
     "in",
 ];
 
+/// Those of them that a relation may have all the same, as an order's lines have their `order`: in URLs a relation stands before a dot or
+/// a parenthesis, where none of these can be.
+const RELATIONS: &[&str] = &["select", "order", "limit", "offset", "columns", "on_conflict", "batch", "rpc", "after"];
+
+/// Whether a relation may not have a name, because it has a meaning of its own.
+pub fn is_reserved_for_relations(name: &str) -> bool {
+    RESERVED.contains(&name) && !RELATIONS.contains(&name)
+}
+
 /// Reports a name that is malformed or reserved. `what` is `collection`, `field`, `relation`, `function` or `argument`. System collections and arguments may begin with an underscore.
 pub(super) fn check(name: &str, what: &str, system: bool, place: Place, report: &mut Report) -> bool {
     let article = if what.starts_with('a') { "an" } else { "a" };
@@ -43,7 +52,8 @@ pub(super) fn check(name: &str, what: &str, system: bool, place: Place, report: 
         }
         return false;
     }
-    if RESERVED.contains(&name) {
+    let is_reserved = if what == "relation" { is_reserved_for_relations(name) } else { RESERVED.contains(&name) };
+    if is_reserved {
         report
             .error(
                 place,
@@ -54,6 +64,7 @@ pub(super) fn check(name: &str, what: &str, system: bool, place: Place, report: 
                 "field" => format!("choose another; column = \"{name}\" keeps the name in the database"),
                 "collection" => format!("choose another; table = \"{name}\" keeps the name in the database"),
                 "argument" => format!("choose another; sql = \"{name}\" keeps the name in the database"),
+                "relation" => "choose another: as = \"…\" names the way there, inverse = \"…\" the way back".into(),
                 _ => "choose another".into(),
             });
         return false;

@@ -128,6 +128,15 @@ fn relations_are_derived() {
         relations(&hostile, "rates"),
         "country → one countries on country_code=code, TaxRates_CountryCode_fkey\n"
     );
+    // What is reserved for URLs is a relation's all the same.
+    let (sources, _) = split(
+        "-- models/orders.toml\n[fields]\nx = { type = \"int\" }\n-- models/items.toml\n[fields]\norder_id = { type = \"ref\", to = \"orders\" }\n\
+         [access]\nread = \"order.x > 1\"\n",
+    );
+    assert_eq!(
+        relations(&check(&sources, &[]).0.unwrap(), "items"),
+        "order → one orders on order_id=id, items_order_id_fkey\n"
+    );
     let (sources, _) = split(
         "-- models/a.toml\n[fields]\nx = { type = \"int\" }\n\
          -- models/b.toml\nkey = \"a_id\"\n[fields]\na_id = { type = \"ref\", to = \"a\" }\n\

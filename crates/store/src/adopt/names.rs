@@ -1,7 +1,7 @@
 //! Names of the database → names of a definition.
 
 use std::collections::BTreeSet;
-use undergird_model::definition::RESERVED;
+use undergird_model::definition::{RESERVED, is_reserved_for_relations};
 
 /// Most characters of a name.
 const NAME_MAX: usize = 63;
@@ -103,7 +103,7 @@ fn cut(name: &str, length: usize) -> String {
 pub(super) fn first_free(wanted: &[String], taken: &mut BTreeSet<String>) -> String {
     for name in wanted {
         let name = cut(name, NAME_MAX);
-        if !RESERVED.contains(&name.as_str()) && !name.is_empty() && taken.insert(name.clone()) {
+        if !is_reserved_for_relations(&name) && !name.is_empty() && taken.insert(name.clone()) {
             return name;
         }
     }
@@ -120,5 +120,5 @@ pub(super) fn first_free(wanted: &[String], taken: &mut BTreeSet<String>) -> Str
 
 /// Whether a name may be a relation's.
 pub(super) fn is_usable(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_lowercase()) && !RESERVED.contains(&name)
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && !is_reserved_for_relations(name)
 }

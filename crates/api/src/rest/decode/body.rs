@@ -174,6 +174,11 @@ fn csv(bytes: &[u8], wanted: &Wanted<'_>, limits: &Limits) -> Result<Body, Malfo
 fn form(bytes: &[u8], wanted: &Wanted<'_>) -> Result<Body, Malformed> {
     let text =
         std::str::from_utf8(bytes).map_err(|_| Malformed::new("PGRST102", 400, "The body is not valid UTF-8"))?;
+    // No field's name begins so. curl says "form" unless it is told otherwise.
+    if text.trim_ascii_start().starts_with(['{', '[']) {
+        return Err(Malformed::new("PGRST102", 400, "The body is sent as a form, and looks like JSON")
+            .with_hint("Send Content-Type: application/json."));
+    }
     let mut members = Members::default();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -204,6 +204,10 @@ fn modifiers_of_embeds() {
     check("rel.limit=5&rel.offset=10", "read t embed rel{limit 5 offset 10}");
     check("rel.data->>x=eq.1", "read t embed rel{where data->>x eq '1'}");
     check("a.x=eq.1&b.y=eq.2&a.z=eq.3", "read t embed a{where x eq '1', z eq '3'} embed b{where y eq '2'}");
+    check(
+        "order.paid=is.true&order.order=x&order.limit=5&%22order%22=not.is.null&order=order(x)",
+        "read t where not order is null order order(x) embed order{where paid is true order x limit 5}",
+    );
     check("rel=is.null&%22odd.name%22.x=eq.1", "read t where rel is null embed odd.name{where x eq '1'}");
 }
 

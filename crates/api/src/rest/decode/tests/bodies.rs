@@ -146,5 +146,8 @@ fn form_bodies() {
     let form = |body: &str| read(&Method::POST, Some("application/x-www-form-urlencoded"), "", body.as_bytes());
     assert_eq!(form("a=1&b=x+y%26&c="), "{a:'1', b:'x y&', c:''}");
     assert_eq!(form(""), "{}");
+    for json in ["{\"a\":1}", " [{\"a\":\"x&y=z\"}]"] {
+        assert_eq!(form(json), "400 PGRST102 The body is sent as a form, and looks like JSON | ");
+    }
     assert!(form("a=%ff").starts_with("400 PGRST102 The body is not valid UTF-8"));
 }
