@@ -21,6 +21,21 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+impl Settings {
+    /// Those that a server takes at its start alone, and that are others in `now`: by their names.
+    pub fn changed_for_next_start(&self, now: &Settings) -> Vec<&'static str> {
+        let connections = |limits: &Limits| (limits.connections, limits.connections_per_address);
+        let fixed = [
+            ("[server] listen", self.server.listen != now.server.listen),
+            ("[server] public_url", self.server.public_url != now.server.public_url),
+            ("[stores.main]", self.store != now.store),
+            ("[mail]", self.mail != now.mail),
+            ("[limits] connections", connections(&self.limits) != connections(&now.limits)),
+        ];
+        fixed.into_iter().filter_map(|(name, changed)| changed.then_some(name)).collect()
+    }
+}
+
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
@@ -238,5 +253,24 @@ impl Default for Settings {
                 writes_waiting: 4_096,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Settings;
+
+    #[test]
+    fn what_a_running_server_does_not_take_is_named() {
+        let was = Settings::default();
+        assert!(was.changed_for_next_start(&was).is_empty());
+        let mut now = was.clone();
+        now.name = "other".into();
+        now.limits.rows += 1;
+        assert!(was.changed_for_next_start(&now).is_empty(), "these hold at once");
+        now.server.listen = "127.0.0.1:1".into();
+        now.store.url = "sqlite:other.db".into();
+        now.mail.host = Some("mail.example".into());
+        assert_eq!(was.changed_for_next_start(&now), ["[server] listen", "[stores.main]", "[mail]"]);
     }
 }

@@ -107,6 +107,7 @@ async fn follow(
     mut seen: Snapshot,
     accept_data_loss: bool,
 ) -> std::convert::Infallible {
+    let started = server.settings();
     loop {
         seen = changed(directory, &seen).await;
         let definition = match server.reread() {
@@ -121,11 +122,10 @@ async fn follow(
             tell!("undergird: going on with the last good definition");
             continue;
         };
-        let listens = server.settings().server.listen;
-        let moved = model.settings.server.listen != listens;
+        let later = started.changed_for_next_start(&model.settings);
         take(server, model, accept_data_loss).await;
-        if moved {
-            tell!("undergird: [server] listen holds from the next start on");
+        if !later.is_empty() {
+            tell!("undergird: {} changed, which holds from the next start on", later.join(", "));
         }
     }
 }
