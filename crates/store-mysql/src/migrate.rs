@@ -457,3 +457,18 @@ pub(crate) async fn interrupted(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Older nodes leave functions of a later edition alone, and of no other.
+    #[test]
+    fn functions_that_changed_are_of_a_new_edition() {
+        assert_eq!(
+            version(&crate::dialect::functions("utf8mb4_bin")),
+            "2 7291937d4cfdc89d",
+            "raise EDITION, then this"
+        );
+    }
+}

@@ -579,3 +579,18 @@ pub(crate) fn broken(during: &str, error: &tokio_postgres::Error) -> StoreError 
         _ => StoreError::Internal(format!("{during}: {said}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Older nodes leave functions of a later edition alone, and of no other.
+    #[test]
+    fn functions_that_changed_are_of_a_new_edition() {
+        assert_eq!(
+            version(crate::dialect::functions()),
+            "Functions of Undergird, made by it: 1 a7ca1c3ac923265f",
+            "raise EDITION, then this"
+        );
+    }
+}

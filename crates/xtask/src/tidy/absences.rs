@@ -102,6 +102,13 @@ pub const RULES: &[Rule] = &[
         except: &[("crates/server/src/commands/transfer.rs", "for people with both databases in their hands")],
     },
     Rule {
+        because: "reads that may be old are for single requests that ask for them: what is decided upon is read as it is now",
+        words: &["Freshness::Eventual", ".read_at("],
+        within: Within::Code,
+        crates: Crates::NotIn(&["engine", "store", "store-sqlite", "store-postgres", "store-mysql"]),
+        except: &[("crates/api/src/rest/handler.rs", "it answers them")],
+    },
+    Rule {
         because: "plans that no rule was asked about are for the differential test alone",
         words: &["undergird_plan::arbitrary"],
         within: Within::Code,
