@@ -8,7 +8,8 @@
 use crate::error::Fault;
 use crate::settings::{Target, Wire};
 use crate::values::{Param, Scratch, parameter_type};
-use futures_util::future::{join, join4};
+use crate::wall::Told;
+use futures_util::future::{join, join3, join4};
 use futures_util::{FutureExt, StreamExt};
 use rustc_hash::FxHashMap;
 use std::pin::{Pin, pin};
@@ -25,10 +26,10 @@ const DRAINED_MAX: usize = 1_000;
 
 /// Each connection begins with this. Whoever writes must say so: a statement whose `BEGIN` was lost on the way cannot write by itself.
 /// The session's time zone decides what a timestamp is as a text, and plans of a millisecond are not worth compiling.
-const SETTINGS: &str = "SET TimeZone = 'UTC'; SET default_transaction_read_only = on; SET jit = off; \
+const SETTINGS: &str = "SET TimeZone = 'UTC'; SET standard_conforming_strings = on; SET default_transaction_read_only = on; SET jit = off; \
      SET idle_in_transaction_session_timeout = '60s'; SET client_connection_check_interval = '10s'; SET statement_timeout = ";
 /// Behind a transaction pooler, only what it carries from one server connection to another.
-const SETTINGS_OF_POOLED: &str = "SET TimeZone = 'UTC'";
+const SETTINGS_OF_POOLED: &str = "SET TimeZone = 'UTC'; SET standard_conforming_strings = on";
 
 /// The answer to what was sent ahead of a statement: the end of a snapshot, a replica's guard.
 type Ending = Pin<Box<SimpleQueryStream>>;
@@ -89,6 +90,17 @@ impl Wired {
         })
         .await
     }
+}
+
+/// What goes before a statement, in the same packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Before<'a> {
+    /// Statements without parameters.
+    pub(crate) text: &'a str,
+    /// Whether nothing may be sent until they are answered.
+    pub(crate) wait: bool,
+    /// What is told behind those; there only when they are.
+    pub(crate) facts: Option<&'a Told>,
 }
 
 /// What a statement came to.
@@ -219,16 +231,15 @@ impl Line {
         Ok(messages.into_iter().filter_map(row).collect())
     }
 
-    /// Runs a statement and lends its rows. What stands `before` it goes in the same packet; unless `wait`, nobody waits for its answer
-    /// before the statement is sent.
+    /// Runs a statement and lends its rows, behind what goes before it.
     pub(crate) async fn query(
         &mut self,
-        before: (&str, bool),
+        before: Before<'_>,
         statement: &Statement,
         values: &[Bound<'_>],
         each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> Result<Answer, Fault> {
-        if before.0.is_empty() && self.ending.is_none() && self.guard.is_none() {
+        if before.text.is_empty() && self.ending.is_none() && self.guard.is_none() {
             let kept = self.statements.get(statement.text.as_str()).cloned();
             let unknown = kept.is_none();
             let Line { client, wired, unnamed, .. } = self;
@@ -245,33 +256,55 @@ impl Line {
     /// A query behind something else.
     async fn query_behind(
         &mut self,
-        before: (&str, bool),
+        before: Before<'_>,
         statement: &Statement,
         values: &[Bound<'_>],
         each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> Result<Answer, Fault> {
         let kept = self.statements.get(statement.text.as_str()).cloned();
         let unknown = kept.is_none();
+        let Before { text: before, wait, facts } = before;
+        let told = facts.map(|told| (told.statement(), told.values()));
+        let kept_facts = facts.and_then(|told| self.statements.get(told.statement().text.as_str()).cloned());
+        let unknown_facts = kept_facts.is_none();
+        // Facts that must be prepared first would come behind the statement that needs them.
+        let wait = wait || (facts.is_some() && unknown_facts && !self.unnamed);
         let Line { client, wired, ending, guard, unnamed, .. } = self;
         let (client, unnamed, guard) = (&*client, *unnamed, guard.take());
-        let (before, wait) = before;
         let first = async { if before.is_empty() { Ok(()) } else { client.batch_execute(before).await } };
+        let facts = async {
+            match &told {
+                Some((statement, values)) => {
+                    run(client, unnamed, kept_facts, statement, values, &mut |_| Flow::Continue)
+                        .await
+                        .map(|(kept, _)| kept)
+                }
+                None => Ok(None),
+            }
+        };
         let main = run(client, unnamed, kept, statement, values, each);
-        let (ended, (first, main)) = wired
+        let (ended, (first, facts, main)) = wired
             .drive(join(passed(ending, guard), async {
-                if wait && !before.is_empty() {
-                    match first.await {
-                        Ok(()) => (Ok(()), main.await),
-                        Err(error) => (Err(error), Err(Fault::Conflict)),
-                    }
-                } else {
-                    join(first, main).await
+                if !wait || before.is_empty() {
+                    // Each is sent when it is first polled, so they go in this order.
+                    return join3(first, facts, main).await;
+                }
+                if let Err(error) = first.await {
+                    return (Err(error), Err(Fault::Conflict), Err(Fault::Conflict));
+                }
+                match facts.await {
+                    Ok(kept) => (Ok(()), Ok(kept), main.await),
+                    Err(fault) => (Ok(()), Err(fault), Err(Fault::Conflict)),
                 }
             }))
             .await;
         ended?;
         if let Err(error) = first {
             return Err(begun(before, error));
+        }
+        // What the statement came to without them counts for nothing.
+        if let (Some(kept), Some((statement, _)), true) = (facts?, &told, unknown_facts) {
+            self.keep(statement, kept);
         }
         let (kept, answer) = main?;
         if let Some(kept) = kept.filter(|_| unknown) {

@@ -33,6 +33,8 @@ const CLOSING_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Pool {
     pub(crate) target: Target,
     options: Options,
+    /// What gives a row on connections that must not be used.
+    guard: Option<&'static str>,
     /// One permit per connection; whoever waits first gets one first.
     permits: Arc<Semaphore>,
     idle: Mutex<VecDeque<(Line, Instant)>>,
@@ -59,7 +61,17 @@ pub(crate) struct Checkout {
 
 impl Pool {
     pub(crate) fn new(target: Target, options: Options) -> Arc<Pool> {
+        Pool::with(target, options, None)
+    }
+
+    /// The same, where each new connection is asked first whether it may be used: a row that `guard` gives names a login that must not.
+    pub(crate) fn guarded(target: Target, options: Options, guard: &'static str) -> Arc<Pool> {
+        Pool::with(target, options, Some(guard))
+    }
+
+    fn with(target: Target, options: Options, guard: Option<&'static str>) -> Arc<Pool> {
         Arc::new(Pool {
+            guard,
             target,
             permits: Arc::new(Semaphore::new(options.connections.max(1))),
             options,
@@ -73,6 +85,11 @@ impl Pool {
             refused: Mutex::new(None),
             runtime: Handle::current(),
         })
+    }
+
+    /// How long a request waits for a connection.
+    pub(crate) fn patience(&self) -> Duration {
+        self.options.wait
     }
 
     /// Whether statements must go unnamed.
@@ -119,7 +136,19 @@ impl Pool {
     }
 
     async fn fresh(&self, until: Instant) -> Result<Line, StoreError> {
-        let opening = Line::open(&self.target, self.options.transaction_pooler, self.options.statement);
+        let opening = async {
+            let mut line = Line::open(&self.target, self.options.transaction_pooler, self.options.statement).await?;
+            if let Some(guard) = self.guard
+                && let Some(login) = line.texts(guard).await?.first()
+            {
+                return Err(StoreError::Unavailable(format!(
+                    "the login \"{login}\", by which {} is reached, passes row-level security or may become one who does, so \
+                     row_security would be none",
+                    self.target.shown()
+                )));
+            }
+            Ok(line)
+        };
         let opened = match tokio::time::timeout_at(until.into(), opening).await {
             Ok(opened) => opened,
             Err(_) => Err(StoreError::Unavailable(format!("no connection to {} in time", self.target.shown()))),

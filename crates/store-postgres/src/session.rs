@@ -5,8 +5,9 @@
 //! writing statement has a savepoint of its own before it, because PostgreSQL aborts the whole transaction when one fails.
 
 use crate::error::Fault;
-use crate::line::Line;
+use crate::line::{Before, Line};
 use crate::settings::Target;
+use crate::wall::Told;
 use futures_util::future::BoxFuture;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -54,6 +55,8 @@ pub(crate) struct Session<'l> {
     deadline: Instant,
     /// What goes before the next statement.
     before: String,
+    /// What goes behind that, and before the next statement.
+    facts: Option<&'l Told>,
     /// Whether nothing may be sent until that is answered.
     wait: bool,
     mode: Mode,
@@ -107,11 +110,9 @@ impl<'l> Session<'l> {
         Session::new(line, deadline, Mode::Snapshot, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     }
 
-    /// The same behind the wall: `facts` are the statements that set what its policies ask, which end with the transaction.
-    pub(crate) fn walled(line: &'l mut Line, facts: &str, deadline: Instant) -> Session<'l> {
-        let mut session = Session::snapshot(line, deadline);
-        session.before.push_str(facts);
-        session
+    /// The same behind the wall: `facts` are what its policies ask, set until the transaction ends.
+    pub(crate) fn walled(line: &'l mut Line, facts: &'l Told, deadline: Instant) -> Session<'l> {
+        Session { facts: Some(facts), ..Session::snapshot(line, deadline) }
     }
 
     /// A transaction, which begins with its first statement.
@@ -136,6 +137,7 @@ impl<'l> Session<'l> {
             target: None,
             deadline,
             before: before.to_owned(),
+            facts: None,
             wait: false,
             mode,
             careful: false,
@@ -267,7 +269,8 @@ impl<'l> Session<'l> {
         }
         let before = std::mem::take(&mut self.before);
         let wait = std::mem::take(&mut self.wait);
-        let query = self.line.query((&before, wait), statement, values, each);
+        let before = Before { text: &before, wait, facts: self.facts.take() };
+        let query = self.line.query(before, statement, values, each);
         match tokio::time::timeout_at(self.deadline.into(), query).await {
             // The line stays busy, so the pool cancels what is under way.
             Err(_) => Err(self.finish(StoreError::Deadline)),

@@ -2,18 +2,19 @@
 //!
 //! Plans hold the rules; this is for the day on which a plan is wrong, and for functions of the database. The owner's login passes
 //! its own tables' policies and makes them; the reader's has no table, and runs the reads of callers who have rules. What policies
-//! ask of the caller are *facts*, computed in memory as any parameter is, and set for one transaction in the packet of the read.
+//! ask of the caller are *facts*, computed in memory as any parameter is, bound as any parameter is, and set for one transaction in
+//! the packet of the read.
 //! Each is named by what it is, so that a policy of another definition misses it, and the read fails, rather than takes another for it.
 //! Absent: writes, and whatever else a transaction does. They run on the owner's login, and this wall is not around them.
 
 use crate::pool::Pool;
 use crate::settings::{Options, Target};
-use crate::types::{name, text};
+use crate::types::name;
 use crate::values::as_text;
 use crate::{ddl, dialect, introspect, work};
 use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio_postgres::Client;
@@ -21,7 +22,7 @@ use undergird_model::{Model, Type, Value};
 use undergird_plan::caller::Identity;
 use undergird_plan::{Plan, RowSink};
 use undergird_store::run::bind_value;
-use undergird_store::{Bind, Prepared, ReadAnswer, StoreError, sql};
+use undergird_store::{Bind, Bound, Prepared, ReadAnswer, Statement, StoreError, sql};
 
 /// How the names of the views begin by which rules look at other rows.
 pub(crate) const VIEWS: &str = "_undergird_rules_";
@@ -48,6 +49,20 @@ DECLARE found record; BEGIN
   IF starts_with(obj_description(to_regclass('_undergird_schema'), 'pg_class'), 'the wall') THEN COMMENT ON TABLE _undergird_schema IS NULL; END IF;
 END $undergird$";
 
+/// Asked on each connection of the reader before anything else is: who may pass policies, or become one who may, or the owner of the
+/// tables. A pooler may have another login on its other side than that of the URL, and a host of several may know the role otherwise.
+pub(crate) const GUARD: &str = "SELECT current_user WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r \
+     WHERE (r.rolsuper OR r.rolbypassrls) AND pg_has_role(r.oid, 'MEMBER')) OR EXISTS (SELECT FROM pg_catalog.pg_class c \
+     WHERE c.oid = to_regclass('_undergird_schema') AND pg_has_role(c.relowner, 'MEMBER'))";
+
+/// Which of the tables `$1` a role `$2` has more rights on than to select behind policies.
+pub(crate) const TOO_MUCH: &str = "SELECT string_agg(quote_ident(c.relname), ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c \
+     WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p') \
+     AND (c.relname::text = ANY ($1) OR starts_with(c.relname::text, '_undergird')) \
+     AND (has_table_privilege($2::text::name, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER') \
+       OR has_any_column_privilege($2::text::name, c.oid, 'INSERT, UPDATE') \
+       OR has_any_column_privilege($2::text::name, c.oid, 'SELECT') AND NOT c.relrowsecurity)";
+
 /// What the wall would be worth nothing without, of the reader: (whether it may pass policies, or become one who may; whether it may
 /// become the owner; its name; which server and database this is).
 const READER: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE (r.rolsuper OR r.rolbypassrls) AND pg_has_role(r.oid, 'MEMBER')), \
@@ -56,20 +71,37 @@ const READER: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE (r.
 /// Of the owner: its name, which server and database this is.
 const OWNER: &str = "SELECT current_user::text, current_database()::text || ' ' || extract(epoch FROM pg_postmaster_start_time())::text";
 
-/// A fact: what is set under which name.
-struct Fact {
-    name: String,
-    bind: Bind,
+/// The facts that a model's policies ask: the statement that sets them, and where each of its parameters is from.
+struct Facts {
+    statement: Statement,
+    binds: Vec<Bind>,
 }
 
-/// The facts that a model's policies ask.
-type Known = (Arc<Model>, Arc<[Fact]>);
+/// The facts of the model that was asked for last.
+type Known = (Arc<Model>, Arc<Facts>);
+
+/// The statement that tells a read's facts, and what is bound to it.
+pub(crate) struct Told {
+    facts: Arc<Facts>,
+    values: Vec<Value>,
+}
+
+impl Told {
+    /// The statement.
+    pub(crate) fn statement(&self) -> &Statement {
+        &self.facts.statement
+    }
+
+    /// What is bound to it.
+    pub(crate) fn values(&self) -> Vec<Bound<'_>> {
+        self.values.iter().map(|value| Bound::Value(Type::TEXT, Cow::Borrowed(value))).collect()
+    }
+}
 
 /// See the module.
 pub(crate) struct Wall {
     pub(crate) pool: Arc<Pool>,
     role: String,
-    /// The facts of the model that was asked for last.
     facts: Mutex<Option<Known>>,
 }
 
@@ -84,7 +116,7 @@ impl Wall {
         }
         let mut options = Options { reader: None, ..options.clone() };
         let target = Target::parse(url, &mut options)?;
-        Ok(Some(Wall { pool: Pool::new(target, options), role: String::new(), facts: Mutex::default() }))
+        Ok(Some(Wall { pool: Pool::guarded(target, options, GUARD), role: String::new(), facts: Mutex::default() }))
     }
 
     /// Looks at who the reader is.
@@ -123,6 +155,8 @@ impl Wall {
                 "row_security: the tables are in the schema \"{ours}\", and reader_url looks into \"{theirs}\": add schema={ours} to it"
             )));
         }
+        // By the way that reads go, which a pooler may lead elsewhere.
+        drop(self.pool.checkout(Instant::now() + self.pool.patience()).await?);
         self.role = role;
         Ok(())
     }
@@ -137,7 +171,8 @@ impl Wall {
             let told = wall.refused.join("\n  ");
             return Err(StoreError::SchemaMismatch(format!("row_security cannot keep these rules:\n  {told}")));
         }
-        ddl::raise_wall(client, &self.script(model, &wall), &self.role).await
+        let tables: Vec<&str> = model.collections.iter().map(|collection| collection.table.as_str()).collect();
+        ddl::raise_wall(client, &self.script(model, &wall), &self.role, &tables).await
     }
 
     /// The statements that raise it.
@@ -181,26 +216,23 @@ impl Wall {
         }
     }
 
-    /// The statements that set a plan's facts, to stand behind `BEGIN`.
-    fn told(&self, plan: &Plan) -> Result<String, StoreError> {
-        let mut told = "; SET LOCAL undergird.verb = 'read'".to_owned();
-        for fact in self.facts(plan.model()).iter() {
-            let value = bind_value(plan, &fact.bind, &[])?;
-            let value = match &value {
+    /// A plan's facts.
+    fn told(&self, plan: &Plan) -> Result<Told, StoreError> {
+        let facts = self.facts(plan.model());
+        let told = facts.binds.iter().map(|bind| {
+            let value = bind_value(plan, bind, &[])?;
+            Ok(Value::text(match &value {
                 Value::Null => "-".to_owned(),
                 Value::Duration(micros) => format!("={micros}"),
                 value => format!("={}", as_text(value)),
-            };
-            if value.contains('\0') {
-                return Err(StoreError::Internal("a fact about the caller has a character that no text has".into()));
-            }
-            let _ = write!(told, "; SET LOCAL undergird.{} = {}", fact.name, escaped(&value));
-        }
-        Ok(told)
+            }))
+        });
+        let values = told.collect::<Result<_, StoreError>>()?;
+        Ok(Told { facts, values })
     }
 
     /// The facts that the policies of a model ask.
-    fn facts(&self, model: &Arc<Model>) -> Arc<[Fact]> {
+    fn facts(&self, model: &Arc<Model>) -> Arc<Facts> {
         let mut kept = self.facts.lock();
         if let Some((of, facts)) = kept.as_ref()
             && Arc::ptr_eq(of, model)
@@ -208,16 +240,20 @@ impl Wall {
             return Arc::clone(facts);
         }
         let mut known = BTreeSet::new();
-        let mut facts = Vec::new();
+        let mut binds = Vec::new();
+        let mut text = "SELECT set_config('undergird.verb', 'read', true)".to_owned();
         for policy in sql::wall(model, &dialect::WALLED).policies {
             for (ty, bind) in policy.condition.binds {
                 let name = fact_name(ty, &bind);
                 if known.insert(name.clone()) {
-                    facts.push(Fact { name, bind });
+                    binds.push(bind);
+                    text += &format!(", set_config('undergird.{name}', ${}::text, true)", binds.len());
                 }
             }
         }
-        let facts: Arc<[Fact]> = facts.into();
+        let columns = vec![Type::Null; binds.len() + 1];
+        let statement = Statement { text, binds: Vec::new(), columns, writes: false, identity: false, lacks: None };
+        let facts = Arc::new(Facts { statement, binds });
         *kept = Some((Arc::clone(model), Arc::clone(&facts)));
         facts
     }
@@ -251,11 +287,6 @@ fn fnv(text: &str) -> u64 {
 /// A name that two facts share only when they are the same.
 fn fact_name(ty: Type, bind: &Bind) -> String {
     format!("f_{:016x}", fnv(&format!("{ty:?} {bind:?}")))
-}
-
-/// A text constant that means the same under every setting of `standard_conforming_strings`: facts come from callers.
-fn escaped(value: &str) -> String {
-    format!("E{}", text(&value.replace('\\', "\\\\")))
 }
 
 /// A condition with facts in the places of its parameters. A parameter is `$` and a number, outside of names and texts.

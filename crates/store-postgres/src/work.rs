@@ -5,6 +5,7 @@
 
 use crate::pool::Pool;
 use crate::session::{Again, End, Session};
+use crate::wall::Told;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,7 +95,7 @@ pub(crate) async fn read(
 /// The same behind the wall, with the facts that its policies ask.
 pub(crate) async fn read_walled(
     pool: &Arc<Pool>,
-    facts: &str,
+    facts: &Told,
     query: Prepared,
     mut sink: Box<dyn RowSink>,
     deadline: Instant,
@@ -105,7 +106,7 @@ pub(crate) async fn read_walled(
 
 async fn read_into(
     pool: &Arc<Pool>,
-    facts: Option<&str>,
+    facts: Option<&Told>,
     query: &Prepared,
     sink: &mut dyn RowSink,
     deadline: Instant,

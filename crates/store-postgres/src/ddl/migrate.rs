@@ -129,23 +129,42 @@ pub async fn follow_changes(client: &mut Client, tables: &Applied, follow: Follo
 ///
 /// # Errors
 /// As [`migrate`].
-pub(crate) async fn raise_wall(client: &mut Client, script: &str, role: &str) -> Result<(), StoreError> {
-    patiently(client, Errand::Wall { script, role }).await.map(|_| ())
+pub(crate) async fn raise_wall(
+    client: &mut Client,
+    script: &str,
+    role: &str,
+    tables: &[&str],
+) -> Result<(), StoreError> {
+    patiently(client, Errand::Wall { script, role, tables }).await.map(|_| ())
 }
 
-async fn wall(transaction: &Transaction<'_>, script: &str, role: &str) -> Result<(), Attempt> {
+async fn wall(transaction: &Transaction<'_>, script: &str, role: &str, tables: &[&str]) -> Result<(), Attempt> {
     let home = introspect::home(transaction).await?;
     introspect::settle(transaction, &home).await?;
     let wrong = |error| failed("raising the wall", &error);
     let mark = wall::mark(script);
     if transaction.query_one(wall::MARKED, &[]).await.map_err(wrong)?.get::<_, Option<String>>(0) == Some(mark.clone())
     {
-        return Ok(());
+        return is_no_door(transaction, role, tables).await;
     }
     transaction.batch_execute(wall::TAKEN_DOWN).await.map_err(wrong)?;
     let usage = format!("GRANT USAGE ON SCHEMA {} TO {}", name(&home.schema), name(role));
     let marked = format!("COMMENT ON TABLE {} IS {}", name(RECORD), text(&mark));
-    transaction.batch_execute(&format!("{usage};\n{script};\n{marked}")).await.map_err(wrong)
+    transaction.batch_execute(&format!("{usage};\n{script};\n{marked}")).await.map_err(wrong)?;
+    is_no_door(transaction, role, tables).await
+}
+
+/// That nobody gave the reader what goes past the wall, by a right of its own, of everybody's, or of a role that it is in.
+async fn is_no_door(transaction: &Transaction<'_>, role: &str, tables: &[&str]) -> Result<(), Attempt> {
+    let wrong = |error| failed("looking at the reader's rights", &error);
+    let row = transaction.query_one(wall::TOO_MUCH, &[&tables, &role]).await.map_err(wrong)?;
+    match row.get::<_, Option<String>>(0) {
+        None => Ok(()),
+        Some(found) => Err(Attempt::Failed(StoreError::SchemaMismatch(format!(
+            "row_security: the login \"{role}\" of reader_url has rights that no policy stands before, on {found}: revoke them, also those of \
+             PUBLIC and of roles such as pg_read_all_data that it is a member of"
+        )))),
+    }
 }
 
 /// The name of these triggers and of their function.
@@ -227,7 +246,7 @@ enum Errand<'a> {
     Install { functions: &'a str },
     Hold { tables: &'a Applied, hold: bool },
     Follow { tables: &'a Applied, follow: Follow<'a> },
-    Wall { script: &'a str, role: &'a str },
+    Wall { script: &'a str, role: &'a str, tables: &'a [&'a str] },
 }
 
 /// What came of an errand.
@@ -300,8 +319,8 @@ async fn locked(client: &mut Client, errand: Errand<'_>) -> Result<Came, Attempt
             transaction.batch_execute(&script).await.map_err(|error| failed("following changes", &error))?;
             Came::all(Outcome::Taken)
         }
-        Errand::Wall { script, role } => {
-            wall(&transaction, script, role).await?;
+        Errand::Wall { script, role, tables } => {
+            wall(&transaction, script, role, tables).await?;
             Came::all(Outcome::Taken)
         }
     };

@@ -10,31 +10,53 @@ use undergird_store::{Isolation, Notice, StoreError};
 const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 
 /// A PgBouncer of a test's own.
-struct Pooler {
+pub struct Pooler {
     child: Child,
     port: u16,
     folder: std::path::PathBuf,
 }
 
 impl Pooler {
-    async fn start(database: &Database, more: &str) -> Option<Pooler> {
+    pub async fn start(database: &Database, more: &str) -> Option<Pooler> {
+        let config: tokio_postgres::Config = database.url.parse().unwrap();
+        let password = match config.get_password() {
+            Some(password) => format!(" password={}", String::from_utf8_lossy(password)),
+            None => String::new(),
+        };
+        let login = format!(" user={}{password}", config.get_user().unwrap());
+        Pooler::start_with(database, &login, "auth_type = any", more).await
+    }
+
+    /// One where everybody is on the server who they are here.
+    pub async fn start_for_callers(database: &Database) -> Option<Pooler> {
+        let users = std::env::temp_dir().join(format!("ug_pooler_users_{}", std::process::id()));
+        std::fs::write(&users, "\"ug_test_reader\" \"reader\"\n").unwrap();
+        Command::new("chmod").arg("a+r").arg(&users).status().unwrap();
+        let auth = format!("auth_type = plain\nauth_file = {}", users.display());
+        let pooler = Pooler::start_with(database, "", &auth, "").await;
+        let _ = std::fs::remove_file(&users);
+        pooler
+    }
+
+    async fn start_with(database: &Database, login: &str, auth: &str, more: &str) -> Option<Pooler> {
         if !std::path::Path::new(PGBOUNCER).exists() {
+            assert_ne!(
+                std::env::var("UNDERGIRD_TEST_SERVERS").as_deref(),
+                Ok("required"),
+                "there is no {PGBOUNCER}, and servers are required"
+            );
             println!("skipped: there is no {PGBOUNCER}");
             return None;
         }
         let config: tokio_postgres::Config = database.url.parse().unwrap();
         let tokio_postgres::config::Host::Tcp(host) = &config.get_hosts()[0] else { panic!("a host by name") };
-        let (server, user) = (config.get_ports()[0], config.get_user().unwrap());
+        let server = config.get_ports()[0];
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = std::env::temp_dir().join(format!("ug_pooler_{}_{port}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let password = match config.get_password() {
-            Some(password) => format!(" password={}", String::from_utf8_lossy(password)),
-            None => String::new(),
-        };
         let ini = format!(
-            "[databases]\n* = host={host} port={server} user={user}{password}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nunix_socket_dir =\n{more}"
+            "[databases]\n* = host={host} port={server}{login}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\n{auth}\npool_mode = transaction\ndefault_pool_size = 2\nunix_socket_dir =\n{more}"
         );
         let path = folder.join("pgbouncer.ini");
         std::fs::write(&path, ini).unwrap();
@@ -58,9 +80,14 @@ impl Pooler {
 
     /// The URL of a database through the pooler.
     fn url(&self, database: &Database) -> String {
-        let config: tokio_postgres::Config = database.url.parse().unwrap();
+        self.url_of(&database.url)
+    }
+
+    /// The same of a URL.
+    pub fn url_of(&self, url: &str) -> String {
+        let config: tokio_postgres::Config = url.parse().unwrap();
         let server = config.get_ports()[0];
-        database.url.replace(&format!(":{server}/"), &format!(":{}/", self.port))
+        url.replace(&format!(":{server}/"), &format!(":{}/", self.port))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The wall of policies: what holds when a plan is wrong, and who may stand before it.
 
+use super::pooler::Pooler;
 use super::{Database, Lines, database, soon};
 use crate::{Options, PostgresStore};
 use std::sync::Arc;
@@ -45,7 +46,19 @@ fn user(email: &str) -> Caller {
 
 /// Ten notes of each of ten owners, and one of a member; the hidden members.
 async fn filled(database: &Database) -> (Arc<PostgresStore>, Arc<Model>, String) {
-    let (store, reader) = database.open_walled("pool=2").await;
+    let (store, model) = filled_by(database, "ug_test_reader", "pool=2").await;
+    (store, model, database.reader("ug_test_reader").await)
+}
+
+/// The same for a reader of that name.
+async fn filled_by(database: &Database, role: &str, options: &str) -> (Arc<PostgresStore>, Arc<Model>) {
+    let reader = Some(format!("{}&{options}", database.reader(role).await));
+    let url = format!("{}&{options}", database.url);
+    let store = PostgresStore::open(&url, Options { reader, ..Options::default() }).await.unwrap();
+    fill(database, store).await
+}
+
+async fn fill(database: &Database, store: Arc<PostgresStore>) -> (Arc<PostgresStore>, Arc<Model>) {
     let model = model();
     let wanted = schema::wanted(&model);
     Store::migrate(&*store, &schema::steps(None, &wanted), &wanted).await.unwrap();
@@ -58,7 +71,7 @@ async fn filled(database: &Database) -> (Arc<PostgresStore>, Arc<Model>, String)
         ])
         .await;
     Store::raise_wall(&*store, &model).await.unwrap();
-    (store, model, reader)
+    (store, model)
 }
 
 fn prepared(model: &Arc<Model>, caller: &Caller, request: &str) -> Prepared {
@@ -96,7 +109,6 @@ async fn a_statement_without_its_rule_gives_only_permitted_rows() {
     assert_eq!(count(user("u1@a"), COUNTED).await.unwrap(), ["0 11"]);
     assert_eq!(count(user("u1@a"), "SELECT count(*) FROM members").await.unwrap(), ["0 0"]);
     assert_eq!(count(Caller::visitor(moment()), COUNTED).await.unwrap(), ["0 0"]);
-    assert_eq!(count(user("' OR TRUE --\\"), COUNTED).await.unwrap(), ["0 0"]);
     // The control: without rules there is no wall, and the owner sees everything.
     assert_eq!(count(Caller::secret(moment()), COUNTED).await.unwrap(), ["0 101"]);
     // Whole plans say the same.
@@ -108,6 +120,48 @@ async fn a_statement_without_its_rule_gives_only_permitted_rows() {
     for text in ["SELECT count(*) FROM _undergird_schema", "DELETE FROM notes RETURNING id"] {
         assert!(count(user("u1@a"), text).await.is_err(), "{text}");
     }
+    Store::close(&*store).await;
+}
+
+/// What a caller says is a value, whatever it looks like: each sees the one row that is his.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn facts_are_values() {
+    let Some(database) = database().await else { return };
+    let role = "ug_test_reader_of_odd_strings";
+    database.reader(role).await;
+    database.execute(&[&format!("ALTER ROLE {role} SET standard_conforming_strings = off")]).await;
+    let (store, model) = filled_by(&database, role, "pool=2").await;
+    let long = "é'\\".repeat(200_000);
+    let hostile = [
+        "' OR TRUE --\\",
+        "\\' OR TRUE; --",
+        "\\",
+        "''",
+        "'; RESET ALL; SET undergird.verb = 'read",
+        "$1",
+        "$$ OR TRUE",
+        "=u2@a",
+        "-",
+        "",
+        " ",
+        "\u{1}\u{7f}\u{2028}\u{feff}𝄞",
+        "\u{bf}\u{5c}' OR TRUE --",
+        &long,
+    ];
+    let (client, wire) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.unwrap();
+    let wire = tokio::spawn(wire);
+    for (number, text) in (1_000i64..).zip(&hostile) {
+        client.execute("INSERT INTO notes (id, owner) VALUES ($1, $2)", &[&number, text]).await.unwrap();
+    }
+    drop(client);
+    wire.await.unwrap().unwrap();
+    for text in hostile {
+        let told = lines(&store, forgetful(&model, &user(text), COUNTED)).await.unwrap();
+        assert_eq!(told, ["0 1"], "{:?}", text.chars().take(40).collect::<String>());
+    }
+    // No text has it, so there is no such caller; and the connection is as good as before.
+    assert!(lines(&store, forgetful(&model, &user("u1@a\0"), COUNTED)).await.is_err());
+    assert_eq!(lines(&store, forgetful(&model, &user("u2@a"), COUNTED)).await.unwrap(), ["0 10"]);
     Store::close(&*store).await;
 }
 
@@ -125,8 +179,41 @@ async fn a_function_sees_what_its_caller_may() {
 async fn facts_never_go_from_one_caller_to_the_next() {
     let Some(database) = database().await else { return };
     let (store, model, _) = filled(&database).await;
+    many_callers(&store, &model).await;
+    Store::close(&*store).await;
+}
+
+/// The same where the connections themselves go from one to the next, between any two transactions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn facts_never_go_from_one_caller_to_the_next_behind_a_pooler() {
+    let Some(database) = database().await else { return };
+    let Some(pooler) = Pooler::start_for_callers(&database).await else { return };
+    let options = "pool=8&pooler=transaction";
+    let reader = pooler.url_of(&database.reader("ug_test_reader").await);
+    let walled = Options { reader: Some(format!("{reader}&{options}")), ..Options::default() };
+    let store = PostgresStore::open(&format!("{}&pool=2", database.url), walled).await.unwrap();
+    let (store, model) = fill(&database, store).await;
+    many_callers(&store, &model).await;
+    Store::close(&*store).await;
+}
+
+/// A pooler may lead everybody in by one login, which is no reader then, whatever the URL says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_who_becomes_another_on_the_way_is_refused() {
+    let Some(database) = database().await else { return };
+    let Some(pooler) = Pooler::start(&database, "").await else { return };
+    let reader = database.reader("ug_test_reader").await;
+    let direct: tokio_postgres::Config = database.url.parse().unwrap();
+    let direct = format!("127.0.0.1:{}", direct.get_ports()[0]);
+    let reader = format!("{}&pooler=transaction&direct={direct}", pooler.url_of(&reader));
+    let opened = PostgresStore::open(&database.url, Options { reader: Some(reader), ..Options::default() }).await;
+    let Err(StoreError::Unavailable(told)) = opened else { panic!("opened") };
+    assert!(told.contains("passes row-level security"), "{told}");
+}
+
+async fn many_callers(store: &Arc<PostgresStore>, model: &Arc<Model>) {
     let work = (0..24).map(|number| {
-        let (store, model) = (Arc::clone(&store), Arc::clone(&model));
+        let (store, model) = (Arc::clone(store), Arc::clone(model));
         tokio::spawn(async move {
             for turn in 0..40 {
                 let at = (number + turn) % 12;
@@ -150,7 +237,6 @@ async fn facts_never_go_from_one_caller_to_the_next() {
     for task in work.collect::<Vec<_>>() {
         task.await.unwrap();
     }
-    Store::close(&*store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,7 +279,18 @@ async fn a_reader_who_could_pass_is_refused() {
     database.execute(&["GRANT ug_test_passing TO ug_test_becoming"]).await;
     let elsewhere = database.reader("ug_test_reader").await;
     let elsewhere = elsewhere.replace(database.url.rsplit_once('/').unwrap().1, "postgres");
+    // An owner who is no superuser, and one who is a member of it.
+    let owner = database.reader("ug_test_owner").await;
+    let member = database.reader("ug_test_member").await;
+    let name = database.url.rsplit_once('/').unwrap().1.split('?').next().unwrap();
+    let owns = format!("ALTER DATABASE {name} OWNER TO ug_test_owner");
+    database.execute(&["GRANT ug_test_owner TO ug_test_member", &owns, "CREATE SCHEMA other"]).await;
+    let owned = PostgresStore::open(&owner, Options { reader: Some(member), ..Options::default() }).await;
+    let Err(StoreError::Unavailable(told)) = owned else { panic!("a member") };
+    assert!(told.contains("is a member of \"ug_test_owner\""), "{told}");
+    let astray = format!("{}&schema=other", database.reader("ug_test_reader").await);
     for (reader, why) in [
+        (astray, "reader_url looks into \"other\""),
         (database.url.clone(), "owns the tables"),
         (passing, "BYPASSRLS"),
         (becoming, "BYPASSRLS"),
@@ -202,6 +299,54 @@ async fn a_reader_who_could_pass_is_refused() {
         let Err(StoreError::Unavailable(told)) = open(reader).await else { panic!("{why}") };
         assert!(told.contains(why), "{told}");
     }
+}
+
+/// Doors beside the wall, whoever made them: the next start finds them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_with_rights_past_the_policies_is_refused() {
+    let Some(database) = database().await else { return };
+    let role = "ug_test_reader_with_rights";
+    let (store, model) = filled_by(&database, role, "pool=2").await;
+    for (opens, closes, what) in [
+        (
+            format!("GRANT SELECT ON _undergird_schema TO {role}"),
+            format!("REVOKE SELECT ON _undergird_schema FROM {role}"),
+            "_undergird_schema",
+        ),
+        (
+            "GRANT UPDATE (owner) ON notes TO PUBLIC".into(),
+            "REVOKE UPDATE (owner) ON notes FROM PUBLIC".into(),
+            "notes",
+        ),
+        (format!("GRANT TRUNCATE ON members TO {role}"), format!("REVOKE TRUNCATE ON members FROM {role}"), "members"),
+        (
+            format!("GRANT pg_read_all_data TO {role}"),
+            format!("REVOKE pg_read_all_data FROM {role}"),
+            "_undergird_schema",
+        ),
+        (
+            "ALTER TABLE notes DISABLE ROW LEVEL SECURITY".into(),
+            "ALTER TABLE notes ENABLE ROW LEVEL SECURITY".into(),
+            "notes",
+        ),
+    ] {
+        database.execute(&[&opens]).await;
+        let raised = Store::raise_wall(&*store, &model).await;
+        database.execute(&[&closes]).await;
+        let Err(StoreError::SchemaMismatch(told)) = raised else { panic!("{opens}") };
+        assert!(told.contains(&format!("on {what}")) && told.contains(role), "{opens}: {told}");
+        Store::raise_wall(&*store, &model).await.unwrap();
+    }
+    // Who may pass from now on gets no new connection.
+    database.execute(&[&format!("ALTER ROLE {role} BYPASSRLS")]).await;
+    database.cut().await;
+    let told = lines(&store, forgetful(&model, &user("u2@a"), COUNTED)).await;
+    database.execute(&[&format!("ALTER ROLE {role} NOBYPASSRLS")]).await;
+    assert!(
+        matches!(&told, Err(StoreError::Unavailable(why)) if why.contains("passes row-level security")),
+        "{told:?}"
+    );
+    Store::close(&*store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
