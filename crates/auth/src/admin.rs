@@ -122,6 +122,7 @@ impl Core {
                     user_metadata: Json::Object(new.data),
                 };
                 user.create(transaction, &system).await?;
+                records::prove_address(transaction, &system, id).await?;
                 audit::note(transaction, moment, Event::new("user_made", Actor::Owner, id)).await?;
                 if let Some(profile) = profile {
                     transaction.write(&system, profile, None).await?;

@@ -237,6 +237,13 @@ impl Core {
             row.push(("is_anonymous", Value::Bool(false)));
             voids = true;
         }
+        // The owner's word is proof.
+        match checked.confirmed {
+            Some(false) => row.push(("email_proved_at", Value::Null)),
+            Some(true) => row.push(("email_proved_at", Value::Timestamp(now))),
+            None if email.is_some() => row.push(("email_proved_at", Value::Timestamp(now))),
+            None => {}
+        }
         match checked.confirmed {
             Some(true) if before.email_confirmed_at.is_none() => {
                 row.push(("email_confirmed_at", Value::Timestamp(now)));
@@ -379,7 +386,11 @@ async fn make(
         app_metadata: Json::Object(app),
         user_metadata: Json::Object(told),
     };
+    let is_proved = user.confirmed;
     user.create(transaction, &system).await?;
+    if is_proved {
+        records::prove_address(transaction, &system, id).await?;
+    }
     if let Some(ban) = checked.ban {
         let row = [("banned_until", banned_until(ban, moment.now))];
         let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id)).with_row(row);

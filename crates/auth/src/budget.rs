@@ -39,6 +39,8 @@ pub struct Allowances {
     pub mails_from: Allowance,
     /// Wrong codes of mails for one recipient: there are a million of them, good for an hour at most.
     pub mail_codes: Allowance,
+    /// Browsers that one address sends to providers, and that come back to it.
+    pub departures: Allowance,
 }
 
 impl Default for Allowances {
@@ -53,6 +55,7 @@ impl Default for Allowances {
             mails_to: allowance(5, 60),
             mails_from: allowance(100, 10),
             mail_codes: allowance(10, 30),
+            departures: allowance(300, 1),
         }
     }
 }

@@ -4,11 +4,13 @@ use crate::admin;
 use crate::api_keys::{KeyHashes, Keys};
 use crate::audit::{self, Actor, Event};
 use crate::budget::{Allowance, Allowances, Budget};
+use crate::fetch::Fetcher;
 use crate::identify::Identifier;
 use crate::mail::{Post, Templates, Transport};
+use crate::oauth::{Directory, FlowKey};
 use crate::one_time::OneTimeKey;
 use crate::password::Hasher;
-use crate::records::{self, CHALLENGES, MAILS, ONE_TIME_TOKENS, REVOCATIONS, SESSIONS, SIGNING_KEYS};
+use crate::records::{self, CHALLENGES, MAILS, ONE_TIME_TOKENS, PROVIDER_FLOWS, REVOCATIONS, SESSIONS, SIGNING_KEYS};
 use crate::revocations::Revocation;
 use crate::signing::{ALGORITHM, Derived, HANDOVER, KeyRing, SigningError, StoredKey};
 use futures_util::{Stream, StreamExt};
@@ -35,6 +37,8 @@ pub struct Options {
     pub transport: Transport,
     /// What mails say.
     pub templates: Templates,
+    /// How other servers are asked.
+    pub fetch: Fetcher,
 }
 
 impl Options {
@@ -45,6 +49,7 @@ impl Options {
             allowances: Allowances::default(),
             transport: Transport::None,
             templates: Templates::default(),
+            fetch: Fetcher::default(),
         }
     }
 }
@@ -67,6 +72,7 @@ pub(crate) struct Budgets {
     pub(crate) mails_from: Budget,
     pub(crate) mails: Budget,
     pub(crate) mail_codes: Budget,
+    pub(crate) departures: Budget,
 }
 
 pub(crate) struct Core {
@@ -76,6 +82,9 @@ pub(crate) struct Core {
     pub(crate) hasher: Hasher,
     pub(crate) budgets: Budgets,
     pub(crate) one_time: OneTimeKey,
+    pub(crate) directory: Directory,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) flow_key: FlowKey,
     pub(crate) post: Post,
     pub(crate) public_url: String,
     random: SystemRandom,
@@ -89,7 +98,7 @@ impl Core {
         let issuer = format!("{}/auth/v1", options.public_url.trim_end_matches('/'));
         let ring = KeyRing::new(&derived, Vec::new(), 0);
         let Allowances { account_and_address, account, address, sign_ups, codes, .. } = options.allowances;
-        let Allowances { mails_to, mails_from, mail_codes, .. } = options.allowances;
+        let Allowances { mails_to, mails_from, mail_codes, departures, .. } = options.allowances;
         let per_hour = engine.app().model().settings.mail.per_hour.max(1);
         let mails = Allowance { burst: per_hour, every: Duration::from_secs(3_600) / per_hour };
         let core = Core {
@@ -106,8 +115,12 @@ impl Core {
                 mails_from: Budget::new(mails_from),
                 mails: Budget::new(mails),
                 mail_codes: Budget::new(mail_codes),
+                departures: Budget::new(departures),
             },
             one_time: OneTimeKey::new(keys).map_err(broken)?,
+            directory: Directory::new(options.fetch.clone()),
+            fetcher: options.fetch.clone(),
+            flow_key: FlowKey::new(keys).map_err(broken)?,
             post: Post::new(options).map_err(Failure::Internal)?,
             public_url: options.public_url.trim_end_matches('/').to_owned(),
             random: SystemRandom::new(),
@@ -275,6 +288,7 @@ impl Core {
                     (REVOCATIONS, "until", moment.now),
                     (ONE_TIME_TOKENS, "expires_at", moment.now),
                     (MAILS, "expires_at", moment.now),
+                    (PROVIDER_FLOWS, "expires_at", moment.now),
                     (SIGNING_KEYS, "retired_at", retired),
                 ] {
                     let before = Operand::Value(Value::Timestamp(before));

@@ -1,6 +1,6 @@
 //! Who is calling: API keys, tokens, sessions, passwords. [`Auth`] implements the port [`undergird_engine::accounts`].
 //!
-//! One file per method of signing in (`password.rs`; later `otp.rs`, `oauth/`, `passkey.rs`, …) and per concern that they share. All state
+//! One file per method of signing in (`password.rs`, `otp.rs`, `oauth/`, …) and per concern that they share. All state
 //! is in system collections (`system/*.toml`), read and written with ordinary plans; what must be known on every request is kept
 //! in memory beside (`identify.rs`).
 //!
@@ -16,10 +16,12 @@ mod budget;
 mod cache;
 mod core;
 mod factors;
+mod fetch;
 mod generate_link;
 mod identify;
 mod invite;
 mod mail;
+mod oauth;
 mod one_time;
 mod otp;
 mod password;
@@ -49,6 +51,7 @@ pub use api_keys::{KeyKind, Keys, KeysError, kind_of};
 pub use audit::{AuditEntry, AuditFault, AuditHead, AuditVerdict};
 pub use budget::{Allowance, Allowances};
 pub use core::Options;
+pub use fetch::{Fetch, FetchError, Fetcher, Incoming, Outgoing};
 pub use mail::{Smtp, SmtpTls, TemplateMistake, Templates, Transport};
 pub use service_keys::ServiceKey;
 
@@ -73,6 +76,7 @@ pub const SYSTEM: &[(&str, &str)] = &[
     ("_factor_challenges", include_str!("../system/_factor_challenges.toml")),
     ("_factors", include_str!("../system/_factors.toml")),
     ("_identities", include_str!("../system/_identities.toml")),
+    ("_provider_flows", include_str!("../system/_provider_flows.toml")),
     ("_recovery_codes", include_str!("../system/_recovery_codes.toml")),
     ("_mails", include_str!("../system/_mails.toml")),
     ("_one_time_tokens", include_str!("../system/_one_time_tokens.toml")),

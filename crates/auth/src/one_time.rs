@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::hmac;
+use serde_json::Value as Json;
 use subtle::ConstantTimeEq;
 use undergird_engine::accounts::{LinkKind, Secret};
 use undergird_engine::{Failure, Record, Transaction};
@@ -181,23 +182,41 @@ pub(crate) async fn take_code(
     Ok(Taken::Wrong)
 }
 
-/// Keeps a code for a flow with PKCE, which a followed link gives in place of a session.
+/// A code that a followed link or a provider gives to a flow with PKCE, in place of a session.
+pub(crate) struct NewFlow<'a> {
+    pub(crate) user: Uuid,
+    pub(crate) email: Option<&'a str>,
+    /// The kind of the link, or another method's name.
+    pub(crate) via: &'a str,
+    pub(crate) detail: Option<Json>,
+    pub(crate) challenge: &'a str,
+}
+
+/// Such a code that was used just now.
+pub(crate) struct UsedFlow {
+    pub(crate) user: Uuid,
+    pub(crate) via: String,
+    pub(crate) detail: Json,
+    pub(crate) challenge: Option<String>,
+}
+
+/// Keeps such a code.
 pub(crate) async fn put_flow(
     transaction: &mut Transaction<'_>,
     system: &Caller,
     code: &Secret,
-    used: &Used,
-    challenge: &str,
+    new: &NewFlow<'_>,
 ) -> Result<(), Failure> {
     let now = system.moment().now;
     let row = [
         ("hash", Value::Bytes(sha256(code.expose().as_bytes()).to_vec())),
-        ("user_id", Value::Uuid(used.user)),
+        ("user_id", Value::Uuid(new.user)),
         ("kind", Value::text(FLOW)),
-        ("email", Value::text(used.email.as_str())),
+        ("email", new.email.map_or(Value::Null, Value::text)),
         ("attempts", Value::Int(0)),
-        ("challenge", Value::text(challenge)),
-        ("via", Value::text(used.kind.name())),
+        ("challenge", Value::text(new.challenge)),
+        ("via", Value::text(new.via)),
+        ("detail", new.detail.as_ref().map_or(Value::Null, |detail| Value::Json(detail.to_string()))),
         ("created_at", Value::Timestamp(now)),
         ("expires_at", Value::Timestamp(now.saturating_add(FLOW_MICROS))),
     ];
@@ -210,19 +229,18 @@ pub(crate) async fn take_flow(
     transaction: &mut Transaction<'_>,
     system: &Caller,
     code: &Secret,
-) -> Result<Taken, Failure> {
+) -> Result<Option<UsedFlow>, Failure> {
     if !code.expose().starts_with(FLOW_PREFIX) || code.expose().len() > CHARS_MAX {
-        return Ok(Taken::Wrong);
+        return Ok(None);
     }
     let hash = Value::Bytes(sha256(code.expose().as_bytes()).to_vec());
     let request = records::by("hash", hash, ONE_TIME_TOKENS).with_equal("kind", Value::text(FLOW));
     let rows = transaction.records(system, live(request, system)).await?;
-    let Some(row) = rows.first() else { return Ok(Taken::Wrong) };
-    let kind = row.text("via").and_then(LinkKind::of);
-    match kind.and_then(|kind| used_as(row, kind)) {
-        Some(used) => consume(transaction, system, row, used).await,
-        None => Ok(Taken::Wrong),
-    }
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (Some(user), Some(via)) = (row.uuid("user_id"), row.text("via")) else { return Ok(None) };
+    let challenge = row.text("challenge").map(str::to_owned);
+    let used = UsedFlow { user, via: via.to_owned(), detail: records::json(row, "detail"), challenge };
+    Ok(remove(transaction, system, row).await?.then_some(used))
 }
 
 /// Everything that was sent to a user becomes void: the password or the address changed.
@@ -242,21 +260,21 @@ async fn consume(
     row: &Record,
     used: Used,
 ) -> Result<Taken, Failure> {
+    Ok(if remove(transaction, system, row).await? { Taken::Good(used) } else { Taken::Wrong })
+}
+
+/// Whether it was this that removed the row.
+async fn remove(transaction: &mut Transaction<'_>, system: &Caller, row: &Record) -> Result<bool, Failure> {
     let hash = Value::Bytes(row.bytes("hash").unwrap_or_default().to_vec());
     let gone = Request::new(ONE_TIME_TOKENS, Verb::Delete).with_equal("hash", hash);
     // Whoever comes second removes nothing, also where transactions run side by side.
-    let removed = transaction.write(system, gone, None).await?.affected;
-    Ok(if removed == 1 { Taken::Good(used) } else { Taken::Wrong })
+    Ok(transaction.write(system, gone, None).await?.affected == 1)
 }
 
 fn used(row: &Record) -> Option<Used> {
-    used_as(row, LinkKind::of(row.text("kind")?)?)
-}
-
-fn used_as(row: &Record, kind: LinkKind) -> Option<Used> {
     Some(Used {
         user: row.uuid("user_id")?,
-        kind,
+        kind: LinkKind::of(row.text("kind")?)?,
         email: row.text("email")?.to_owned(),
         challenge: row.text("challenge").map(str::to_owned),
     })

@@ -3,14 +3,16 @@
 
 use crate::api_keys::sha256;
 use crate::core::Core;
-use crate::one_time::{self, Taken};
-use crate::sessions;
+use crate::oauth;
+use crate::one_time::{self, UsedFlow};
+use crate::records;
+use crate::sessions::{self, Started};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use undergird_engine::accounts::{AccountError, LinkError, Secret, Session, Visit};
-use undergird_engine::{Isolation, Outcome};
+use undergird_engine::accounts::{AccountError, LinkError, LinkKind, Secret, Session, Visit};
+use undergird_engine::{Isolation, Outcome, Transaction};
 use undergird_plan::Caller;
 
 /// Whether this is a challenge: the base64url of a SHA-256.
@@ -42,28 +44,41 @@ impl Core {
             let (core, visit, code, verifier) = (core.clone(), visit.clone(), code.clone(), verifier.clone());
             Box::pin(async move {
                 let system = Caller::system(visit.moment);
-                let used = match one_time::take_flow(transaction, &system, &code).await? {
-                    Taken::Good(used) => used,
-                    Taken::Wrong => return Ok(Outcome::rollback(Err(LinkError::CodeUnknown.into()))),
+                let Some(used) = one_time::take_flow(transaction, &system, &code).await? else {
+                    return Ok(Outcome::rollback(Err(LinkError::CodeUnknown.into())));
                 };
                 if !used.challenge.as_deref().is_some_and(|challenge| fits(challenge, verifier.expose())) {
                     // Used up all the same: whoever has the code without the verifier is not who asked for it.
                     return Ok(Outcome::commit(Err(LinkError::WrongVerifier.into())));
                 }
-                let Some(user) = crate::records::user(transaction, &system, used.user).await? else {
-                    return Ok(Outcome::rollback(Err(LinkError::CodeUnknown.into())));
-                };
-                if let Err(refused) = sessions::may_sign_in(&user, visit.moment.now) {
-                    return Ok(Outcome::rollback(Err(refused)));
+                match core.start_flow(transaction, &visit, &used).await {
+                    Ok(started) => Ok(Outcome::commit(Ok(started))),
+                    Err(AccountError::Failed(failure)) => Err(failure),
+                    Err(refused) => Ok(Outcome::rollback(Err(refused))),
                 }
-                let method = crate::verify::method(used.kind);
-                Ok(Outcome::commit(Ok(core.start_session(transaction, &visit, used.user, method).await?)))
             })
         });
         let started: Result<_, AccountError> = started.await?;
         let started = started?;
         self.give_back_guess(&address);
         Ok(self.tokens(started)?)
+    }
+
+    /// What a code is good for, once it is sure that its flow is this client's.
+    async fn start_flow(
+        &self,
+        transaction: &mut Transaction<'_>,
+        visit: &Visit,
+        used: &UsedFlow,
+    ) -> Result<Started, AccountError> {
+        let system = Caller::system(visit.moment);
+        let user = records::user(transaction, &system, used.user).await?.ok_or(LinkError::CodeUnknown)?;
+        if used.via == oauth::METHOD {
+            return self.start_after_provider(transaction, visit, &user, used).await;
+        }
+        let kind = LinkKind::of(&used.via).ok_or(LinkError::CodeUnknown)?;
+        sessions::may_sign_in(&user, visit.moment.now)?;
+        Ok(self.start_session(transaction, visit, used.user, crate::verify::method(kind)).await?)
     }
 }
 

@@ -1,9 +1,10 @@
-//! [`Auth`] as the parts of the port that are for second factors and for the owner. Nothing is decided here.
+//! [`Auth`] as the parts of the port that are for second factors, for providers and for the owner. Nothing is decided here.
 
 use crate::{Auth, BoxFuture};
 use undergird_engine::accounts::{
-    Account, AccountError, AccountPage, AccountSession, AccountSettings, Administration, EnrollFactor, EnrolledFactor,
-    FactorChallenge, Factors, MakeRecoveryCodes, Page, RecoveryCodes, RecoveryStatus, Secret, Session, Visit,
+    Account, AccountError, AccountPage, AccountSession, AccountSettings, Administration, Depart, Departure,
+    EnrollFactor, EnrolledFactor, FactorChallenge, Factors, Landing, MakeRecoveryCodes, Page, Providers, RecoveryCodes,
+    RecoveryStatus, Return, Secret, Session, TokenSignIn, Visit,
 };
 use undergird_plan::Caller;
 use uuid::Uuid;
@@ -98,5 +99,39 @@ impl Administration for Auth {
 
     fn end_sessions_of<'a>(&'a self, visit: Visit, caller: &'a Caller, id: Uuid) -> Answer<'a, ()> {
         Box::pin(self.0.clone().end_sessions_by_id(visit, caller.clone(), id))
+    }
+}
+
+impl Providers for Auth {
+    fn depart(&self, visit: Visit, asked: Depart) -> Answer<'_, Departure> {
+        Box::pin(self.0.clone().depart(visit, asked))
+    }
+
+    fn depart_to_link<'a>(&'a self, visit: Visit, caller: &'a Caller, asked: Depart) -> Answer<'a, Departure> {
+        Box::pin(self.0.clone().depart_to_link(visit, caller.clone(), asked))
+    }
+
+    fn come_back(&self, visit: Visit, told: Return) -> BoxFuture<'_, Landing> {
+        Box::pin(self.0.clone().come_back(visit, told))
+    }
+
+    fn sign_in_by_token(&self, visit: Visit, asked: TokenSignIn) -> Answer<'_, Session> {
+        Box::pin(self.0.clone().sign_in_by_token(visit, asked))
+    }
+
+    fn link_by_token<'a>(&'a self, visit: Visit, caller: &'a Caller, asked: TokenSignIn) -> Answer<'a, Session> {
+        Box::pin(self.0.clone().link_by_token(visit, caller.clone(), asked))
+    }
+
+    fn unlink<'a>(&'a self, visit: Visit, caller: &'a Caller, identity: Uuid) -> Answer<'a, Account> {
+        Box::pin(self.0.clone().unlink(visit, caller.clone(), identity))
+    }
+
+    fn providers(&self) -> Vec<String> {
+        self.0.provider_names()
+    }
+
+    fn is_public_secure(&self) -> bool {
+        self.0.public_url.starts_with("https://")
     }
 }

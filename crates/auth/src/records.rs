@@ -23,6 +23,7 @@ pub(crate) const RECOVERY_CODES: &str = "_recovery_codes";
 pub(crate) const REFRESH_TOKENS: &str = "_refresh_tokens";
 pub(crate) const ONE_TIME_TOKENS: &str = "_one_time_tokens";
 pub(crate) const MAILS: &str = "_mails";
+pub(crate) const PROVIDER_FLOWS: &str = "_provider_flows";
 /// Announced to the other nodes when sessions end.
 pub(crate) const TOPIC_SESSIONS: &str = "sessions";
 /// Announced to the other nodes when the signing keys change.
@@ -90,6 +91,17 @@ pub(crate) async fn user(
     id: Uuid,
 ) -> Result<Option<Record>, Failure> {
     Ok(transaction.records(system, by("id", Value::Uuid(id), USERS)).await?.into_iter().next())
+}
+
+/// Notes that the address of an account is its user's, and since when that is known.
+pub(crate) async fn prove_address(
+    transaction: &mut Transaction<'_>,
+    system: &Caller,
+    user: Uuid,
+) -> Result<(), Failure> {
+    let now = Value::Timestamp(system.moment().now);
+    let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(user));
+    transaction.write(system, request.with_row([("email_proved_at", now)]), None).await.map(|_| ())
 }
 
 /// An account with its identities, as of now in a transaction.

@@ -36,7 +36,7 @@ fn origin(url: &str) -> &str {
 }
 
 /// As the value of a query's member: everything but RFC 3986's unreserved characters is encoded.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for byte in text.bytes() {
         match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -110,7 +110,8 @@ impl Core {
         Ok(started)
     }
 
-    async fn new_session(
+    /// The same, of which the audit log is told by the caller.
+    pub(crate) async fn new_session(
         &self,
         transaction: &mut Transaction<'_>,
         visit: &Visit,

@@ -5,7 +5,7 @@
 
 use crate::core::{Core, budget_key};
 use crate::mail::{Letter, MailKind};
-use crate::one_time::{self, FLOW_PREFIX, Taken, Used};
+use crate::one_time::{self, FLOW_PREFIX, NewFlow, Taken, Used};
 use crate::password::too_many;
 use crate::profile;
 use crate::records::{self, USERS};
@@ -160,7 +160,9 @@ impl Core {
         self.signed_in_now(transaction, &system, used.user).await?;
         if let Some(challenge) = used.challenge.as_deref().filter(|_| followed) {
             let code = Secret::new(format!("{FLOW_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.random()?)));
-            one_time::put_flow(transaction, &system, &code, &used, challenge).await?;
+            let email = Some(used.email.as_str());
+            let new = NewFlow { user: used.user, email, via: used.kind.name(), detail: None, challenge };
+            one_time::put_flow(transaction, &system, &code, &new).await?;
             return Ok(Redeemed::Code(code));
         }
         let started = self.start_session(transaction, visit, used.user, method(used.kind)).await?;
@@ -179,7 +181,7 @@ impl Core {
             return Ok(());
         }
         let now = Value::Timestamp(system.moment().now);
-        let mut row = vec![("email_confirmed_at", now.clone()), ("updated_at", now)];
+        let mut row = vec![("email_confirmed_at", now.clone()), ("email_proved_at", now.clone()), ("updated_at", now)];
         if used.kind != LinkKind::Confirmation {
             row.push(("password_hash", Value::Null));
         }
@@ -201,6 +203,7 @@ impl Core {
         }
         let old = user.text("email").map(str::to_owned);
         self.set_email(transaction, system, used.user, &used.email).await?;
+        records::prove_address(transaction, system, used.user).await?;
         one_time::void(transaction, system, used.user).await?;
         if let Some(old) = old {
             self.queue(transaction, system, Letter::to(MailKind::EmailChanged, &old)).await?;
@@ -221,6 +224,8 @@ impl Core {
             ("email", Value::text(email)),
             ("new_email", Value::Null),
             ("email_confirmed_at", now.clone()),
+            // The caller knows whether it was.
+            ("email_proved_at", Value::Null),
             ("is_anonymous", Value::Bool(false)),
             ("updated_at", now),
         ];

@@ -433,7 +433,7 @@ async fn a_code_of_a_flow_is_worth_nothing_without_its_verifier() {
         assert_eq!(landing.to, "https://api.x.org/welcome");
         match landing.outcome.unwrap() {
             Landed::Code(code) => code,
-            Landed::Session(..) => panic!("a session in a redirect"),
+            Landed::Session(..) | Landed::SignedIn(_) => panic!("a session in a redirect"),
         }
     };
     let code = ask().await;

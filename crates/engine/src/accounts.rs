@@ -7,6 +7,7 @@
 mod administration;
 mod factors;
 mod passwordless;
+mod providers;
 
 pub use administration::{AccountPage, AccountSettings, Administration, Ban, Page};
 pub use factors::{
@@ -17,6 +18,7 @@ pub use passwordless::{
     FollowedLink, GenerateLink, GeneratedLink, InboxMail, InviteRequest, Landed, Landing, LinkError, LinkKind,
     LinkRequest, Passwordless, Proof, ResendRequest, Wish,
 };
+pub use providers::{Depart, Departure, ProviderError, Providers, Return, TokenSignIn};
 
 use crate::Failure;
 use futures_util::future::BoxFuture;
@@ -103,7 +105,7 @@ pub struct Visit {
 }
 
 /// Everything that can be asked about accounts. One method per operation of the auth surface.
-pub trait Accounts: Identify + Passwordless + Factors + Administration {
+pub trait Accounts: Identify + Passwordless + Factors + Administration + Providers {
     /// Makes an account with its profile row and, when no confirmation is needed, its first session: all or nothing.
     fn sign_up(&self, visit: Visit, request: SignUp) -> BoxFuture<'_, Result<SignedUp, AccountError>>;
 
@@ -382,6 +384,8 @@ pub enum AccountError {
     InvalidSetting(&'static str, String),
     /// See [`LinkError`].
     Link(LinkError),
+    /// See [`ProviderError`].
+    Provider(ProviderError),
     /// The budget of attempts is spent.
     TooManyAttempts {
         /// When to try again.
@@ -442,6 +446,7 @@ impl fmt::Display for AccountError {
             AccountError::IdTaken => f.write_str("the id is taken"),
             AccountError::InvalidSetting(name, why) => write!(f, "{name} {why}"),
             AccountError::Link(error) => error.fmt(f),
+            AccountError::Provider(error) => error.fmt(f),
             AccountError::TooManyAttempts { retry_after } => {
                 write!(f, "too many attempts; try again in {} seconds", retry_after.as_secs().max(1))
             }

@@ -60,6 +60,7 @@ pub enum AuthOperation {
     Settings,
     Health,
     Mail(MailOperation),
+    Provider(ProviderOperation),
     Sessions,
     EndSession,
     Factor(FactorOperation),
@@ -109,6 +110,17 @@ pub enum MailOperation {
     Reauthenticate,
     Invite,
     GenerateLink,
+}
+
+/// Signing in by other providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "their paths say it")]
+pub enum ProviderOperation {
+    Authorize,
+    Callback,
+    PostedCallback,
+    Link,
+    Unlink,
 }
 
 /// Everything beside the data and the callers.
@@ -226,6 +238,11 @@ const AUTH: &[(&str, &str, &str, AuthOperation)] = &[
     ("reauthenticate", "GET", "reauthenticate", AuthOperation::Mail(MailOperation::Reauthenticate)),
     ("invite", "POST", "invite", AuthOperation::Mail(MailOperation::Invite)),
     ("admin.generate_link", "POST", "admin/generate_link", AuthOperation::Mail(MailOperation::GenerateLink)),
+    ("authorize", "GET", "authorize", AuthOperation::Provider(ProviderOperation::Authorize)),
+    ("callback", "GET", "callback", AuthOperation::Provider(ProviderOperation::Callback)),
+    ("posted_callback", "POST", "callback", AuthOperation::Provider(ProviderOperation::PostedCallback)),
+    ("link_identity", "GET", "user/identities/authorize", AuthOperation::Provider(ProviderOperation::Link)),
+    ("unlink_identity", "DELETE", "user/identities/{identity_id}", AuthOperation::Provider(ProviderOperation::Unlink)),
 ];
 
 const RECOVERY_CODES: &str = "factors/recovery-codes";
@@ -313,6 +330,11 @@ mod tests {
             "auth.reauthenticate GET /auth/v1/reauthenticate",
             "auth.invite POST /auth/v1/invite",
             "auth.admin.generate_link POST /auth/v1/admin/generate_link",
+            "auth.authorize GET /auth/v1/authorize",
+            "auth.callback GET /auth/v1/callback",
+            "auth.posted_callback POST /auth/v1/callback",
+            "auth.link_identity GET /auth/v1/user/identities/authorize",
+            "auth.unlink_identity DELETE /auth/v1/user/identities/{identity_id}",
             "health.live GET /health/live",
             "health.ready GET /health/ready",
             "metrics GET /metrics",

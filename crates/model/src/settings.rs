@@ -100,7 +100,47 @@ pub struct Auth {
     pub redirect_urls: Vec<String>,
     /// `mail_token_seconds`: life of the links and codes in mails. Default 3600.
     pub mail_token_seconds: u32,
+    /// `providers`: where else people can sign in, in order of their names. None by default.
+    pub providers: Vec<Provider>,
 }
+
+/// `[auth.providers.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// What clients call it.
+    pub name: String,
+    /// `enabled`. Default true.
+    pub enabled: bool,
+    /// `client_id`: this application's name there.
+    pub client_id: String,
+    /// `client_secret`: its secret there.
+    pub client_secret: Option<Concealed>,
+    /// `issuer`: who speaks there, checked to be an https URL (or http at this machine).
+    pub issuer: Option<String>,
+    /// `scopes`: what is asked for beside what signing in needs.
+    pub scopes: Vec<String>,
+    /// `audiences`: further client ids whose ID tokens are taken.
+    pub audiences: Vec<String>,
+    /// `trust_email`: whether each address that it tells counts as verified. Default false.
+    pub trust_email: bool,
+    /// `team_id`, `key_id`, `private_key`: by which a secret is signed, of Apple.
+    pub signer: Option<SecretSigner>,
+}
+
+/// A key by which secrets are signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretSigner {
+    /// Whose.
+    pub team_id: String,
+    /// Which.
+    pub key_id: String,
+    /// PKCS #8 in PEM.
+    pub private_key: Concealed,
+}
+
+/// The providers that need no `issuer`. How each is spoken to, `auth` knows.
+pub const READY_MADE: [&str; 8] =
+    ["apple", "azure", "discord", "github", "gitlab", "google", "linkedin_oidc", "slack_oidc"];
 
 /// `[mail]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,6 +265,7 @@ impl Default for Settings {
                 site_url: None,
                 redirect_urls: Vec::new(),
                 mail_token_seconds: 3600,
+                providers: Vec::new(),
             },
             mail: Mail {
                 from: None,

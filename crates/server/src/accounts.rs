@@ -1,8 +1,9 @@
 //! Opens the accounts of an engine: the one place that chooses how callers are known, and how mails leave.
 
+use crate::fetch::HttpFetch;
 use std::path::Path;
 use std::sync::Arc;
-use undergird_auth::{Auth, Keys, Options, Smtp, SmtpTls, Templates, Transport};
+use undergird_auth::{Auth, Fetcher, Keys, Options, Smtp, SmtpTls, Templates, Transport};
 use undergird_engine::Engine;
 use undergird_engine::accounts::Secret;
 use undergird_model::settings::{Mail, MailTls};
@@ -25,6 +26,7 @@ pub(crate) async fn open(
     let url = settings.server.public_url.unwrap_or_else(|| format!("http://{}", settings.server.listen));
     let mut options = Options::new(url.trim_end_matches('/'));
     options.templates = templates(directory)?;
+    options.fetch = Fetcher::new(HttpFetch::new()?);
     options.transport = match transport(&settings.mail) {
         Transport::None if shows_mails => Transport::Inbox,
         transport => transport,

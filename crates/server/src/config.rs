@@ -103,6 +103,14 @@ impl Definition {
         render(&self.diagnostics, &sources)
     }
 
+    /// Every setting that there is by its path: those of the inventory, and those of each provider that is named.
+    pub fn settings(&self) -> Vec<(Vec<String>, &'static keys::Key)> {
+        let own = |(path, key): (Vec<&str>, &'static keys::Key)| (path.into_iter().map(str::to_owned).collect(), key);
+        let providers = self.model.iter().flat_map(|model| &model.settings.auth.providers);
+        let named = providers.flat_map(|provider| keys::provider_settings(&provider.name));
+        keys::settings().into_iter().map(own).chain(named).collect()
+    }
+
     /// Where the value of the setting at a path comes from.
     pub fn origin(&self, path: &[&str]) -> Origin {
         let over =
@@ -194,8 +202,16 @@ fn substitute(sources: &[Source], environment: &Environment, problems: &mut Vec<
         return Vec::new();
     };
     let mut overrides = Vec::new();
-    for (path, _) in keys::settings() {
-        let text = match lookup(&table, &path) {
+    let paths: Vec<Vec<String>> = {
+        let own = |path: Vec<&str>| path.into_iter().map(str::to_owned).collect();
+        let plain = keys::settings().into_iter().map(|(path, _)| own(path));
+        plain
+            .chain(providers(&table).iter().flat_map(|name| keys::provider_settings(name)).map(|(path, _)| path))
+            .collect()
+    };
+    for path in paths {
+        let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+        let text = match lookup(&table, &steps) {
             Some(toml::Value::String(text)) => text.clone(),
             // As in the environment, where the items of a list are separated by commas.
             Some(toml::Value::Array(items)) => {
@@ -207,11 +223,7 @@ fn substitute(sources: &[Source], environment: &Environment, problems: &mut Vec<
             continue;
         }
         match expand(&text, environment) {
-            Ok(value) => overrides.push(Override {
-                path: path.iter().map(|&key| key.to_owned()).collect(),
-                value,
-                origin: format!("undergird.toml {text}"),
-            }),
+            Ok(value) => overrides.push(Override { path, value, origin: format!("undergird.toml {text}") }),
             Err(missing) => {
                 let at = source.text.find(&format!("${{{missing}")).unwrap_or(0);
                 let span = Span { start: at, end: (at + missing.len() + 3).min(source.text.len()) };
@@ -266,6 +278,12 @@ fn variables(environment: &Environment, problems: &mut Vec<Diagnostic>) -> Vec<O
         }
     }
     overrides
+}
+
+/// The names of the providers in the file.
+fn providers(table: &toml::Table) -> Vec<String> {
+    let named = lookup(table, &["auth", "providers"]).and_then(toml::Value::as_table);
+    named.map(|named| named.keys().cloned().collect()).unwrap_or_default()
 }
 
 fn lookup<'t>(table: &'t toml::Table, path: &[&str]) -> Option<&'t toml::Value> {

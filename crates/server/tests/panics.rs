@@ -157,6 +157,43 @@ impl Factors for Broken {
     }
 }
 
+impl Providers for Broken {
+    fn depart(&self, _: Visit, _: Depart) -> BoxFuture<'_, Result<Departure, AccountError>> {
+        panic!("canary")
+    }
+    fn depart_to_link<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Depart,
+    ) -> BoxFuture<'a, Result<Departure, AccountError>> {
+        panic!("canary")
+    }
+    fn come_back(&self, _: Visit, _: Return) -> BoxFuture<'_, Landing> {
+        panic!("canary")
+    }
+    fn sign_in_by_token(&self, _: Visit, _: TokenSignIn) -> BoxFuture<'_, Result<Session, AccountError>> {
+        panic!("canary")
+    }
+    fn link_by_token<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: TokenSignIn,
+    ) -> BoxFuture<'a, Result<Session, AccountError>> {
+        panic!("canary")
+    }
+    fn unlink<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<Account, AccountError>> {
+        panic!("canary")
+    }
+    fn providers(&self) -> Vec<String> {
+        panic!("canary")
+    }
+    fn is_public_secure(&self) -> bool {
+        panic!("canary")
+    }
+}
+
 impl Administration for Broken {
     fn create_account<'a>(
         &'a self,

@@ -100,8 +100,8 @@ fn identity(identity: &AccountIdentity, account: &Account, email: Option<&str>) 
     shown
 }
 
-pub(super) fn settings(offers: Offers) -> Json {
-    json!({
+pub(super) fn settings(offers: Offers, providers: &[String]) -> Json {
+    let mut settings = json!({
         "external": { "anonymous_users": offers.anonymous, "email": true, "phone": false },
         "disable_signup": !offers.sign_up,
         "mailer_autoconfirm": offers.confirmed_at_once,
@@ -109,7 +109,11 @@ pub(super) fn settings(offers: Offers) -> Json {
         "sms_provider": "",
         "saml_enabled": false,
         "passkeys_enabled": false,
-    })
+    });
+    for name in providers {
+        settings["external"][name] = true.into();
+    }
+    settings
 }
 
 /// Microseconds since 1970 as GoTrue writes them, with `Z`.

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use undergird_engine::Failure;
-use undergird_engine::accounts::{AccountError, FactorError, LinkError, PasswordWeakness, Unidentified};
+use undergird_engine::accounts::{AccountError, FactorError, LinkError, PasswordWeakness, ProviderError, Unidentified};
 use undergird_engine::failure::Kind;
 use undergird_plan::{FieldError, Refusal};
 
@@ -215,6 +215,7 @@ impl From<AccountError> for Problem {
                 Problem::unprocessable("validation_failed", format!("{name} {why}"))
             }
             AccountError::Link(error) => error.into(),
+            AccountError::Provider(error) => provider(error),
             AccountError::TooManyAttempts { retry_after } => {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 let problem = Problem::new(status, "over_request_rate_limit", "Request rate limit reached");
@@ -251,6 +252,46 @@ fn factor(error: FactorError) -> Problem {
             "mfa_recovery_codes_sole_factor",
             "Recovery codes need a verified factor that they stand in for",
         ),
+    }
+}
+
+/// As Supabase Auth names them, where it has a name.
+fn provider(error: ProviderError) -> Problem {
+    let (bad, unprocessable) = (Problem::bad, Problem::unprocessable);
+    match error {
+        ProviderError::NotEnabled => bad("validation_failed", "Unsupported provider: provider is not enabled"),
+        ProviderError::NoIdTokens => bad("oauth_provider_not_supported", "This provider gives no ID tokens"),
+        ProviderError::StateMissing => bad("bad_oauth_callback", "OAuth state parameter missing"),
+        ProviderError::StateUnknown => bad(
+            "bad_oauth_state",
+            "OAuth callback with invalid state: it was used, is older than ten minutes, or is another browser's",
+        ),
+        ProviderError::WrongIssuer => bad("bad_oauth_callback", "OAuth callback from another provider than was asked"),
+        ProviderError::Refused(_) => bad("bad_oauth_callback", "The provider refused to sign in"),
+        ProviderError::Unreachable(why) => {
+            let told = "The provider could not be asked, or gave an answer that makes no sense; try again";
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unexpected_failure", told);
+            Problem { retry_after: Some(Duration::from_secs(5)), cause: Some(why), ..problem }
+        }
+        ProviderError::BadToken(why) => Problem::bad("invalid_credentials", format!("Bad ID token: {why}")),
+        ProviderError::AddressUnverified => unprocessable(
+            "provider_email_needs_verification",
+            "The provider tells no email that it has verified, and an account begins or is found by nothing else",
+        ),
+        ProviderError::TakenByAnother => {
+            unprocessable("identity_already_exists", "Identity is already linked to another user")
+        }
+        ProviderError::LinkedAlready => unprocessable("identity_already_exists", "Identity is already linked"),
+        ProviderError::AddressTaken => {
+            unprocessable("email_exists", "A user with this email address has already been registered")
+        }
+        ProviderError::IdentityUnknown => {
+            Problem::new(StatusCode::NOT_FOUND, "identity_not_found", "Identity not found")
+        }
+        ProviderError::LastIdentity => {
+            unprocessable("single_identity_not_deletable", "User must have at least 1 identity after unlinking")
+        }
+        ProviderError::TooMany => unprocessable("too_many_identities", "Unlink an identity to link another"),
     }
 }
 

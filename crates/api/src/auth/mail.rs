@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use undergird_engine::Failure;
 use undergird_engine::accounts::{
     AccountError, Accounts, FollowedLink, GenerateLink, InviteRequest, Landed, Landing, LinkError, LinkKind,
-    LinkRequest, Proof, ResendRequest, Secret, Session, Wish,
+    LinkRequest, Proof, ProviderError, ResendRequest, Secret, Session, Wish,
 };
 use undergird_model::operation::MailOperation;
 
@@ -133,17 +133,19 @@ async fn follow(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<An
     redirect(landing)
 }
 
-fn redirect(landing: Landing) -> Result<Answer, Problem> {
+/// Where a browser goes on, with what it takes along.
+pub(super) fn redirect(landing: Landing) -> Result<Answer, Problem> {
     let (base, _) = landing.to.split_once('#').unwrap_or((&landing.to, ""));
     let mut cause = None;
     let url = match &landing.outcome {
         Ok(Landed::Session(session, kind)) => format!("{base}#{}", tokens(session, *kind)),
+        Ok(Landed::SignedIn(session)) => format!("{base}#{}", super::providers::fragment(session)),
         Ok(Landed::Code(code)) => with_query(base, &pairs(&[("code", code.expose())])),
         Err(error) => {
             let problem = Problem::from(error.clone());
             cause.clone_from(&problem.cause);
             let told = pairs(&[
-                ("error", if problem.status.is_server_error() { "server_error" } else { "access_denied" }),
+                ("error", word(error, &problem)),
                 ("error_code", problem.code()),
                 ("error_description", followed_in_vain(error).unwrap_or(problem.message())),
             ]);
@@ -157,6 +159,30 @@ fn redirect(landing: Landing) -> Result<Answer, Problem> {
     let headers = HeaderMap::from_iter([(LOCATION, location), (CACHE_CONTROL, no_store)]);
     Ok(Answer { status: StatusCode::SEE_OTHER, headers, body: Vec::new(), cause })
 }
+
+/// The word of OAuth for it (RFC 6749 §4.1.2.1).
+fn word<'e>(error: &'e AccountError, problem: &Problem) -> &'e str {
+    match error {
+        AccountError::Provider(
+            ProviderError::StateMissing | ProviderError::StateUnknown | ProviderError::WrongIssuer,
+        ) => "invalid_request",
+        // Those that a page can do something about; no other word of a provider's is passed on.
+        AccountError::Provider(ProviderError::Refused(word)) if WORDS.contains(&word.as_str()) => word,
+        _ if problem.status.is_server_error() => "server_error",
+        _ => "access_denied",
+    }
+}
+
+const WORDS: [&str; 8] = [
+    "access_denied",
+    "account_selection_required",
+    "consent_required",
+    "interaction_required",
+    "invalid_scope",
+    "login_required",
+    "server_error",
+    "temporarily_unavailable",
+];
 
 /// GoTrue's words for a link where it has others than for a code.
 fn followed_in_vain(error: &AccountError) -> Option<&'static str> {
@@ -180,7 +206,7 @@ fn with_query(base: &str, query: &str) -> String {
 }
 
 /// As `application/x-www-form-urlencoded`.
-fn pairs(all: &[(&str, &str)]) -> String {
+pub(super) fn pairs(all: &[(&str, &str)]) -> String {
     let mut out = String::new();
     for (name, value) in all {
         if !out.is_empty() {

@@ -10,6 +10,7 @@ mod credentials;
 mod error;
 mod factors;
 mod mail;
+mod providers;
 mod session_list;
 #[cfg(test)]
 mod tests;
@@ -104,7 +105,9 @@ async fn operate(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<A
             answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
             Ok(answer)
         }
-        AuthOperation::Settings => Ok(json_answer(StatusCode::OK, &answer::settings(accounts.offers()))),
+        AuthOperation::Settings => {
+            Ok(json_answer(StatusCode::OK, &answer::settings(accounts.offers(), &accounts.providers())))
+        }
         AuthOperation::Health => {
             let health = json!({
                 "version": env!("CARGO_PKG_VERSION"),
@@ -118,6 +121,7 @@ async fn operate(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<A
         AuthOperation::Factor(operation) => factors::operate(request, accounts, operation).await,
         AuthOperation::Admin(operation) => admin::operate(request, accounts, operation).await,
         AuthOperation::Mail(operation) => mail::operate(request, accounts, operation).await,
+        AuthOperation::Provider(operation) => providers::operate(request, accounts, operation).await,
     }
 }
 
@@ -164,6 +168,7 @@ async fn token(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<Ans
             accounts.refresh(visit(request), Secret::new(token)).await?
         }
         Some("pkce") => mail::exchange(request, accounts).await?,
+        Some("id_token") => providers::by_token(request, accounts).await?,
         _ => return Err(Problem::unsupported_grant()),
     };
     Ok(json_answer(StatusCode::OK, &answer::session(&session)))

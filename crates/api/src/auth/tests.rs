@@ -1,6 +1,7 @@
 //! What goes over the wire, against accounts that answer what the test says.
 #![allow(clippy::unwrap_used)]
 
+mod providers;
 mod told;
 
 use super::*;
@@ -190,6 +191,7 @@ fn ask(told: Result<(), AccountError>, line: &str, body: &str, headers: &[(&'sta
         "GET reauthenticate" => Mail(MailOperation::Reauthenticate),
         "POST invite" => Mail(MailOperation::Invite),
         "POST admin/generate_link" => Mail(MailOperation::GenerateLink),
+        other if providers::operation(other).is_some() => providers::operation(other).unwrap(),
         other if told::operation(other).is_some() => told::operation(other).unwrap(),
         _ => Health,
     };
@@ -283,7 +285,7 @@ fn types_are_strict() {
     let anonymous =
         r#"422 {"code":422,"error_code":"anonymous_provider_disabled","msg":"Anonymous sign-ins are disabled"}"#;
     check(Ok(()), "POST signup", r#"{"data":{},"gotrue_meta_security":{}}"#, &[], anonymous);
-    for query in ["", "?grant_type=", "?grant_type=id_token"] {
+    for query in ["", "?grant_type=", "?grant_type=web3"] {
         let expected = r#"400 {"code":400,"error_code":"invalid_credentials","msg":"unsupported_grant_type"}"#;
         check(Ok(()), &format!("POST token{query}"), GOOD, &[], expected);
     }

@@ -31,7 +31,7 @@ use undergird_engine::accounts::{Accounts, Unidentified};
 use undergird_engine::observe::{Stage, Stages};
 use undergird_engine::{App, Engine};
 use undergird_model::diagnostic::nearest;
-use undergird_model::operation::{AuthOperation, MailOperation, OperationKind, RPC};
+use undergird_model::operation::{AuthOperation, MailOperation, OperationKind, ProviderOperation, RPC};
 use undergird_plan::caller::Moment;
 use undergird_plan::{Caller, Identity, Refusal};
 
@@ -461,8 +461,15 @@ fn note_failure(id: &RequestId, head: &Parts, cause: &str) {
 }
 
 async fn auth_surface(operation: AuthOperation, exchange: &Exchange<'_>) -> Answer {
-    if operation == AuthOperation::Mail(MailOperation::Follow) && exchange.head.method == Method::HEAD {
-        // Mail scanners look at links this way. Following one uses it up, and a HEAD must change nothing.
+    let follows = matches!(
+        operation,
+        AuthOperation::Mail(MailOperation::Follow)
+            | AuthOperation::Provider(
+                ProviderOperation::Authorize | ProviderOperation::Callback | ProviderOperation::Link
+            )
+    );
+    if follows && exchange.head.method == Method::HEAD {
+        // Mail scanners look at links this way. Following one uses something up, and a HEAD must change nothing.
         return Answer::empty(StatusCode::OK).with_header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     let request = AuthRequest {

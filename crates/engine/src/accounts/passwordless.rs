@@ -126,6 +126,8 @@ pub struct Landing {
 pub enum Landed {
     /// A session, and by which kind of link.
     Session(Box<Session>, LinkKind),
+    /// A session that a provider vouched for.
+    SignedIn(Box<Session>),
     /// A code for [`Passwordless::exchange`].
     Code(Secret),
 }

@@ -1,6 +1,7 @@
 //! `undergird.toml` → [`Settings`]. The shapes are checked before; what is left are formats and names of collections.
 
 use super::keys;
+use super::providers;
 use super::report::{Place, Report, codes};
 use super::shape;
 use super::tree::{Data, Node, Table};
@@ -39,6 +40,7 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         set(auth, "session_idle_days", &mut settings.auth.session_idle_days);
         settings.auth.anonymous = auth.bool("anonymous").unwrap_or(settings.auth.anonymous);
         set(auth, "mail_token_seconds", &mut settings.auth.mail_token_seconds);
+        settings.auth.providers = auth.table("providers").map(|all| providers::read(all, report)).unwrap_or_default();
         read_redirects(auth, &mut settings.auth, report);
     }
     if let Some(mail) = table.table("mail") {
@@ -249,8 +251,8 @@ fn set(table: &Table, key: &str, target: &mut u32) {
 
 /// A setting given as text from outside (environment, flag), typed by its key. `None`: it was reported.
 pub(super) fn override_node(path: &[String], text: &str, place: Place, report: &mut Report) -> Option<Node> {
-    let all = keys::settings();
-    let Some((_, key)) = all.iter().find(|(known, _)| known.iter().eq(path.iter())) else {
+    let Some(key) = keys::setting_at(path) else {
+        let all = keys::settings();
         let paths: Vec<String> = all.iter().map(|(path, _)| path.join(".")).collect();
         let wanted = path.join(".");
         report

@@ -132,6 +132,36 @@ const AUTH: &[Key] = &[
         "Where else they may lead when a client asks (`redirectTo`): URLs, with `*` for a part and a last `/**` for everything below.",
     ),
     key("mail_token_seconds", Int(60, 3_600), "3600", "Life of the links and codes in mails."),
+    key("providers", Shape::Map(PROVIDER), "", "Where else people can sign in, by the name that clients ask for."),
+];
+
+/// `[auth.providers.NAME]`.
+pub const PROVIDER: &[Key] = &[
+    key("enabled", Bool, "true", "Whether it may be used."),
+    key("client_id", Text, "", "This application's name there."),
+    key(
+        "client_secret",
+        Text,
+        "",
+        "Its secret there: write `${GOOGLE_SECRET}`, or set `UNDERGIRD_AUTH_PROVIDERS_GOOGLE_CLIENT_SECRET`.",
+    ),
+    key(
+        "issuer",
+        Text,
+        "",
+        "Who speaks OpenID Connect there: an https URL. Ready-made providers have theirs; for github and gitlab it is one's own server, for azure a tenant's.",
+    ),
+    key("scopes", Texts, "", "What is asked for beside what signing in needs."),
+    key("audiences", Texts, "[]", "Further client ids, of mobile apps for example, whose ID tokens are taken."),
+    key(
+        "trust_email",
+        Bool,
+        "false",
+        "Whether every address that it tells counts as verified, though it does not say so. Only for a provider that is one's own.",
+    ),
+    key("team_id", Text, "", "Of apple: the team that the key belongs to."),
+    key("key_id", Text, "", "Of apple: the name of the key."),
+    key("private_key", Text, "", "Of apple, in place of `client_secret`: the key itself, the text of the `.p8` file."),
 ];
 
 const MAIL: &[Key] = &[
@@ -365,6 +395,8 @@ pub fn settings() -> Vec<(Vec<&'static str>, &'static Key)> {
             let path: Vec<&'static str> = path.iter().copied().chain([key.name]).collect();
             match key.shape {
                 Table(inner) => collect(inner, &path, all),
+                // What has names of its own: see `provider_settings`.
+                Shape::Map(_) => {}
                 _ => all.push((path, key)),
             }
         }
@@ -374,6 +406,23 @@ pub fn settings() -> Vec<(Vec<&'static str>, &'static Key)> {
     all
 }
 
+/// The settings of a provider by its name, as [`settings`] has the others.
+pub fn provider_settings(name: &str) -> Vec<(Vec<String>, &'static Key)> {
+    let path = |key: &str| ["auth", "providers", name, key].map(str::to_owned).to_vec();
+    PROVIDER.iter().map(|key| (path(key.name), key)).collect()
+}
+
+/// The setting at a path.
+pub fn setting_at(path: &[String]) -> Option<&'static Key> {
+    if let [auth, providers, _, name] = path
+        && auth == "auth"
+        && providers == "providers"
+    {
+        return PROVIDER.iter().find(|key| key.name == name);
+    }
+    settings().into_iter().find(|(known, _)| known.iter().eq(path.iter())).map(|(_, key)| key)
+}
+
 /// The path of the setting that an environment variable names, with its prefix (`UNDERGIRD_SERVER_LISTEN`). By the inventory,
 /// because names have underscores too.
 pub fn setting_of_variable(variable: &str) -> Option<Vec<String>> {
@@ -381,6 +430,14 @@ pub fn setting_of_variable(variable: &str) -> Option<Vec<String>> {
     // One store is called by its singular: `UNDERGIRD_STORE_MAIN_URL`.
     let alias = wanted.strip_prefix("STORE_").map(|rest| format!("STORES_{rest}"));
     let wanted = alias.as_deref().unwrap_or(wanted);
+    if let Some(rest) = wanted.strip_prefix("AUTH_PROVIDERS_") {
+        let rest = rest.to_ascii_lowercase();
+        // The longest that fits: a name may end like a key.
+        let fits = |key: &&Key| rest.strip_suffix(key.name).is_some_and(|name| name.len() > 1 && name.ends_with('_'));
+        let key = PROVIDER.iter().filter(fits).max_by_key(|key| key.name.len())?;
+        let name = &rest[..rest.len() - key.name.len() - 1];
+        return Some(["auth", "providers", name, key.name].map(str::to_owned).to_vec());
+    }
     let (path, _) = settings().into_iter().find(|(path, _)| path.join("_").eq_ignore_ascii_case(wanted))?;
     Some(path.into_iter().map(str::to_owned).collect())
 }

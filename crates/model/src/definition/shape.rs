@@ -69,7 +69,11 @@ fn fits(name: &str, shape: Shape, node: &mut Node, report: &mut Report) -> bool 
             true
         }
         (Shape::Map(keys), Data::Table(table)) => {
-            let one = if name == "arguments" { "argument" } else { "field" };
+            let one = match name {
+                "arguments" => "argument",
+                "providers" => "provider",
+                _ => "field",
+            };
             table.entries.retain_mut(|entry| {
                 let (key, place, kind) = (entry.key.clone(), entry.value.place, entry.value.kind());
                 match &mut entry.value.data {

@@ -5,7 +5,6 @@ use super::{Application, mistakes};
 use crate::cli::Exit;
 use crate::config::{Definition, Environment, Origin, data_directory};
 use crate::say::say;
-use undergird_model::definition::keys;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -22,7 +21,8 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         return Err(mistakes(&definition));
     }
     let environment = Environment::of_process();
-    for (path, key) in keys::settings() {
+    for (path, key) in definition.settings() {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let origin = definition.origin(&path);
         let value = value(&definition, &path, &origin).unwrap_or_else(|| match key.default {
             "" => "(none)".into(),
@@ -49,12 +49,16 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
     Ok(())
 }
 
+/// The settings that are never shown, wherever they come from.
+const SECRETS: [&str; 3] = ["client_secret", "password", "private_key"];
 const MASK: &str = "********";
 
 fn value(definition: &Definition, path: &[&str], origin: &Origin) -> Option<String> {
     match origin {
         Origin::Default => None,
-        Origin::File | Origin::Outside(_) if path.last() == Some(&"password") => Some(MASK.into()),
+        Origin::File | Origin::Outside(_) if path.last().is_some_and(|name| SECRETS.contains(name)) => {
+            Some(MASK.into())
+        }
         // Whatever is put in from outside a file that is committed is there because it must not be seen.
         Origin::Outside(name) if name.contains("${") => Some(MASK.into()),
         Origin::Outside(_) => {

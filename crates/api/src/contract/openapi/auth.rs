@@ -3,6 +3,7 @@
 mod admin;
 mod factors;
 mod mail;
+mod providers;
 
 use super::answers::{ANYWHERE, add_problems, headers};
 use super::rows::sorted;
@@ -130,7 +131,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
         "auth.token_request".into(),
         json!({
             "title": "token request",
-            "description": "With `grant_type=password` e-mail and password, with `grant_type=refresh_token` the token, with `grant_type=pkce` the code of a link and its verifier.",
+            "description": "With `grant_type=password` e-mail and password, with `grant_type=refresh_token` the token, with `grant_type=pkce` the code of a link or a provider and its verifier, with `grant_type=id_token` a provider's ID token.",
             "anyOf": [
                 {
                     "type": "object",
@@ -147,6 +148,15 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
                     "type": "object",
                     "required": ["auth_code", "code_verifier"],
                     "properties": { "auth_code": text(), "code_verifier": text() },
+                },
+                {
+                    "type": "object",
+                    "required": ["provider", "id_token"],
+                    "properties": {
+                        "provider": text(), "id_token": text(), "access_token": text(),
+                        "nonce": { "type": "string", "description": "What the token has the SHA-256 of." },
+                        "link_identity": { "type": "boolean", "description": "Link it to the caller's account." },
+                    },
                 },
             ],
         }),
@@ -325,13 +335,13 @@ pub(super) fn describe(which: AuthOperation) -> Json {
             answer("A session.", json_of("auth.session"));
             operation["parameters"] = json!([{
                 "name": "grant_type", "in": "query", "required": true, "description": "What is given for it.",
-                "schema": { "type": "string", "enum": ["password", "refresh_token", "pkce"] },
+                "schema": { "type": "string", "enum": ["password", "refresh_token", "pkce", "id_token"] },
             }]);
             operation["requestBody"] = body("auth.token_request");
             (
                 "Sign in, or refresh",
-                "A new session for an address and its password or for the code of a link, or the next tokens of a session.",
-                &[400, 404, 413, 422, 429, 500, 503, 504, 507],
+                "A new session for an address and its password, for the code of a link or a provider, or for an ID token; or the next tokens of a session.",
+                &[400, 401, 403, 404, 413, 422, 429, 500, 503, 504, 507],
             )
         }
         AuthOperation::User => {
@@ -397,6 +407,7 @@ pub(super) fn describe(which: AuthOperation) -> Json {
             ("Is the auth surface there?", "What its clients ask first.", &[])
         }
         AuthOperation::Mail(which) => return mail::describe(which),
+        AuthOperation::Provider(which) => return providers::describe(which),
         // Described above, by their parts.
         AuthOperation::Sessions | AuthOperation::EndSession | AuthOperation::Factor(_) | AuthOperation::Admin(_) => {
             ("", "", &[])
