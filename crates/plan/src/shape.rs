@@ -112,8 +112,17 @@ pub struct ReadNode {
     pub object: Object,
     /// Positions in `columns` of the ordering's values, for the cursor to the next page. Empty when none can be made.
     pub cursor: Vec<usize>,
-    /// Positions in `columns` whose cells make the row's version (its `ETag`): what the caller may read of the row itself. Only for a read by key without aggregates.
-    pub version: Vec<usize>,
+    /// What the row's version (its `ETag`) is made of. Only for a read by key without aggregates.
+    pub version: Option<RowVersion>,
+}
+
+/// What makes a row's version: its default representation, which has all that the caller may read of the row itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowVersion {
+    /// That representation.
+    pub object: Object,
+    /// Whether [`ReadNode::object`] is the very same, so that a row need not be written twice.
+    pub is_shown: bool,
 }
 
 /// A call of a function of the database. Where it gives no rows but values, [`Source::VALUE`] is one.

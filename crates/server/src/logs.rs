@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::json;
 use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -148,14 +149,14 @@ fn write_record(out: &mut Vec<u8>, record: &AccessRecord, format: Format) {
             record.id,
         ),
         Format::Json => {
-            write_json_record(out, record, level, milliseconds);
+            write_json_record(out, record, level);
             Ok(())
         }
     };
 }
 
 /// One line, by hand: there is one for every request, and a tree of JSON values would cost a tenth of a point read.
-fn write_json_record(out: &mut Vec<u8>, record: &AccessRecord, level: &str, milliseconds: f64) {
+fn write_json_record(out: &mut Vec<u8>, record: &AccessRecord, level: &str) {
     let text = |out: &mut Vec<u8>, name: &str, value: &str| {
         out.extend_from_slice(name.as_bytes());
         wire::write_json_string(out, value);
@@ -176,15 +177,33 @@ fn write_json_record(out: &mut Vec<u8>, record: &AccessRecord, level: &str, mill
     out.extend_from_slice(b",\"status\":");
     wire::write_int(out, i64::from(record.status));
     out.extend_from_slice(b",\"milliseconds\":");
-    wire::write_float(out, (milliseconds * 1_000.0).round() / 1_000.0);
+    wire::write_milliseconds(out, record.took);
     out.extend_from_slice(b",\"bytes\":");
     wire::write_int(out, i64::try_from(record.bytes).unwrap_or(i64::MAX));
     match record.role {
         Some(role) => text(out, ",\"role\":", role),
         None => out.extend_from_slice(b",\"role\":null"),
     }
-    // An address has nothing in it that JSON would escape.
-    let _ = writeln!(out, ",\"peer\":\"{}\"}}", record.peer);
+    out.extend_from_slice(b",\"peer\":\"");
+    write_address(out, record.peer);
+    out.extend_from_slice(b"\"}\n");
+}
+
+/// An address has nothing in it that JSON would escape.
+fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(four) => {
+            for (position, octet) in four.octets().into_iter().enumerate() {
+                if position > 0 {
+                    out.push(b'.');
+                }
+                wire::write_int(out, octet.into());
+            }
+        }
+        IpAddr::V6(_) => {
+            let _ = write!(out, "{address}");
+        }
+    }
 }
 
 /// Writes a formatted event into the buffer.

@@ -231,11 +231,8 @@ impl Encoder {
                 None => return Ok(()),
             }
         }
+        let version = plan.version.as_ref().filter(|_| position == 0 && self.nodes[0].count == 0);
         if position == 0 {
-            let first = self.nodes[0].count == 0;
-            if first && !plan.version.is_empty() {
-                self.version = Some(Version::of(row, &plan.version));
-            }
             if self.options.cursor_at == Some(self.nodes[0].count + 1) && !plan.cursor.is_empty() {
                 self.cursor = Some(plan.cursor.iter().map(|at| cell::owned(row.cell(*at))).collect());
             }
@@ -243,17 +240,24 @@ impl Encoder {
         let mut node = std::mem::take(&mut self.nodes[position]);
         let start = node.bytes.len();
         let holes = node.holes.len();
-        match node.form {
-            Form::Final => {
-                if node.count > 0 {
-                    node.bytes.push(b',');
-                } else if matches!(self.options.media, Media::Array { .. }) {
-                    node.bytes.push(b'[');
-                }
-                self.object(read, &mut node, &plan.object, row);
+        if node.form == Form::Final {
+            if node.count > 0 {
+                node.bytes.push(b',');
+            } else if matches!(self.options.media, Media::Array { .. }) {
+                node.bytes.push(b'[');
             }
-            Form::Objects => self.object(read, &mut node, &plan.object, row),
+        }
+        let object = node.bytes.len();
+        match node.form {
+            Form::Final | Form::Objects => self.object(read, &mut node, &plan.object, row),
             Form::Fields => self.fields(read, &mut node, &plan.object, row, position == 0),
+        }
+        if let Some(version) = version {
+            let is_whole = node.form != Form::Fields && !self.options.media.nulls_stripped();
+            self.version = Some(match version.is_shown && is_whole {
+                true => Version::of(&node.bytes[object..]),
+                false => Version::of(&representation(&version.object, row)),
+            });
         }
         self.used += node.bytes.len() - start;
         if node.form != Form::Final {
@@ -363,6 +367,23 @@ impl Encoder {
         let group = self.nodes.get_mut(child).map_or(NONE, |child| child.groups.find_or_add(&self.link));
         node.holes.push(Hole { at: node.bytes.len(), prefix, child: child as u32, group, kind });
     }
+}
+
+/// A row's default representation, which has columns alone.
+fn representation(object: &Object, row: &dyn RowRef) -> Vec<u8> {
+    let mut out = Vec::with_capacity(ROW_BYTES_EXPECTED);
+    out.push(b'{');
+    for (position, member) in object.members.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(member.prefix.as_bytes());
+        if let Output::Column(at) = &member.output {
+            cell::write_json(&mut out, row.cell(*at));
+        }
+    }
+    out.push(b'}');
+    out
 }
 
 /// Whether a member is null as far as the row itself tells.

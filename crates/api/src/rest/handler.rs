@@ -37,7 +37,10 @@ pub async fn handle(exchange: &mut Exchange<'_>, caller: Caller) -> Result<Answe
     exchange.stages.add(Stage::Decode, started.elapsed());
     match decoded.request.shape.verb {
         Verb::Read => read(exchange, caller, &parts, &mut decoded).await,
-        Verb::Create | Verb::Update | Verb::Replace | Verb::Delete => write(exchange, caller, parts, decoded).await,
+        // Boxed: a read would carry the writes' state along.
+        Verb::Create | Verb::Update | Verb::Replace | Verb::Delete => {
+            Box::pin(write(exchange, caller, parts, decoded)).await
+        }
     }
 }
 
@@ -127,6 +130,9 @@ impl Parts {
 
 /// The key of a path, without its percent signs.
 pub(super) fn decoded_key(raw: &str) -> Result<String, Problem> {
+    if !raw.contains('%') {
+        return Ok(raw.to_owned());
+    }
     match percent_decode_str(raw).decode_utf8() {
         Ok(text) => Ok(text.into_owned()),
         Err(_) => Err(Problem::new("PGRST100", 400, "The key in the path is not UTF-8")),

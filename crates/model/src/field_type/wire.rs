@@ -7,6 +7,7 @@ use super::bytes::BASE64;
 use super::calendar::{DAY_MICROS, civil_from_days};
 use crate::value::{Decimal, Value};
 use base64::Engine as _;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A value as JSON: what a response body, a change event and an index on JSON hold.
@@ -91,6 +92,19 @@ pub fn write_float(out: &mut Vec<u8>, number: f64) {
     let mut buffer = ryu::Buffer::new();
     let text = buffer.format(number);
     out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+}
+
+/// Milliseconds with three digits after the point, as logs and `Server-Timing` say how long something took.
+pub fn write_milliseconds(out: &mut Vec<u8>, time: Duration) {
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    out.extend_from_slice(itoa::Buffer::new().format(micros / 1_000).as_bytes());
+    // Below a thousand, so it is three digits.
+    let rest = (micros % 1_000) as u16;
+    out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
+}
+
+fn digit(number: u16) -> u8 {
+    b'0' + (number % 10) as u8
 }
 
 /// Plain notation with exactly `scale` digits after the point.
@@ -256,6 +270,15 @@ fn write_fraction(out: &mut Vec<u8>, micros: u32) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn milliseconds_have_three_digits_after_the_point() {
+        for (micros, expected) in [(0, "0.000"), (7, "0.007"), (1_040, "1.040"), (3_600_000_999, "3600000.999")] {
+            let mut out = Vec::new();
+            write_milliseconds(&mut out, Duration::from_micros(micros));
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn writes_what_clients_expect() {

@@ -147,7 +147,7 @@ impl<'a> Builder<'a> {
             offset,
             object,
             cursor: Vec::new(),
-            version: Vec::new(),
+            version: None,
         };
         let count = self.request.count.filter(|_| list).map(|_| crate::request::Count::Exact);
         Ok(Read { nodes: vec![node], count, by_key: false })

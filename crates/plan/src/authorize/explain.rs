@@ -198,7 +198,7 @@ impl<'a> Builder<'a> {
             offset: None,
             object,
             cursor: Vec::new(),
-            version: Vec::new(),
+            version: None,
         };
         Ok(Some(Read { nodes: vec![root], count: None, by_key: false }))
     }

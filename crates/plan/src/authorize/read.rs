@@ -8,7 +8,7 @@ use super::embed::is_embedded;
 use super::{not_null, plain};
 use crate::refusal::Refusal;
 use crate::request::{Aggregate, Condition, Count, EmbedModifier, OrderItem, SelectColumn, SelectItem};
-use crate::shape::{Column, Join, Member, Object, Order, OrderBy, Output, Parent, Read, ReadNode};
+use crate::shape::{Column, Join, Member, Object, Order, OrderBy, Output, Parent, Read, ReadNode, RowVersion};
 use undergird_model::expr::{Comparison, Function, RowVar, Slot};
 use undergird_model::{Collection, Expr, FieldId, Node, Type, Value};
 
@@ -114,7 +114,7 @@ impl<'a> Builder<'a> {
         let mut nodes = self.tree(collection, row, spec)?;
         if by_key {
             nodes[0].limit = None;
-            self.version(collection, &mut nodes[0]);
+            self.version(collection, &mut nodes[0])?;
         }
         let count = request.count.map(|count| if !called && is_open(is_all, &nodes[0]) { count } else { Count::Exact });
         Ok(Read { nodes, count, by_key })
@@ -140,7 +140,7 @@ impl<'a> Builder<'a> {
         let mut nodes = self.tree(collection, row, spec)?;
         let by_key = self.request.key.is_some();
         if by_key {
-            self.version(collection, &mut nodes[0]);
+            self.version(collection, &mut nodes[0])?;
         }
         Ok(Read { nodes, count: None, by_key })
     }
@@ -230,7 +230,7 @@ impl<'a> Builder<'a> {
             offset: spec.offset,
             object,
             cursor,
-            version: Vec::new(),
+            version: None,
         });
         Ok(index)
     }
@@ -336,10 +336,11 @@ impl<'a> Builder<'a> {
     }
 
     /// Selects everything that the caller may read of the row itself, for its version. Aggregates are of no one row: they have none.
-    fn version(&mut self, collection: &'a Collection, node: &mut ReadNode) {
+    fn version(&mut self, collection: &'a Collection, node: &mut ReadNode) -> Result<(), Refusal> {
         if node.group_by.is_some() {
-            return;
+            return Ok(());
         }
+        let mut object = Object::default();
         for field in &collection.fields {
             if self.exists(field) {
                 let column = Column::Plain(self.masked_alike(field, node));
@@ -347,9 +348,12 @@ impl<'a> Builder<'a> {
                     node.columns.push(column);
                     node.columns.len() - 1
                 });
-                node.version.push(position);
+                add(&mut object, &field.name, Output::Column(position))?;
             }
         }
+        let is_shown = object == node.object;
+        node.version = Some(RowVersion { object, is_shown });
+        Ok(())
     }
 
     /// The field as the node selects it already, if it does: a mask made again would name its inner rows differently.

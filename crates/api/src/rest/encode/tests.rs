@@ -6,7 +6,7 @@ use super::*;
 use undergird_model::expr::RowVar;
 use undergird_model::{CollectionId, Decimal, Expr};
 use undergird_plan::Cell;
-use undergird_plan::shape::{Action, Member, ReadNode, Write};
+use undergird_plan::shape::{Action, Member, ReadNode, RowVersion, Write};
 use uuid::Uuid;
 
 struct Cells<'a>(&'a [Cell<'a>]);
@@ -32,7 +32,7 @@ fn node(parent: Option<Parent>, members: Vec<Member>) -> ReadNode {
         offset: None,
         object: Object { members, bare: false },
         cursor: Vec::new(),
-        version: Vec::new(),
+        version: None,
     }
 }
 
@@ -267,7 +267,10 @@ fn a_representation_comes_in_the_order_of_what_was_written() {
 fn headers_get_what_they_need() {
     let mut root = node(None, vec![column("id", 0)]);
     root.cursor = vec![1, 0];
-    root.version = vec![0, 1];
+    root.version = Some(RowVersion {
+        object: Object { members: vec![column("id", 0), column("at", 1)], bare: false },
+        is_shown: false,
+    });
     let shape = read(vec![root]);
     let rows: Rows = &[(0, &[Cell::Int(1), Cell::Timestamp(5)]), (0, &[Cell::Int(2), Cell::Null])];
     let mut encoder = Encoder::new(Options { cursor_at: Some(2), ..Options::new(Media::JSON) });
@@ -282,8 +285,26 @@ fn headers_get_what_they_need() {
     let encoded = encoder.finish().unwrap();
     assert_eq!(encoded.cursor, Some(vec![Value::Null, Value::Int(2)]));
     assert_eq!((encoded.rows, encoded.total), (2, Some(17)));
-    assert_eq!(encoded.version, Some(Version::of(&Cells(rows[0].1), &[0, 1])));
+    assert_eq!(encoded.version, Some(Version::of(br#"{"id":1,"at":"1970-01-01T00:00:00.000005+00:00"}"#)));
     assert_eq!(encoded.bytes, br#"[{"id":1},{"id":2}]"#);
+}
+
+#[test]
+fn a_version_is_of_the_row_whatever_is_shown_of_it() {
+    let whole = Object { members: vec![column("id", 0), column("v", 1)], bare: false };
+    let rows: Rows = &[(0, &[Cell::Int(1), Cell::Null]), (0, &[Cell::Int(2), Cell::Null])];
+    let version = |shown: &[Member], media: Media| {
+        let mut root = node(None, shown.to_vec());
+        root.version = Some(RowVersion { is_shown: root.object == whole, object: whole.clone() });
+        run(Options::new(media), &read(vec![root]), None, rows).unwrap().version.unwrap()
+    };
+    let expected = Version::of(br#"{"id":1,"v":null}"#);
+    for nulls_stripped in [false, true] {
+        for media in [Media::Array { nulls_stripped }, Media::Object { nulls_stripped }, Media::Csv] {
+            assert_eq!(version(&whole.members, media), expected, "{media:?}");
+            assert_eq!(version(&whole.members[1..], media), expected, "{media:?}, some of it");
+        }
+    }
 }
 
 #[test]
