@@ -232,10 +232,8 @@ impl Encoder {
             }
         }
         let version = plan.version.as_ref().filter(|_| position == 0 && self.nodes[0].count == 0);
-        if position == 0 {
-            if self.options.cursor_at == Some(self.nodes[0].count + 1) && !plan.cursor.is_empty() {
-                self.cursor = Some(plan.cursor.iter().map(|at| cell::owned(row.cell(*at))).collect());
-            }
+        if position == 0 && self.options.cursor_at == Some(self.nodes[0].count + 1) && !plan.cursor.is_empty() {
+            self.cursor = Some(plan.cursor.iter().map(|at| cell::owned(row.cell(*at))).collect());
         }
         let mut node = std::mem::take(&mut self.nodes[position]);
         let start = node.bytes.len();
