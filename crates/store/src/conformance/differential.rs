@@ -204,7 +204,7 @@ impl<'a> Case<'a> {
             offset: None,
             object: Object::default(),
             cursor: Vec::new(),
-            version: Vec::new(),
+            version: None,
         };
         let shape = Shape::Read(Read { nodes: vec![node], count: None, by_key: false });
         let statements = sql::write(&self.model, &shape, self.trial.store.dialect());
