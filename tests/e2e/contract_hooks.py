@@ -73,6 +73,7 @@ FORESEEN = [
     (r"^auth\.(otp|magiclink|invite|verify)$", {"validation_failed", "email_exists"}),
     (r"^auth\.admin\.generate_link$", {"validation_failed", "weak_password", "email_exists"}),
     (r"^auth\.update_user$", {"reauthentication_not_valid"}),
+    (r"^auth\.(authorize|link_identity)$", {"validation_failed"}),
     (r"^auth\.token$", {"invalid_credentials", "refresh_token_not_found", "validation_failed"}),
 ]
 # By the tool's own list.

@@ -484,7 +484,7 @@ async fn who_may_not_come_in_does_not() {
         let asked = Depart { provider: name.into(), ..Depart::default() };
         assert_eq!(world.auth.depart(world.visit(), asked).await.unwrap_err(), provider(ProviderError::NotEnabled));
     }
-    assert_eq!(world.auth.providers(), ["discord", "github", OTHER, OWN]);
+    assert_eq!(world.auth.providers(), fake::ENABLED);
 }
 
 #[tokio::test]
@@ -672,6 +672,74 @@ async fn providers_without_openid_connect() {
     let away = world.leave("github").await;
     let code = world.fake.log_in(&away.url, &json!({}));
     assert_eq!(world.back(&away, &code).await.unwrap_err(), provider(ProviderError::AddressUnverified));
+}
+
+#[tokio::test]
+async fn ready_made_providers_of_openid_connect() {
+    let world = world("").await;
+    let tenant = "9188040d-6c67-4c5b-b112-36a304b66dad";
+    for (number, (name, url, issuer)) in [
+        ("google", "https://accounts.google.com/authorize?", "accounts.google.com"),
+        ("gitlab", "https://gitlab.com/authorize?", "https://gitlab.com"),
+        ("linkedin_oidc", "https://www.linkedin.com/oauth/authorize?", "https://www.linkedin.com/oauth"),
+        ("slack_oidc", "https://slack.com/authorize?", "https://slack.com"),
+        (
+            "azure",
+            "https://login.microsoftonline.com/common/v2.0/authorize?",
+            &format!("https://login.microsoftonline.com/{tenant}/v2.0"),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let away = world.leave(name).await;
+        assert!(away.url.starts_with(url) && !away.posted, "{}", away.url);
+        let mut who = claims("1", &format!("ann{number}@example.org"));
+        who["tid"] = json!(tenant);
+        let log_in = |who: &Json, away: &Departure| {
+            world.fake.log_in_as(&away.url, who, &|token| token.claims["iss"] = json!(issuer))
+        };
+        if name == "azure" {
+            // What a tenant's administrator wrote there is no proof.
+            let code = log_in(&who, &away);
+            assert_eq!(world.back(&away, &code).await.unwrap_err(), provider(ProviderError::AddressUnverified));
+            who["xms_edov"] = json!(true);
+        }
+        let away = world.leave(name).await;
+        let code = log_in(&who, &away);
+        let session = world.back(&away, &code).await.unwrap();
+        assert_eq!(providers_of(&session.account), [name]);
+    }
+    // Another tenant's token with this tenant's id in it.
+    let away = world.leave("azure").await;
+    let mut who = claims("1", "eve@example.org");
+    who["tid"] = json!(tenant);
+    let other = "https://login.microsoftonline.com/00000000-0000-0000-0000-000000000000/v2.0";
+    let code = world.fake.log_in_as(&away.url, &who, &|token| token.claims["iss"] = json!(other));
+    assert!(matches!(world.back(&away, &code).await, Err(AccountError::Provider(ProviderError::BadToken(_)))));
+}
+
+#[tokio::test]
+async fn apple_posts_its_answer_and_tells_a_name_beside_the_token() {
+    let world = world("").await;
+    let who = json!({ "sub": "000.a", "email": "x7@privaterelay.appleid.com", "email_verified": "true" });
+    let away = world.leave("apple").await;
+    assert!(away.posted && away.url.starts_with("https://appleid.apple.com/authorize?"), "{}", away.url);
+    assert!(away.url.contains("response_mode=form_post") && away.url.contains("scope=openid%20email%20name&"));
+    let code = world.fake.log_in(&away.url, &who);
+    let user = r#"{"name":{"firstName":"Ann","lastName":"Lee"},"email":"victim@example.org"}"#;
+    let told = Return { user: Some(user.into()), ..fake::returned(&away, &code) };
+    let Ok(Landed::SignedIn(session)) = world.auth.come_back(world.visit(), told).await.outcome else {
+        panic!("signed in")
+    };
+    assert_eq!(session.account.email.as_deref(), Some("x7@privaterelay.appleid.com"));
+    assert_eq!(session.account.user_metadata["full_name"], json!("Ann Lee"));
+    // The next time it does not, and the name stays.
+    let away = world.leave("apple").await;
+    let code = world.fake.log_in(&away.url, &who);
+    let again = world.back(&away, &code).await.unwrap();
+    assert_eq!(again.account.id, session.account.id);
+    assert_eq!(again.account.identities[0].data["name"], json!("Ann Lee"));
 }
 
 #[tokio::test]

@@ -423,6 +423,10 @@ mod tests {
         let list = "[stores.main]\nreplicas = [\"postgres://a:${SECRET}@b/c\"]";
         check(list, &[("SECRET", "x")], &[], Ok(("127.0.0.1:8090", Origin::Default)));
         check(list, &[], &[], Err("missing-variable"));
+        let provider =
+            "[auth.providers.own]\nclient_id = \"me\"\nissuer = \"https://x.org\"\nclient_secret = \"${SECRET}\"";
+        check(provider, &[("SECRET", "x")], &[], Ok(("127.0.0.1:8090", Origin::Default)));
+        check(provider, &[], &[], Err("missing-variable"));
         check("", &[("UNDERGIRD_SERVER_LISTNE", "x")], &[], Err("unknown-variable"));
         check("", &[("UNDERGIRD_LOG", "debug")], &[], Ok(("127.0.0.1:8090", Origin::Default)));
     }

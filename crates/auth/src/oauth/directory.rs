@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde_json::Value as Json;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex as Turn;
 use undergird_engine::accounts::ProviderError;
 
@@ -26,6 +26,8 @@ const FRESH_MICROS: i64 = 3_600 * SECOND;
 const AGAIN_MICROS: i64 = 30 * SECOND;
 /// How soon an issuer is asked again that failed.
 const FAILED_MICROS: i64 = 5 * SECOND;
+/// Longest that somebody can have waited for another's question.
+const WAIT_MICROS: i64 = 60 * SECOND;
 
 /// What an issuer says of itself, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +146,8 @@ impl Directory {
     }
 
     async fn ask(&self, known: &mut Known, url: &str, now: i64) -> Result<Json, ProviderError> {
-        if known.failed_at.is_some_and(|at| is_within(at, now, FAILED_MICROS)) {
+        // Also of who waited for that: its own now is from before.
+        if known.failed_at.is_some_and(|at| (-WAIT_MICROS..FAILED_MICROS).contains(&now.saturating_sub(at))) {
             return Err(broken("it failed a moment ago".into()));
         }
         let request = Outgoing {
@@ -154,6 +157,7 @@ impl Directory {
             bytes_max: ANSWER_BYTES_MAX,
             timeout: TIMEOUT,
         };
+        let began = Instant::now();
         let answer = match self.fetcher.0.fetch(request).await {
             Ok(answer) if answer.status == 200 => {
                 serde_json::from_slice(&answer.body).map_err(|_| format!("{url} is not JSON"))
@@ -161,7 +165,8 @@ impl Directory {
             Ok(answer) => Err(format!("{url} answered {}", answer.status)),
             Err(error) => Err(format!("{url}: {}", error.0)),
         };
-        known.failed_at = answer.is_err().then_some(now);
+        let took = i64::try_from(began.elapsed().as_micros()).unwrap_or(0);
+        known.failed_at = answer.is_err().then_some(now.saturating_add(took));
         answer.map_err(broken)
     }
 }

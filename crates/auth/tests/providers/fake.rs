@@ -65,6 +65,22 @@ client_id = "me"
 client_secret = "hush-hush"
 "#;
 
+/// Whoever speaks OpenID Connect, made-up ones and ready-made ones.
+const ISSUERS: [&str; 8] = [
+    "https://login.own.org",
+    "https://login.other.org",
+    "https://accounts.google.com",
+    "https://appleid.apple.com",
+    "https://gitlab.com",
+    "https://login.microsoftonline.com/common/v2.0",
+    "https://slack.com",
+    "https://www.linkedin.com/oauth",
+];
+
+/// The providers of each world that may be used.
+pub const ENABLED: [&str; 10] =
+    ["apple", "azure", "discord", "github", "gitlab", "google", "linkedin_oidc", OTHER, OWN, "slack_oidc"];
+
 /// What an issuer says of somebody.
 pub fn claims(subject: &str, email: &str) -> Json {
     json!({ "sub": subject, "email": email, "email_verified": true, "name": "Ann" })
@@ -272,7 +288,7 @@ impl Fake {
         if let Some(answer) = state.answers.get(&request.url) {
             return answer.clone();
         }
-        for issuer in ["https://login.own.org", "https://login.other.org"] {
+        for issuer in ISSUERS {
             let Some(path) = request.url.strip_prefix(issuer) else { continue };
             return match path {
                 "/.well-known/openid-configuration" => (200, discovery(issuer).to_string().into_bytes()),
@@ -296,9 +312,9 @@ impl Fake {
 }
 
 fn discovery(issuer: &str) -> Json {
-    let is_own = issuer.contains("own");
+    let is_own = !issuer.contains("other");
     json!({
-        "issuer": issuer, "authorization_endpoint": format!("{issuer}/authorize"), "token_endpoint": format!("{issuer}/token"),
+        "issuer": issuer.replace("/common/", "/{tenantid}/"), "authorization_endpoint": format!("{issuer}/authorize"), "token_endpoint": format!("{issuer}/token"),
         "jwks_uri": format!("{issuer}/keys"),
         "token_endpoint_auth_methods_supported": [if is_own { "client_secret_post" } else { "client_secret_basic" }],
         "authorization_response_iss_parameter_supported": !is_own,
@@ -311,8 +327,13 @@ fn exchange(state: &mut State, issuer: &str, request: &Outgoing) -> (u16, Vec<u8
         query(std::str::from_utf8(request.body.as_ref().unwrap()).unwrap()).into_iter().collect();
     let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("me:hush-hush"));
     let is_basic = request.headers.iter().any(|(name, value)| *name == "authorization" && *value == basic);
-    let is_posted = told.get("client_id").is_some_and(|id| id == "me")
-        && told.get("client_secret").is_some_and(|secret| secret == CLIENT_SECRET);
+    // Apple's is signed anew each time.
+    let is_secret = |secret: &String| match issuer.contains("apple") {
+        true => secret.split('.').count() == 3,
+        false => secret == CLIENT_SECRET,
+    };
+    let is_posted =
+        told.get("client_id").is_some_and(|id| id == "me") && told.get("client_secret").is_some_and(is_secret);
     if !is_basic && !is_posted {
         return refused("invalid_client");
     }
@@ -347,7 +368,16 @@ pub async fn world(settings: &str) -> World {
 }
 
 pub async fn world_with(settings: &str, fake: Fake) -> World {
-    let app = format!("name = \"test\"\n[auth]\nprofile = \"people\"\n{settings}\n{PROVIDERS}");
+    let ready = ["azure", "gitlab", "google", "linkedin_oidc", "slack_oidc"];
+    let ready =
+        ready.map(|name| format!("[auth.providers.{name}]\nclient_id = \"me\"\nclient_secret = \"hush-hush\"\n"));
+    let der = base64::engine::general_purpose::STANDARD.encode(new_key());
+    let apple = format!(
+        "[auth.providers.apple]\nclient_id = \"me\"\nteam_id = \"T\"\nkey_id = \"K\"\n\
+         private_key = \"-----BEGIN PRIVATE KEY-----\\n{der}\\n-----END PRIVATE KEY-----\"\n"
+    );
+    let app =
+        format!("name = \"test\"\n[auth]\nprofile = \"people\"\n{settings}\n{PROVIDERS}{}{apple}", ready.concat());
     let source = |path: &str, text: &str| Source { name: path.into(), text: text.into() };
     let sources = [source("undergird.toml", &app), source("models/people.toml", PEOPLE)];
     let system = undergird_engine::SYSTEM.iter().chain(undergird_auth::SYSTEM);
@@ -360,7 +390,7 @@ pub async fn world_with(settings: &str, fake: Fake) -> World {
     let engine = Engine::new(model, store);
     let keys = Keys::generate().unwrap();
     let generous = Allowance { burst: 10_000, every: Duration::from_secs(1) };
-    let allowances = Allowances { address: generous, ..Allowances::default() };
+    let allowances = Allowances { address: generous, departures: generous, ..Allowances::default() };
     let (transport, fetch) = (Transport::Inbox, Fetcher::new(fake.clone()));
     let options = Options { allowances, transport, fetch, ..Options::new("https://api.x.org") };
     let auth = Auth::open(engine.clone(), &keys, &options).await.unwrap();

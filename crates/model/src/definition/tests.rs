@@ -212,6 +212,30 @@ fn overrides_lie_over_the_file() {
     assert_eq!(settings.store.replicas, ["postgres://u:p@a/d", "postgres://b/d"]);
     assert_eq!(settings.store.replica_lag.as_secs(), 2);
 
+    // A provider has a name of its own; the whole of one can come from outside.
+    let (model, diagnostics) = check_with(
+        std::slice::from_ref(&file),
+        &[],
+        &[
+            over("UNDERGIRD_AUTH_PROVIDERS_LINKEDIN_OIDC_CLIENT_ID", "me"),
+            over("UNDERGIRD_AUTH_PROVIDERS_LINKEDIN_OIDC_CLIENT_SECRET", "hush"),
+            over("UNDERGIRD_AUTH_PROVIDERS_KEY_ID_CLIENT_ID", "me"),
+            over("UNDERGIRD_AUTH_PROVIDERS_KEY_ID_ISSUER", "https://login.example.org"),
+            over("UNDERGIRD_AUTH_PROVIDERS_KEY_ID_ENABLED", "false"),
+            over("UNDERGIRD_AUTH_PROVIDERS_KEY_ID_AUDIENCES", "a,b"),
+        ],
+    );
+    assert_eq!(told(&diagnostics), "");
+    let providers = model.unwrap().settings.auth.providers;
+    let names: Vec<_> = providers.iter().map(|provider| (provider.name.as_str(), provider.enabled)).collect();
+    assert_eq!(names, [("key_id", false), ("linkedin_oidc", true)]);
+    assert_eq!(providers[0].audiences, ["a", "b"]);
+    assert_eq!(providers[1].client_secret.as_ref().map(|secret| secret.expose()), Some("hush"));
+    assert!(!format!("{providers:?}").contains("hush"));
+    for no in ["UNDERGIRD_AUTH_PROVIDERS_", "UNDERGIRD_AUTH_PROVIDERS_CLIENT_ID", "UNDERGIRD_AUTH_PROVIDERS_X_SECRET"] {
+        assert_eq!(keys::setting_of_variable(no), None, "{no}");
+    }
+
     let wrong = [
         over("UNDERGIRD_LIMITS_ROWS", "many"),
         over("UNDERGIRD_LIMITS_EMBEDS", "1000"),
