@@ -190,6 +190,8 @@ pub enum AuthFact {
     Email,
     /// The level of assurance of the user's session: `aal1`, or `aal2` after a second factor. Null for anybody else.
     Aal,
+    /// The methods by which the user's session was proved, newest first: a list of text; empty for anybody else.
+    Amr,
     /// A member of the token's claims, by path. JSON; null where the path leads nowhere.
     Claim(Vec<String>),
 }

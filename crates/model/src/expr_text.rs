@@ -222,6 +222,7 @@ impl Writer<'_> {
             AuthFact::Role => self.out.push_str("auth.role"),
             AuthFact::Roles => self.out.push_str("auth.roles"),
             AuthFact::Email => self.out.push_str("auth.email"),
+            AuthFact::Amr => self.out.push_str("auth.amr"),
             AuthFact::Aal => self.out.push_str("auth.aal"),
             AuthFact::Claim(path) => _ = write!(self.out, "auth.claims.{}", path.join(".")),
         }

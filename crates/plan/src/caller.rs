@@ -82,6 +82,9 @@ pub enum CallerKind {
     System,
 }
 
+/// Most methods of a session that rules look at; a session has two.
+const METHODS_MAX: usize = 20;
+
 impl Caller {
     /// A caller that is not Undergird itself.
     pub fn visitor(moment: Moment) -> Caller {
@@ -167,6 +170,11 @@ impl Caller {
             }
             AuthFact::Email => user.and_then(|user| user.email.as_ref()).map_or(Value::Null, Value::text),
             AuthFact::Aal => user.and_then(|user| user.claims.get("aal")?.as_str()).map_or(Value::Null, Value::text),
+            AuthFact::Amr => {
+                let methods = user.and_then(|user| user.claims.get("amr")?.as_array()).into_iter().flatten();
+                let methods = methods.filter_map(|method| method.get("method")?.as_str());
+                Value::List(methods.take(METHODS_MAX).map(Value::text).collect())
+            }
             AuthFact::Claim(path) => {
                 let mut at = match user {
                     Some(user) => &user.claims,

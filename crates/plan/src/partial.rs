@@ -108,7 +108,8 @@ fn known(fact: &AuthFact, kind: &CallerKind) -> Option<Value> {
         (AuthFact::Role, CallerKind::User(_)) => Some(Value::text("authenticated")),
         (AuthFact::Role, CallerKind::Secret | CallerKind::System) => Some(Value::text("service_role")),
         (AuthFact::Roles, CallerKind::User(roles)) => Some(Value::List(roles.iter().map(Value::text).collect())),
-        (AuthFact::Roles, _) => Some(Value::List(Vec::new())),
+        (AuthFact::Amr, CallerKind::User(_)) => None,
+        (AuthFact::Roles | AuthFact::Amr, _) => Some(Value::List(Vec::new())),
         (AuthFact::Id | AuthFact::Email | AuthFact::Aal | AuthFact::Claim(_), _) if user => None,
         (AuthFact::Id | AuthFact::Email | AuthFact::Aal | AuthFact::Claim(_), _) => Some(Value::Null),
     }
@@ -144,7 +145,7 @@ fn leads_nowhere(ask: Ask, body: &Expr) -> bool {
 fn never_null(expr: &Expr) -> bool {
     expr.is_two_valued()
         || matches!(expr.node, Node::Count { .. } | Node::List(_) | Node::At { ask: Ask::Count, .. })
-        || matches!(expr.node, Node::Auth(AuthFact::Role | AuthFact::Roles))
+        || matches!(expr.node, Node::Auth(AuthFact::Role | AuthFact::Roles | AuthFact::Amr))
 }
 
 /// The terms of an `And` (`all`) or an `Or`, flat and without repetitions.

@@ -131,7 +131,7 @@ impl<'a> Finder<'a> {
             Node::In(element, list) => {
                 truth
                     && (is_null_for_visitors(element)
-                        || list.node == Node::Auth(AuthFact::Roles)
+                        || matches!(list.node, Node::Auth(AuthFact::Roles | AuthFact::Amr))
                         || is_null_for_visitors(list))
             }
             Node::Call(Function::JsonPresent, arguments) => truth && arguments.iter().any(is_null_for_visitors),

@@ -14,7 +14,7 @@ const AUTH_ROLES: &[&str] = &["anon", "authenticated", "service_role"];
 /// What `auth.aal` can be.
 const AUTH_LEVELS: &[&str] = &["aal1", "aal2"];
 /// What may follow `auth.`.
-const AUTH_MEMBERS: &[&str] = &["id", "role", "roles", "email", "aal", "claims", "profile"];
+const AUTH_MEMBERS: &[&str] = &["id", "role", "roles", "email", "aal", "amr", "claims", "profile"];
 
 impl<'a> Checker<'a> {
     pub(super) fn collection(&self, id: CollectionId) -> Option<&'a Collection> {
@@ -191,6 +191,7 @@ impl<'a> Checker<'a> {
                 values: AUTH_LEVELS.to_vec(),
                 relation: None,
             })),
+            "amr" => Some(plain(fact(Type::List(Kind::Text), AuthFact::Amr))),
             "roles" => Some(plain(fact(Type::List(Kind::Text), AuthFact::Roles))),
             "role" => Some(Meaning::Value(Typed {
                 expr: fact(Type::TEXT, AuthFact::Role),

@@ -116,6 +116,7 @@ impl<'a> Exprs<'a> {
             (Type::TEXT, 0) => Node::Auth(AuthFact::Role),
             (Type::TEXT, 1) => Node::Auth(AuthFact::Aal),
             (Type::TEXT, _) => Node::Auth(AuthFact::Email),
+            (Type::List(Kind::Text), 0) => Node::Auth(AuthFact::Amr),
             (Type::List(Kind::Text), _) => Node::Auth(AuthFact::Roles),
             (Type::JSON, 0) => Node::Auth(AuthFact::Claim(steps(&["a"]))),
             (Type::JSON, _) => Node::Auth(AuthFact::Claim(steps(&["b", "a"]))),

@@ -188,8 +188,11 @@ pub fn caller(dice: &mut Dice, rows: &Rows) -> Caller {
             };
             let roles = (0..dice.below(3)).map(|_| (*dice.pick(&["a", "admin", ""])).to_owned()).collect();
             let email = (dice.below(2) == 0).then(|| "a@b.c".to_owned());
-            let claims =
-                serde_json::json!({ "a": claims, "b": { "a": [1, "a", null] }, "aal": dice.pick(&["aal1", "aal2"]) });
+            let methods = (0..dice.below(3)).map(|_| serde_json::json!({ "method": dice.pick(&["a", "admin", ""]) }));
+            let methods: Vec<_> = methods.collect();
+            let claims = serde_json::json!({
+                "a": claims, "b": { "a": [1, "a", null] }, "aal": dice.pick(&["aal1", "aal2"]), "amr": methods
+            });
             Caller::user(Arc::new(User::new(id, email, roles, claims)), moment)
         }
     }

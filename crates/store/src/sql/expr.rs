@@ -761,7 +761,7 @@ impl<'a> Writer<'a> {
         match &expr.node {
             Node::Literal(value) => !value.is_null(),
             Node::Now | Node::Count { .. } | Node::At { ask: Ask::Count, .. } => true,
-            Node::Auth(AuthFact::Role | AuthFact::Roles) => true,
+            Node::Auth(AuthFact::Role | AuthFact::Roles | AuthFact::Amr) => true,
             Node::Field(row, field) => {
                 !self.model.field(*field).optional && self.row(*row).is_some_and(|row| !row.absent)
             }

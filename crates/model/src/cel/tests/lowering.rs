@@ -20,6 +20,7 @@ fn conditions() {
             ("'admin' in auth.roles", r#"(in "admin" auth.roles)"#),
             ("auth.role == 'service_role'", r#"(= auth.role "service_role")"#),
             ("auth.aal == 'aal2'", r#"(= auth.aal "aal2")"#),
+            ("'totp' in auth.amr", r#"(in "totp" auth.amr)"#),
             ("auth.email.endsWith('@x.org')", r#"(EndsWith auth.email "@x.org")"#),
             ("hidden", "this.hidden"),
             ("!hidden", "(not this.hidden)"),
