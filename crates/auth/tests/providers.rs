@@ -203,6 +203,7 @@ async fn an_id_token_that_is_not_good_signs_nobody_in() {
         assert!(matches!(refused, Err(AccountError::Provider(ProviderError::BadToken(_)))), "{what}: {refused:?}");
         checked += 1;
     };
+    check("an empty nonce", &|token| token.claims["nonce"] = json!("")).await;
     check("another's nonce", &|token| token.claims["nonce"] = json!("another")).await;
     check("no nonce", &|token| drop(token.claims.as_object_mut().unwrap().remove("nonce"))).await;
     check("a foreign issuer", &|token| token.claims["iss"] = json!("https://evil.org")).await;
@@ -266,7 +267,7 @@ async fn an_id_token_that_is_not_good_signs_nobody_in() {
     check("the algorithm of another key", &|token| token.header["alg"] = json!("RS256")).await;
     check("changed after it was signed", &|token| token.changed = true).await;
     check("another access token", &|token| token.claims["at_hash"] = json!("AAAAAAAAAAAAAAAAAAAAAA")).await;
-    assert_eq!(checked, 30);
+    assert_eq!(checked, 31);
     assert!(world.rows("_users").await.is_empty() && world.rows("_sessions").await.is_empty());
     assert!(world.fake.asked().iter().all(|url| !url.contains("evil")), "nobody was asked whom a token names");
     // The known-good control.
@@ -500,6 +501,8 @@ async fn id_tokens_that_applications_get_by_themselves() {
     let token = |change: &dyn Fn(&mut fake::Token)| world.fake.token(&claims("1", "ann@example.org"), change);
     let plain = token(&|_| ());
     let session = sign_in(asked(&plain, None)).await.unwrap();
+    let empty = token(&|token| token.claims["nonce"] = json!(""));
+    assert!(sign_in(asked(&empty, None)).await.is_ok() && sign_in(asked(&empty, Some(""))).await.is_err());
     assert_eq!(session.account.email.as_deref(), Some("ann@example.org"));
     let mobile = token(&|token| token.claims["aud"] = json!("my-phone"));
     assert!(sign_in(asked(&mobile, None)).await.is_ok(), "an audience that is configured");
@@ -694,6 +697,13 @@ async fn ready_made_providers_of_openid_connect() {
     {
         let away = world.leave(name).await;
         assert!(away.url.starts_with(url) && !away.posted, "{}", away.url);
+        assert_eq!(away.url.contains("&nonce="), name != "linkedin_oidc", "{}", away.url);
+        assert_eq!(
+            away.url.contains("&code_challenge="),
+            !["linkedin_oidc", "slack_oidc"].contains(&name),
+            "{}",
+            away.url
+        );
         let mut who = claims("1", &format!("ann{number}@example.org"));
         who["tid"] = json!(tenant);
         let log_in = |who: &Json, away: &Departure| {

@@ -35,12 +35,13 @@ pub(super) async fn operate(
 ) -> Result<Answer, Problem> {
     match operation {
         ProviderOperation::Authorize => {
-            let departure = accounts.depart(visit(request), depart(request)?).await?;
+            let departure = accounts.depart(visit(request), depart(request, accounts.is_public_secure())?).await?;
             send_away(&departure, accounts.is_public_secure())
         }
         ProviderOperation::Link => {
             let caller = caller(request, accounts)?;
-            let departure = accounts.depart_to_link(visit(request), &caller, depart(request)?).await?;
+            let departure =
+                accounts.depart_to_link(visit(request), &caller, depart(request, accounts.is_public_secure())?).await?;
             if query_value(request.query, "skip_http_redirect").as_deref() == Some("true") {
                 return Ok(json_answer(StatusCode::OK, &json!({ "url": departure.url })));
             }
@@ -67,7 +68,7 @@ pub(super) async fn operate(
     }
 }
 
-fn depart(request: &AuthRequest<'_>) -> Result<Depart, Problem> {
+fn depart(request: &AuthRequest<'_>, secure: bool) -> Result<Depart, Problem> {
     let value = |name: &str| {
         let found = members(request.query).find(|(found, _)| found == name);
         found.map(|(_, value)| value).filter(|value| !value.is_empty())
@@ -84,7 +85,7 @@ fn depart(request: &AuthRequest<'_>) -> Result<Depart, Problem> {
         scopes: value("scopes"),
         challenge,
         hints,
-        browser: browser(request),
+        browser: browser(request, secure),
     })
 }
 
@@ -103,7 +104,7 @@ async fn come_back(request: &AuthRequest<'_>, told: Option<&str>, accounts: &dyn
         error: value("error"),
         issuer: value("iss"),
         user: value("user"),
-        browser: browser(request),
+        browser: browser(request, accounts.is_public_secure()),
     };
     redirect(accounts.come_back(visit(request), told).await)
 }
@@ -120,13 +121,13 @@ fn members(text: Option<&str>) -> impl Iterator<Item = (String, String)> {
         .map(move |(name, value)| (decode(name), decode(value)))
 }
 
-/// By what the browser is known. A secure one before a plain one: whoever can write into a plain page can make the latter.
-fn browser(request: &AuthRequest<'_>) -> Option<Secret> {
+/// By what the browser is known. Over https by the cookie with the prefix alone: the other could be another host's of the domain.
+fn browser(request: &AuthRequest<'_>, secure: bool) -> Option<Secret> {
     let all = request.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let all: Vec<(&str, &str)> =
         all.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('=')).collect();
-    let named = |wanted: &str| all.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
-    named(COOKIE_SECURE).or_else(|| named(COOKIE_PLAIN)).map(Secret::new)
+    let wanted = if secure { COOKIE_SECURE } else { COOKIE_PLAIN };
+    all.iter().find(|(name, _)| *name == wanted).map(|(_, value)| Secret::new(*value))
 }
 
 fn send_away(departure: &Departure, secure: bool) -> Result<Answer, Problem> {

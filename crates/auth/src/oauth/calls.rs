@@ -25,17 +25,15 @@ pub(crate) struct Exchange<'a> {
     pub(crate) secret_in_form: bool,
     pub(crate) code: &'a Secret,
     pub(crate) redirect_uri: &'a str,
-    pub(crate) verifier: &'a str,
+    /// PKCE's, of whom knows it.
+    pub(crate) verifier: Option<&'a str>,
 }
 
 /// Exchanges a code.
 pub(crate) async fn exchange(fetcher: &Fetcher, asked: Exchange<'_>) -> Result<Tokens, ProviderError> {
-    let mut members = vec![
-        ("grant_type", "authorization_code"),
-        ("code", asked.code.expose()),
-        ("redirect_uri", asked.redirect_uri),
-        ("code_verifier", asked.verifier),
-    ];
+    let mut members =
+        vec![("grant_type", "authorization_code"), ("code", asked.code.expose()), ("redirect_uri", asked.redirect_uri)];
+    members.extend(asked.verifier.map(|verifier| ("code_verifier", verifier)));
     let mut headers = vec![
         ("accept", "application/json".to_owned()),
         ("content-type", "application/x-www-form-urlencoded".to_owned()),

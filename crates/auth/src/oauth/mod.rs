@@ -191,10 +191,11 @@ impl Core {
             ("response_type", "code"),
             ("scope", &scopes),
             ("state", state.expose()),
-            ("code_challenge", &challenge),
-            ("code_challenge_method", "S256"),
         ];
-        if open.discovery.is_some() {
+        if open.dialect.has_pkce() {
+            members.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
+        }
+        if open.discovery.is_some() && open.dialect.has_nonce() {
             members.push(("nonce", &nonce));
         }
         members.extend(open.dialect.members());
@@ -268,7 +269,8 @@ impl Core {
     ) -> Result<Person, ProviderError> {
         let Derived { nonce, verifier } = self.flow_key.derived(state);
         let secret = open.dialect.client_secret(&open.set, now)?;
-        let in_form = open.discovery.as_ref().is_none_or(|(_, discovery)| discovery.secret_in_form);
+        let in_form = open.dialect.takes_secret_in_form()
+            || open.discovery.as_ref().is_none_or(|(_, discovery)| discovery.secret_in_form);
         let asked = Exchange {
             url: &open.token,
             client_id: &open.set.client_id,
@@ -276,7 +278,7 @@ impl Core {
             secret_in_form: in_form,
             code,
             redirect_uri: &self.callback_url(),
-            verifier: &verifier,
+            verifier: open.dialect.has_pkce().then_some(verifier.as_str()),
         };
         let tokens = calls::exchange(&self.fetcher, asked).await?;
         let Some((_, discovery)) = &open.discovery else {
@@ -285,7 +287,8 @@ impl Core {
         };
         let token = tokens.id.ok_or_else(|| ProviderError::Unreachable("it gave no ID token".into()))?;
         let audiences = [open.set.client_id.as_str()];
-        let mut claims = self.claims(open, &token, &audiences, Nonce::Is(&nonce), now).await?;
+        let nonce = if open.dialect.has_nonce() { Nonce::Is(&nonce) } else { Nonce::None };
+        let mut claims = self.claims(open, &token, &audiences, nonce, now).await?;
         if !id_token::is_of(&claims, tokens.access.expose()) {
             return Err(ProviderError::BadToken("it came with another access token"));
         }

@@ -316,7 +316,7 @@ fn discovery(issuer: &str) -> Json {
     json!({
         "issuer": issuer.replace("/common/", "/{tenantid}/"), "authorization_endpoint": format!("{issuer}/authorize"), "token_endpoint": format!("{issuer}/token"),
         "jwks_uri": format!("{issuer}/keys"),
-        "token_endpoint_auth_methods_supported": [if is_own { "client_secret_post" } else { "client_secret_basic" }],
+        "token_endpoint_auth_methods_supported": [if is_own && !issuer.contains("linkedin") { "client_secret_post" } else { "client_secret_basic" }],
         "authorization_response_iss_parameter_supported": !is_own,
     })
 }
@@ -334,14 +334,20 @@ fn exchange(state: &mut State, issuer: &str, request: &Outgoing) -> (u16, Vec<u8
     };
     let is_posted =
         told.get("client_id").is_some_and(|id| id == "me") && told.get("client_secret").is_some_and(is_secret);
-    if !is_basic && !is_posted {
+    if !is_posted && !is_basic || is_basic && issuer.contains("linkedin") {
         return refused("invalid_client");
     }
     let Some(logged_in) = state.logged_in.remove(&told["code"]).filter(|logged_in| logged_in.issuer == issuer) else {
         return refused("invalid_grant");
     };
-    let computed = URL_SAFE_NO_PAD.encode(digest(&SHA256, told["code_verifier"].as_bytes()).as_ref());
-    if computed != logged_in.asked["code_challenge"] || told["redirect_uri"] != logged_in.asked["redirect_uri"] {
+    let verifier = told.get("code_verifier");
+    let computed = verifier.map(|verifier| URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()).as_ref()));
+    // Two of them refuse who sends a verifier.
+    let is_bound = match issuer.contains("linkedin") || issuer.contains("slack") {
+        true => verifier.is_none(),
+        false => computed.is_some() && computed.as_ref() == logged_in.asked.get("code_challenge"),
+    };
+    if !is_bound || told["redirect_uri"] != logged_in.asked["redirect_uri"] {
         return refused("invalid_grant");
     }
     let tokens = json!({ "access_token": "access", "token_type": "Bearer", "id_token": logged_in.id_token });

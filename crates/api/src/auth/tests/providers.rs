@@ -109,7 +109,7 @@ fn a_browser_is_known_by_its_cookie() {
     };
     check("", "new");
     check("a=b; __Host-undergird-browser=known; c=d", "known");
-    check("undergird-browser=plain", "plain");
+    check("undergird-browser=plain", "new");
     check("undergird-browser=plain; __Host-undergird-browser=known", "known");
     check("x__Host-undergird-browser=other", "new");
 }

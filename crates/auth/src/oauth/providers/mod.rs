@@ -58,6 +58,21 @@ pub(crate) trait Dialect: Send + Sync {
         false
     }
 
+    /// Whether it knows PKCE; who does not must at least know a secret.
+    fn has_pkce(&self) -> bool {
+        true
+    }
+
+    /// Whether the secret goes into the form, where it does not say so itself.
+    fn takes_secret_in_form(&self) -> bool {
+        false
+    }
+
+    /// Whether its ID tokens have the nonce that was asked for.
+    fn has_nonce(&self) -> bool {
+        true
+    }
+
     /// Whether an ID token's `iss` is its. `written`: how it names itself.
     fn is_issuer(&self, written: &str, issuer: &str, _claims: &Json) -> bool {
         written == issuer
