@@ -38,13 +38,17 @@ const KIND: &str = r"(SELECT CASE WHEN b.typtype = 'e' THEN 'enum' WHEN b.typcat
     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
     WHERE t.oid = {of})";
 
-/// How the declared functions differ from those that are there.
-pub(crate) async fn differences(client: &impl GenericClient, model: &Model) -> Result<Vec<String>, StoreError> {
+/// How those of the declared functions that are `asked` differ from what the client's login finds and may call.
+pub(crate) async fn differences(
+    client: &impl GenericClient,
+    model: &Model,
+    asked: impl Fn(&DbFunction) -> bool,
+) -> Result<Vec<String>, StoreError> {
     let sql = FUNCTIONS
         .replace("{result}", &KIND.replace("{of}", "p.prorettype"))
         .replace("{argument}", &KIND.replace("{of}", "a.of"));
     let mut told = Vec::new();
-    for function in &model.functions {
+    for function in model.functions.iter().filter(|function| asked(function)) {
         let rows = client
             .query(&sql, &[&function.sql, &function.schema])
             .await

@@ -108,110 +108,6 @@ impl Drop for PostgresStore {
     }
 }
 
-impl PostgresStore {
-    /// See [`undergird_store::Store::read`].
-    pub async fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> ReadAnswer {
-        match &self.wall {
-            Some(wall) => wall.read(&self.pool, query, sink, deadline).await,
-            None => work::read(&self.pool, query, sink, deadline).await,
-        }
-    }
-
-    /// See [`undergird_store::Store::read_eventual`].
-    pub async fn read_eventual(
-        &self,
-        query: Prepared,
-        mut sink: Box<dyn RowSink>,
-        deadline: Instant,
-    ) -> (ReadAnswer, Freshness) {
-        if let Some(replicas) = &self.replicas
-            && let Some(result) = replicas.read(&query, &mut *sink, deadline).await
-        {
-            return (ReadAnswer { sink: Some(sink), result }, Freshness::Eventual);
-        }
-        (self.read(query, sink, deadline).await, Freshness::Current)
-    }
-
-    /// See [`undergird_store::Store::transaction`].
-    pub async fn transaction(
-        &self,
-        work: Box<dyn Work>,
-        isolation: Isolation,
-        deadline: Instant,
-    ) -> Result<WorkAnswer, StoreError> {
-        work::transaction(&self.pool, work, isolation, deadline).await
-    }
-
-    /// See [`undergird_store::Store::notices`].
-    pub fn notices(&self) -> BoxStream<'static, Notice> {
-        if self.pool.is_pooled() && !self.pool.target.has_direct() {
-            tracing::warn!("behind a transaction pooler nobody can listen; add direct=host:port to the database's URL");
-            return Box::pin(stream::pending());
-        }
-        self.notices.listen()
-    }
-
-    /// See [`undergird_store::Store::explain`].
-    pub async fn explain(&self, query: Prepared) -> Result<Vec<String>, StoreError> {
-        let deadline = Instant::now() + EXPLAIN_MAX;
-        let mut checkout = self.pool.checkout(deadline).await?;
-        let line = checkout.line();
-        line.busy = true;
-        let told = tokio::time::timeout_at(deadline.into(), explain::explain(line, &query.statements)).await;
-        let told = told.map_err(|_| StoreError::Deadline)?;
-        line.busy = false;
-        Ok(told?)
-    }
-
-    /// See [`undergird_store::Store::functions`].
-    pub async fn functions(&self, model: &Model) -> Result<Vec<String>, StoreError> {
-        let client = self.dedicated().await?;
-        functions::differences(&*client, model).await
-    }
-
-    /// See [`undergird_store::Store::health`].
-    pub async fn health(&self) -> Result<(), StoreError> {
-        let deadline = Instant::now() + HEALTH_MAX;
-        let mut checkout = self.pool.checkout(deadline).await?;
-        let line = checkout.line();
-        line.busy = true;
-        let told = tokio::time::timeout_at(deadline.into(), line.texts("SELECT pg_is_in_recovery()")).await;
-        let slow = || StoreError::Unavailable(format!("{} does not answer", self.pool.target.shown()));
-        let told = told.map_err(|_| slow())?;
-        line.busy = false;
-        if matches!(&told, Err(error::Fault::Lost(_))) {
-            line.broken = true;
-        }
-        if told?.first().is_some_and(|standby| standby == "t") {
-            return Err(StoreError::Unavailable(format!(
-                "{} is a standby and takes no writes",
-                self.pool.target.shown()
-            )));
-        }
-        Ok(())
-    }
-
-    /// See [`undergird_store::Store::gauges`].
-    pub fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
-        let mut all = self.pool.gauges();
-        all.extend(self.wall.iter().flat_map(wall::Wall::gauges));
-        all.extend(self.replicas.iter().flat_map(Replicas::gauges));
-        all
-    }
-
-    /// See [`undergird_store::Store::close`].
-    pub async fn close(&self) {
-        self.notices.close();
-        if let Some(replicas) = &self.replicas {
-            replicas.close().await;
-        }
-        if let Some(wall) = &self.wall {
-            wall.pool.close().await;
-        }
-        self.pool.close().await;
-    }
-}
-
 impl Store for PostgresStore {
     fn dialect(&self) -> &'static dyn Dialect {
         if self.wall.is_some() { &dialect::WALLED } else { &DIALECT }
@@ -227,10 +123,17 @@ impl Store for PostgresStore {
     fn read_eventual(
         &self,
         query: Prepared,
-        sink: Box<dyn RowSink>,
+        mut sink: Box<dyn RowSink>,
         deadline: Instant,
     ) -> BoxFuture<'_, (ReadAnswer, Freshness)> {
-        Box::pin(PostgresStore::read_eventual(self, query, sink, deadline))
+        Box::pin(async move {
+            if let Some(replicas) = &self.replicas
+                && let Some(result) = replicas.read(&query, &mut *sink, deadline).await
+            {
+                return (ReadAnswer { sink: Some(sink), result }, Freshness::Eventual);
+            }
+            (self.read(query, sink, deadline).await, Freshness::Current)
+        })
     }
 
     fn transaction(
@@ -243,7 +146,11 @@ impl Store for PostgresStore {
     }
 
     fn notices(&self) -> BoxStream<'static, Notice> {
-        PostgresStore::notices(self)
+        if self.pool.is_pooled() && !self.pool.target.has_direct() {
+            tracing::warn!("behind a transaction pooler nobody can listen; add direct=host:port to the database's URL");
+            return Box::pin(stream::pending());
+        }
+        self.notices.listen()
     }
 
     fn is_shared(&self) -> bool {
@@ -325,22 +232,69 @@ impl Store for PostgresStore {
     }
 
     fn explain(&self, query: Prepared) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
-        Box::pin(PostgresStore::explain(self, query))
+        Box::pin(async move {
+            let deadline = Instant::now() + EXPLAIN_MAX;
+            let mut checkout = self.pool.checkout(deadline).await?;
+            let line = checkout.line();
+            line.busy = true;
+            let told = tokio::time::timeout_at(deadline.into(), explain::explain(line, &query.statements)).await;
+            let told = told.map_err(|_| StoreError::Deadline)?;
+            line.busy = false;
+            Ok(told?)
+        })
     }
 
     fn functions<'a>(&'a self, model: &'a Model) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
-        Box::pin(PostgresStore::functions(self, model))
+        Box::pin(async move {
+            let client = self.dedicated().await?;
+            let told = functions::differences(&*client, model, |_| true).await?;
+            match &self.wall {
+                Some(wall) if told.is_empty() => wall.functions(model).await,
+                Some(_) | None => Ok(told),
+            }
+        })
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(PostgresStore::health(self))
+        Box::pin(async {
+            let deadline = Instant::now() + HEALTH_MAX;
+            let mut checkout = self.pool.checkout(deadline).await?;
+            let line = checkout.line();
+            line.busy = true;
+            let told = tokio::time::timeout_at(deadline.into(), line.texts("SELECT pg_is_in_recovery()")).await;
+            let slow = || StoreError::Unavailable(format!("{} does not answer", self.pool.target.shown()));
+            let told = told.map_err(|_| slow())?;
+            line.busy = false;
+            if matches!(&told, Err(error::Fault::Lost(_))) {
+                line.broken = true;
+            }
+            if told?.first().is_some_and(|standby| standby == "t") {
+                return Err(StoreError::Unavailable(format!(
+                    "{} is a standby and takes no writes",
+                    self.pool.target.shown()
+                )));
+            }
+            Ok(())
+        })
     }
 
     fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
-        PostgresStore::gauges(self)
+        let mut all = self.pool.gauges();
+        all.extend(self.wall.iter().flat_map(wall::Wall::gauges));
+        all.extend(self.replicas.iter().flat_map(Replicas::gauges));
+        all
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(PostgresStore::close(self))
+        Box::pin(async {
+            self.notices.close();
+            if let Some(replicas) = &self.replicas {
+                replicas.close().await;
+            }
+            if let Some(wall) = &self.wall {
+                wall.pool.close().await;
+            }
+            self.pool.close().await;
+        })
     }
 }

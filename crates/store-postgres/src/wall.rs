@@ -11,7 +11,7 @@ use crate::pool::Pool;
 use crate::settings::{Options, Target};
 use crate::types::name;
 use crate::values::as_text;
-use crate::{ddl, dialect, introspect, work};
+use crate::{ddl, dialect, functions, introspect, work};
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -197,6 +197,13 @@ impl Wall {
             script.push(format!("GRANT SELECT ON {table} TO {role}"));
         }
         script.join(";\n")
+    }
+
+    /// How the functions that the reader calls differ from what it finds and may call: its `search_path` and its rights are its own.
+    pub(crate) async fn functions(&self, model: &Model) -> Result<Vec<String>, StoreError> {
+        let reader = self.pool.target.dedicated().await?;
+        let told = functions::differences(&*reader, model, |function| !function.is_volatile()).await?;
+        Ok(told.into_iter().map(|what| format!("{what} (for the login of reader_url)")).collect())
     }
 
     /// Runs a read: behind the wall when its caller has rules.

@@ -25,6 +25,13 @@ on_each_store!(
     internal_tables_have_no_name,
     the_blog_is_no_softer,
 );
+on_the_wall!(
+    denied_requests_have_no_effect,
+    a_collection_without_rules_is_closed,
+    another_tenants_key_is_as_good_as_none,
+    internal_tables_have_no_name,
+    the_blog_is_no_softer,
+);
 
 /// Operations that no attack reaches. It may only get shorter.
 const NOT_REACHED: &[&str] = &[];

@@ -120,7 +120,7 @@ impl World {
     pub async fn hostile(on: On) -> Option<World> {
         let database = Database::new(on)?;
         let folder = Folder::example("hostile");
-        if on == On::Postgres {
+        if on.is_postgres() {
             // Functions give rows of tables, so those come first.
             let world = World::open(folder, database, BTreeMap::new(), BTreeMap::new(), false).await;
             let World { folder, server, database, .. } = world;
@@ -137,10 +137,10 @@ impl World {
     /// closed, and a deed that is nobody's.
     async fn with_functions(folder: Folder, database: Database) -> Option<World> {
         database.execute(
-            "CREATE FUNCTION all_docs() RETURNS SETOF docs STABLE LANGUAGE sql AS 'SELECT * FROM docs ORDER BY id';
-             CREATE FUNCTION docs_again(what uuid DEFAULT NULL) RETURNS SETOF docs LANGUAGE sql AS 'SELECT * FROM docs ORDER BY id';
-             CREATE FUNCTION all_secrets() RETURNS SETOF secrets LANGUAGE sql AS 'DELETE FROM secrets RETURNING *';
-             CREATE FUNCTION wipe() RETURNS void LANGUAGE sql AS 'DELETE FROM samples';",
+            "CREATE FUNCTION public.all_docs() RETURNS SETOF docs STABLE LANGUAGE sql AS 'SELECT * FROM docs ORDER BY id';
+             CREATE FUNCTION public.docs_again(what uuid DEFAULT NULL) RETURNS SETOF docs LANGUAGE sql AS 'SELECT * FROM docs ORDER BY id';
+             CREATE FUNCTION public.all_secrets() RETURNS SETOF secrets LANGUAGE sql AS 'DELETE FROM secrets RETURNING *';
+             CREATE FUNCTION public.wipe() RETURNS void LANGUAGE sql AS 'DELETE FROM samples';",
         );
         std::fs::create_dir_all(folder.0.join("functions")).unwrap();
         for (name, text) in [

@@ -11,11 +11,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use undergird::config::Environment;
 
+/// The login of those behind the wall; it stays on the server.
+const READER: &str = "ug_test_behind";
+
 /// A store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     Sqlite,
     Postgres,
+    /// PostgreSQL with `row_security`.
+    Walled,
     Mysql,
 }
 
@@ -23,9 +28,14 @@ impl On {
     fn variable(self) -> &'static str {
         match self {
             On::Sqlite => "",
-            On::Postgres => "UNDERGIRD_TEST_POSTGRES",
+            On::Postgres | On::Walled => "UNDERGIRD_TEST_POSTGRES",
             On::Mysql => "UNDERGIRD_TEST_MYSQL",
         }
+    }
+
+    /// Whether it is PostgreSQL, with whatever around it.
+    pub fn is_postgres(self) -> bool {
+        matches!(self, On::Postgres | On::Walled)
     }
 }
 
@@ -49,6 +59,21 @@ macro_rules! on_each_store {
             }
         }
     )* };
+}
+
+/// Makes of each function a test behind the wall of policies, too.
+#[macro_export]
+macro_rules! on_the_wall {
+    ($($name:ident),* $(,)?) => {
+        mod behind_the_wall {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    super::$name($crate::support::databases::On::Walled).await;
+                }
+            )*
+        }
+    };
 }
 
 /// A database of a test's own. On SQLite it is the application's own file.
@@ -83,6 +108,13 @@ impl Database {
             format!("DROP DATABASE IF EXISTS {}", database.name),
             format!("CREATE DATABASE {}", database.name),
         ]);
+        if on == On::Walled {
+            let make = format!(
+                "DO $$ BEGIN PERFORM pg_advisory_xact_lock(7); IF to_regrole('{READER}') IS NULL THEN \
+                 CREATE ROLE {READER} LOGIN PASSWORD 'reader'; END IF; END $$"
+            );
+            database.on_server(vec![make]);
+        }
         Some(database)
     }
 
@@ -93,8 +125,17 @@ impl Database {
 
     /// The variables that send an application here.
     pub fn environment(&self) -> Environment {
-        let variables = [("UNDERGIRD_STORES_MAIN_URL", self.url.as_str())];
-        Environment::of(if self.on == On::Sqlite { &[] } else { &variables })
+        let reader = self.url.rsplit_once('@').map(|(_, place)| format!("postgres://{READER}:reader@{place}"));
+        let variables = [
+            ("UNDERGIRD_STORES_MAIN_URL", self.url.as_str()),
+            ("UNDERGIRD_STORES_MAIN_ROW_SECURITY", "true"),
+            ("UNDERGIRD_STORES_MAIN_READER_URL", reader.as_deref().unwrap_or_default()),
+        ];
+        Environment::of(match self.on {
+            On::Sqlite => &[],
+            On::Postgres | On::Mysql => &variables[..1],
+            On::Walled => &variables,
+        })
     }
 
     /// Runs statements in it one after the other, in one session. Not on SQLite, whose file is the test's own.
@@ -111,7 +152,7 @@ impl Database {
         let (from, to) = (self.name.clone(), copy.name.clone());
         match self.on {
             On::Sqlite => {}
-            On::Postgres => self.on_server(vec![
+            On::Postgres | On::Walled => self.on_server(vec![
                 format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'"),
                 format!("DROP DATABASE {to}"),
                 format!("CREATE DATABASE {to} TEMPLATE {from}"),
@@ -125,7 +166,7 @@ impl Database {
     pub fn dump(&self, folder: &Path) -> BTreeMap<String, Vec<String>> {
         let mut tables = match self.on {
             On::Sqlite => sqlite_dump(&folder.join("data/main.db")),
-            On::Postgres => apart(postgres_dump(self.url.clone())),
+            On::Postgres | On::Walled => apart(postgres_dump(self.url.clone())),
             On::Mysql => apart(mysql_dump(self.url.clone())),
         };
         tables.values_mut().for_each(|rows| rows.sort());
@@ -156,7 +197,7 @@ impl Database {
         let server = self.server.clone();
         match self.on {
             On::Sqlite => {}
-            On::Postgres => apart(async move {
+            On::Postgres | On::Walled => apart(async move {
                 let (client, wire) = tokio_postgres::connect(&server, NoTls).await.unwrap();
                 tokio::spawn(wire);
                 for statement in statements {
@@ -176,7 +217,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let force = if self.on == On::Postgres { " WITH (FORCE)" } else { "" };
+        let force = if self.on.is_postgres() { " WITH (FORCE)" } else { "" };
         let statement = format!("DROP DATABASE IF EXISTS {}{force}", self.name);
         // A test that failed says why it did; what is left behind is no second failure.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.on_server(vec![statement])));

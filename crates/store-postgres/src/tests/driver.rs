@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use undergird_model::Type;
-use undergird_store::{ConstraintKind, Decision, Flow, Isolation, Notice, Raised, Said, StoreError, WorkAnswer};
+use undergird_store::{ConstraintKind, Decision, Flow, Isolation, Notice, Raised, Said, Store, StoreError, WorkAnswer};
 
 async fn things() -> Option<(Database, Arc<PostgresStore>)> {
     let database = database().await?;

@@ -5,7 +5,7 @@ use crate::{Options, PostgresStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use undergird_store::{Isolation, StoreError};
+use undergird_store::{Isolation, Store, StoreError};
 
 const SLEEP: &str = "SELECT 1::bigint FROM pg_sleep(60)";
 

@@ -5,7 +5,7 @@ use crate::{Options, PostgresStore};
 use futures_util::StreamExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use undergird_store::{Isolation, Notice, StoreError};
+use undergird_store::{Isolation, Notice, Store, StoreError};
 
 const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 

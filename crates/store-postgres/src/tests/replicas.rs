@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use undergird_store::schema::Applied;
-use undergird_store::{Freshness, Isolation, StoreError};
+use undergird_store::{Freshness, Isolation, Store, StoreError};
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 

@@ -6,7 +6,7 @@ use undergird_model::field_type::wire;
 use undergird_model::{Decimal, Kind, Type, Value};
 use undergird_plan::Cell;
 use undergird_store::run::cell_value;
-use undergird_store::{Bound, Flow, Isolation};
+use undergird_store::{Bound, Flow, Isolation, Store};
 use uuid::Uuid;
 
 fn all() -> Vec<(Kind, &'static str, Vec<Value>)> {

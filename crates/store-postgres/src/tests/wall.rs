@@ -169,6 +169,22 @@ async fn facts_are_values() {
 async fn a_function_sees_what_its_caller_may() {
     let Some(database) = database().await else { return };
     let (store, model, _) = filled(&database).await;
+    assert_eq!(Store::functions(&*store, &model).await.unwrap(), [""; 0]);
+    for (change, why) in [
+        ("REVOKE EXECUTE ON FUNCTION public.peek() FROM PUBLIC", "may not call"),
+        (
+            "GRANT EXECUTE ON FUNCTION public.peek() TO PUBLIC; CREATE SCHEMA aside; ALTER FUNCTION public.peek() SET SCHEMA aside",
+            "no function",
+        ),
+    ] {
+        // The owner goes on to find it.
+        let name = database.url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
+        let path = format!("ALTER ROLE CURRENT_USER IN DATABASE {name} SET search_path = public, aside");
+        database.execute(&[&path, change]).await;
+        let told = Store::functions(&*store, &model).await.unwrap().join("\n");
+        assert!(told.contains(why) && told.ends_with("(for the login of reader_url)"), "{told}");
+    }
+    database.execute(&["ALTER FUNCTION aside.peek() SET SCHEMA public"]).await;
     let peek = |caller: Caller| lines(&store, forgetful(&model, &caller, "SELECT peek()"));
     assert_eq!(peek(user("u3@a")).await.unwrap(), ["0 10"]);
     assert_eq!(peek(Caller::secret(moment())).await.unwrap(), ["0 101"]);
