@@ -52,7 +52,7 @@ impl App {
         let (secret, publishable) = (key("secret_key"), key("publishable_key"));
         let store = match on {
             On::Sqlite => "sqlite",
-            On::Postgres => "postgres",
+            On::Postgres | On::Walled => "postgres",
             On::Mysql => "mysql",
         };
         let url = database.url().to_owned();
@@ -251,7 +251,7 @@ fn slow(on: On) -> &'static str {
         On::Sqlite => {
             "UPDATE notes SET size = (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT count(*) FROM n)"
         }
-        On::Postgres => "UPDATE notes SET size = 300000; SELECT pg_sleep(0.3)",
+        On::Postgres | On::Walled => "UPDATE notes SET size = 300000; SELECT pg_sleep(0.3)",
         On::Mysql => "UPDATE notes SET size = 300000 + SLEEP(0.3)",
     }
 }

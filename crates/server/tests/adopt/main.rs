@@ -22,7 +22,7 @@ fn here(file: &str) -> PathBuf {
 fn word(on: On) -> &'static str {
     match on {
         On::Sqlite => "sqlite",
-        On::Postgres => "postgres",
+        On::Postgres | On::Walled => "postgres",
         On::Mysql => "mysql",
     }
 }
@@ -49,7 +49,7 @@ impl Foreign {
                 file.execute_batch(&format!("BEGIN;{};COMMIT", rows.join(";"))).unwrap();
                 format!("sqlite:{}", path.display())
             }
-            On::Postgres => {
+            On::Postgres | On::Walled => {
                 database.execute_all(vec![script, rows.join(";")]);
                 database.url().to_owned()
             }
@@ -188,7 +188,7 @@ fn chinook(on: On) -> Vec<String> {
     let quote = |name: &str| match on {
         On::Mysql => format!("`{name}`"),
         On::Sqlite => format!("\"{name}\""),
-        On::Postgres => undergird_store::adopt::snake_case(name),
+        On::Postgres | On::Walled => undergird_store::adopt::snake_case(name),
     };
     let rows: Vec<(String, String)> = rows
         .lines()

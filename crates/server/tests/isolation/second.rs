@@ -29,7 +29,7 @@ impl Second {
         let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         match on {
             On::Sqlite => Second::Sqlite(rusqlite::Connection::open(folder.join("data/main.db")).unwrap()),
-            On::Postgres => {
+            On::Postgres | On::Walled => {
                 let runtime = runtime();
                 let (client, wire) = runtime.block_on(tokio_postgres::connect(url, NoTls)).unwrap();
                 runtime.spawn(wire);
