@@ -158,6 +158,15 @@ test('looking at the links uses nothing up', async () => {
   assert.ok(fragment(new URL(await browser.to(callback))).get('access_token'))
 })
 
+test('a browser that knows this server by another name leaves by the public one', async () => {
+  const url = (await withProvider(client())).replace('127.0.0.1', 'localhost')
+  const browser = new Browser()
+  const hop = await (await fetch(url, { redirect: 'manual' })).headers.get('location')
+  assert.equal(new URL(hop).hostname, '127.0.0.1')
+  const landed = await browser.signIn(browser.here(hop), ann('1', 'ann@example.com'))
+  assert.ok(fragment(landed).get('access_token'))
+})
+
 test('one callback a hundred times gives one session', async () => {
   const browser = new Browser()
   const page = await browser.to(await withProvider(client()))

@@ -131,7 +131,7 @@ impl Providers for Auth {
         self.0.provider_names()
     }
 
-    fn is_public_secure(&self) -> bool {
-        self.0.public_url.starts_with("https://")
+    fn public_url(&self) -> String {
+        self.0.public_url.clone()
     }
 }

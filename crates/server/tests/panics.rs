@@ -189,7 +189,7 @@ impl Providers for Broken {
     fn providers(&self) -> Vec<String> {
         panic!("canary")
     }
-    fn is_public_secure(&self) -> bool {
+    fn public_url(&self) -> String {
         panic!("canary")
     }
 }

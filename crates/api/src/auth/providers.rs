@@ -7,7 +7,7 @@ use super::body::Members;
 use super::error::Problem;
 use super::mail::{pairs, redirect};
 use super::{Answer, AuthRequest, caller, json_answer, path_id, query_value, visit};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 use undergird_engine::Failure;
@@ -17,8 +17,18 @@ use undergird_engine::accounts::{
 use undergird_model::operation::ProviderOperation;
 
 /// Members of the query that are ours; what else there is may be for the provider.
-const OURS: &[&str] =
-    &["provider", "redirect_to", "scopes", "code_challenge", "code_challenge_method", "skip_http_redirect", "apikey"];
+const OURS: &[&str] = &[
+    "provider",
+    "redirect_to",
+    "scopes",
+    "code_challenge",
+    "code_challenge_method",
+    "skip_http_redirect",
+    "apikey",
+    HOP,
+];
+/// Says that the browser was sent to the public host already.
+const HOP: &str = "hop";
 /// Most that are passed on.
 const HINTS_MAX: usize = 20;
 /// Longest part of an answer that is looked at.
@@ -35,17 +45,21 @@ pub(super) async fn operate(
 ) -> Result<Answer, Problem> {
     match operation {
         ProviderOperation::Authorize => {
-            let departure = accounts.depart(visit(request), depart(request, accounts.is_public_secure())?).await?;
-            send_away(&departure, accounts.is_public_secure())
+            let public = accounts.public_url();
+            if let Some(url) = elsewhere(request, &public) {
+                return go(&url);
+            }
+            let departure = accounts.depart(visit(request), depart(request, is_secure(&public))?).await?;
+            send_away(&departure, is_secure(&public))
         }
         ProviderOperation::Link => {
             let caller = caller(request, accounts)?;
-            let departure =
-                accounts.depart_to_link(visit(request), &caller, depart(request, accounts.is_public_secure())?).await?;
+            let secure = is_secure(&accounts.public_url());
+            let departure = accounts.depart_to_link(visit(request), &caller, depart(request, secure)?).await?;
             if query_value(request.query, "skip_http_redirect").as_deref() == Some("true") {
                 return Ok(json_answer(StatusCode::OK, &json!({ "url": departure.url })));
             }
-            send_away(&departure, accounts.is_public_secure())
+            send_away(&departure, secure)
         }
         ProviderOperation::Callback => come_back(request, request.query, accounts).await,
         ProviderOperation::PostedCallback => {
@@ -104,7 +118,7 @@ async fn come_back(request: &AuthRequest<'_>, told: Option<&str>, accounts: &dyn
         error: value("error"),
         issuer: value("iss"),
         user: value("user"),
-        browser: browser(request, accounts.is_public_secure()),
+        browser: browser(request, is_secure(&accounts.public_url())),
     };
     redirect(accounts.come_back(visit(request), told).await)
 }
@@ -130,11 +144,40 @@ fn browser(request: &AuthRequest<'_>, secure: bool) -> Option<Secret> {
     all.iter().find(|(name, _)| *name == wanted).map(|(_, value)| Secret::new(*value))
 }
 
-fn send_away(departure: &Departure, secure: bool) -> Result<Answer, Problem> {
+fn is_secure(public: &str) -> bool {
+    public.starts_with("https://")
+}
+
+/// Where a browser leaves from that asked by another name of this server (`localhost` for `127.0.0.1`): its cookie must be the one of the host to
+/// which it comes back. Once: a proxy may write another name into each request.
+fn elsewhere(request: &AuthRequest<'_>, public: &str) -> Option<String> {
+    let host = request.headers.get(HOST)?.to_str().ok()?;
+    let (_, authority) = public.split_once("://")?;
+    let is_here = name_of(host).eq_ignore_ascii_case(name_of(authority));
+    let query = request.query.unwrap_or_default();
+    let has_hopped = members(Some(query)).any(|(name, _)| name == HOP);
+    (!is_here && !has_hopped).then(|| format!("{public}/auth/v1/authorize?{query}&{HOP}=1"))
+}
+
+/// The host without its port: cookies know no ports.
+fn name_of(authority: &str) -> &str {
+    let authority = authority.split('/').next().unwrap_or_default();
+    match authority.rfind(']') {
+        Some(end) => &authority[..=end],
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+fn go(url: &str) -> Result<Answer, Problem> {
     let broken = || Problem::from(AccountError::from(Failure::Internal("a way is no header".into())));
-    let location = HeaderValue::from_str(&departure.url).map_err(|_| broken())?;
+    let location = HeaderValue::from_str(url).map_err(|_| broken())?;
     let no_store = HeaderValue::from_static("no-store");
-    let mut headers = HeaderMap::from_iter([(LOCATION, location), (CACHE_CONTROL, no_store)]);
+    let headers = HeaderMap::from_iter([(LOCATION, location), (CACHE_CONTROL, no_store)]);
+    Ok(Answer { status: StatusCode::FOUND, headers, body: Vec::new(), cause: None })
+}
+
+fn send_away(departure: &Departure, secure: bool) -> Result<Answer, Problem> {
+    let mut answer = go(&departure.url)?;
     if let Some(browser) = &departure.browser {
         let name = if secure { COOKIE_SECURE } else { COOKIE_PLAIN };
         // A form that another site's page posts takes along only what says `None`, and that only over https.
@@ -145,9 +188,10 @@ fn send_away(departure: &Departure, secure: bool) -> Result<Answer, Problem> {
         };
         let cookie =
             format!("{name}={}; Path=/; Max-Age={}; HttpOnly{site}", browser.expose(), departure.browser_seconds);
-        headers.insert(SET_COOKIE, HeaderValue::from_str(&cookie).map_err(|_| broken())?);
+        let broken = || Problem::from(AccountError::from(Failure::Internal("a cookie is no header".into())));
+        answer.headers.insert(SET_COOKIE, HeaderValue::from_str(&cookie).map_err(|_| broken())?);
     }
-    Ok(Answer { status: StatusCode::FOUND, headers, body: Vec::new(), cause: None })
+    Ok(answer)
 }
 
 /// `token?grant_type=id_token`.

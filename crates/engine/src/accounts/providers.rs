@@ -106,8 +106,8 @@ pub trait Providers: Send + Sync + 'static {
     /// The names of the providers that may be used.
     fn providers(&self) -> Vec<String>;
 
-    /// Whether browsers reach this server by https, as far as its settings say.
-    fn is_public_secure(&self) -> bool;
+    /// How browsers reach this server, as its settings say: the URL without a trailing slash.
+    fn public_url(&self) -> String;
 }
 
 /// Why something with a provider was not done.

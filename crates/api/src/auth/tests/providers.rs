@@ -66,8 +66,8 @@ impl Providers for Told {
     fn providers(&self) -> Vec<String> {
         vec!["google".into()]
     }
-    fn is_public_secure(&self) -> bool {
-        true
+    fn public_url(&self) -> String {
+        "https://api.x.org".into()
     }
 }
 
@@ -95,6 +95,22 @@ fn going_away() {
     let told =
         "{\"code\":400,\"error_code\":\"validation_failed\",\"msg\":\"Unsupported provider: provider is not enabled\"}";
     super::check(off, "GET authorize", "", &[], &format!("400 {told}"));
+}
+
+/// A cookie is kept for the host that gave it, and it is the public one to which the provider sends the browser back.
+#[test]
+fn a_browser_leaves_from_the_host_that_it_comes_back_to() {
+    let check = |host: &str, line: &str, expected: &str| check_way(line, "", &[("host", host)], Ok(()), expected);
+    let away = "302 https://login.x.org/?own|-|||";
+    for same in ["api.x.org", "API.x.org", "api.x.org:8443"] {
+        check(same, "GET authorize?provider=own", away);
+    }
+    let there = "302 https://api.x.org/auth/v1/authorize?provider=own&scopes=a+b&hop=1";
+    for other in ["localhost:8090", "127.0.0.1", "[::1]:8090", "x.org", "api.x.org.evil.org", "evil.org"] {
+        check(other, "GET authorize?provider=own&scopes=a+b", there);
+    }
+    // Behind a proxy that writes a name of its own there: once.
+    check("internal:80", "GET authorize?provider=own&hop=1", away);
 }
 
 #[test]
