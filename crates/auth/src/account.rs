@@ -163,6 +163,10 @@ impl Core {
         if sensitive && user.text("password_hash").map(str::to_owned) != checked.proved_against {
             return Err(AccountError::ReauthenticationNeeded);
         }
+        let changes_password = checked.password_hash.is_some();
+        if checked.email.is_some() || changes_password {
+            one_time::void(transaction, system, id).await?;
+        }
         let mut row = vec![("updated_at", now.clone())];
         if let Some(data) = checked.data {
             let merged = merge(records::json(&user, "user_metadata"), data);
@@ -172,15 +176,11 @@ impl Core {
         if let Some(letter) = &checked.new_email {
             row.push(("new_email", Value::text(&letter.email)));
         }
-        let changes_password = checked.password_hash.is_some();
         if let Some(hash) = checked.password_hash {
             row.push(("password_hash", Value::Text(hash)));
         }
         let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id)).with_row(row);
         transaction.write(system, request, None).await?;
-        if checked.email.is_some() || changes_password {
-            one_time::void(transaction, system, id).await?;
-        }
         let old_email = user.text("email");
         if let Some(email) = &checked.email {
             self.set_email(transaction, system, id, email).await?;
@@ -188,6 +188,7 @@ impl Core {
                 self.queue(transaction, system, Letter::to(MailKind::EmailChanged, old)).await?;
             }
         }
+        let asks_email = checked.new_email.is_some();
         if let Some(letter) = checked.new_email {
             self.queue(transaction, system, letter).await?;
         }
@@ -195,7 +196,7 @@ impl Core {
             self.queue(transaction, system, Letter::to(MailKind::PasswordChanged, email)).await?;
         }
         let event = Event::new("user_modified", Actor::User, id).in_session(session);
-        let told = serde_json::json!({ "email": checked.email.is_some(), "password": changes_password });
+        let told = serde_json::json!({ "email": checked.email.is_some(), "new_email": asks_email, "password": changes_password });
         audit::note(transaction, system.moment(), event.with(told)).await?;
         let mut ended = Vec::new();
         if changes_password {

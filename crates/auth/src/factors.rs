@@ -93,6 +93,20 @@ pub(crate) fn demand_aal2(session: &Record, factors: &[Record]) -> Result<(), Ac
     }
 }
 
+/// A factor that is not in use yet proves nothing about who has one in use already: it may have been planted.
+async fn demand_aal2_for_new(
+    transaction: &mut Transaction<'_>,
+    system: &Caller,
+    user: Uuid,
+    session: &Record,
+    factor: &Record,
+) -> Result<(), AccountError> {
+    match counts(factor) {
+        true => Ok(()),
+        false => demand_aal2(session, &factors_of(transaction, system, user).await?),
+    }
+}
+
 impl Core {
     /// Whoever has a factor in use must have proved it in this session.
     pub(crate) async fn demand_assurance(
@@ -240,6 +254,7 @@ impl Core {
         let account = records::user(transaction, &system, user).await?.ok_or(AccountError::AccountMissing)?;
         may_sign_in(&account, now)?;
         let found = factor_of(transaction, &system, user, factor).await?;
+        demand_aal2_for_new(transaction, &system, user, &row, &found).await?;
         let asked = transaction.records(&system, records::by("id", Value::Uuid(challenge), CHALLENGES)).await?;
         let good = asked.iter().any(|asked| {
             asked.uuid("factor_id") == Some(factor)
@@ -263,6 +278,14 @@ impl Core {
             let others = transaction.records(&system, of_user).await?;
             let others: Vec<_> = others.iter().filter_map(|row| row.uuid("id")).filter(|id| *id != session).collect();
             ended = self.end_sessions(transaction, &system, &others).await?;
+            // What was begun before, perhaps by another, is not brought to its end.
+            for other in factors_of(transaction, &system, user).await? {
+                let id = other.uuid("id").unwrap_or_default();
+                if id != factor && other.text("kind") == Some(TOTP) && !counts(&other) {
+                    let gone = Request::new(FACTORS, Verb::Delete).with_equal("id", Value::Uuid(id));
+                    transaction.write(&system, gone, None).await?;
+                }
+            }
         }
         let second = Second { factor, method: TOTP.into(), at: now };
         let (started, old) = self.raise_session(transaction, visit, &row, second).await?;
@@ -423,8 +446,9 @@ async fn challenge(
     id: Uuid,
     until: i64,
 ) -> Result<(), AccountError> {
-    session_of(transaction, system, user, session).await?;
-    factor_of(transaction, system, user, factor).await?;
+    let row = session_of(transaction, system, user, session).await?;
+    let found = factor_of(transaction, system, user, factor).await?;
+    demand_aal2_for_new(transaction, system, user, &row, &found).await?;
     let row = [
         ("id", Value::Uuid(id)),
         ("factor_id", Value::Uuid(factor)),

@@ -7,7 +7,7 @@
 //! Deliberately absent: what a token proves ([`crate::verify`]), and the mails themselves ([`crate::mail`]).
 
 use crate::api_keys::{Keys, sha256};
-use crate::records::{self, ONE_TIME_TOKENS};
+use crate::records::{self, MAILS, ONE_TIME_TOKENS, USERS};
 use crate::signing::SigningError;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -243,10 +243,38 @@ pub(crate) async fn take_flow(
     Ok(remove(transaction, system, row).await?.then_some(used))
 }
 
-/// Everything that was sent to a user becomes void: the password or the address changed.
+/// Everything that was sent to a user becomes void, and what is about to be sent, and the address that waits for a mail to be followed: the
+/// password or the address changed, so whoever asked for that may be another.
 pub(crate) async fn void(transaction: &mut Transaction<'_>, system: &Caller, user: Uuid) -> Result<(), Failure> {
-    let all = records::by("user_id", Value::Uuid(user), ONE_TIME_TOKENS);
-    transaction.write(system, records::as_verb(all, Verb::Delete), None).await.map(|_| ())
+    for collection in [ONE_TIME_TOKENS, MAILS] {
+        let all = records::by("user_id", Value::Uuid(user), collection);
+        transaction.write(system, records::as_verb(all, Verb::Delete), None).await?;
+    }
+    let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(user));
+    transaction.write(system, request.with_row([("new_email", Value::Null)]), None).await.map(|_| ())
+}
+
+/// Whether what was sent to a user for a purpose is good still.
+pub(crate) async fn is_awaited(
+    transaction: &mut Transaction<'_>,
+    system: &Caller,
+    user: Uuid,
+    kind: LinkKind,
+) -> Result<bool, Failure> {
+    let theirs = records::by("user_id", Value::Uuid(user), ONE_TIME_TOKENS);
+    let rows = transaction.records(system, live(theirs.with_equal("kind", Value::text(kind.name())), system)).await?;
+    Ok(!rows.is_empty())
+}
+
+/// Whether the token of a mail's link is there still: neither used up nor void.
+pub(crate) async fn is_there(
+    transaction: &mut Transaction<'_>,
+    system: &Caller,
+    link: &Secret,
+) -> Result<bool, Failure> {
+    let hash = Value::Bytes(sha256(link.expose().as_bytes()).to_vec());
+    let rows = transaction.records(system, live(records::by("hash", hash, ONE_TIME_TOKENS), system)).await?;
+    Ok(!rows.is_empty())
 }
 
 /// Not too old.

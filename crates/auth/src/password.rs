@@ -195,6 +195,10 @@ impl Core {
                 if user.text("password_hash") != Some(hash.as_str()) {
                     return Ok(Outcome::rollback(Err(AccountError::InvalidCredentials)));
                 }
+                // The same of a ban.
+                if let Err(refused) = sessions::may_sign_in(&user, visit.moment.now) {
+                    return Ok(Outcome::rollback(Err(refused)));
+                }
                 let change = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id));
                 let hash = fresh_hash.unwrap_or(hash);
                 let row = [("last_sign_in_at", now.clone()), ("password_hash", Value::Text(hash))];

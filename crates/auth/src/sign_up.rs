@@ -123,6 +123,11 @@ impl Core {
             Box::pin(async move {
                 let system = Caller::system(moment);
                 if let Some(replaced) = replaced {
+                    // As it is now: it may have been confirmed, or its owner invited, while the password was hashed.
+                    let there = records::user(transaction, &system, replaced).await?;
+                    if there.as_ref().is_some_and(|user| is_confirmed(user) || is_invited(user)) {
+                        return Err(Failure::Conflict);
+                    }
                     core.remove_unconfirmed(transaction, &system, replaced).await?;
                 }
                 let profile = profile::create(transaction.app().model(), id, Some(&email), &data, moment);

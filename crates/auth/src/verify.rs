@@ -1,14 +1,17 @@
 //! What was in a mail proves that its address is its user's: by link, by code, and for a browser that followed the link.
 //!
 //! The proof is used up in the transaction of what it leads to. An address that is proved for the first time by anything but the
-//! sign-up's own confirmation drops the password that was set before: whoever set it never showed that the address is theirs.
+//! sign-up's own confirmation drops the password that was set before, and ends the sessions: whoever set it never showed that the address
+//! is theirs. Where addresses are not confirmed (`confirm_email`), a mail that recovers is such a proof, and one that signs in is none.
 
+use crate::audit::{self, Actor, Event};
 use crate::core::{Core, budget_key};
 use crate::mail::{Letter, MailKind};
 use crate::one_time::{self, FLOW_PREFIX, NewFlow, Taken, Used};
 use crate::password::too_many;
 use crate::profile;
 use crate::records::{self, USERS};
+use crate::revocations::Revocation;
 use crate::sessions::Started;
 use crate::sign_up::or_taken;
 use base64::Engine as _;
@@ -122,10 +125,10 @@ impl Core {
                 self.budgets.mail_codes.give_back(email);
             }
         }
-        if done.is_ok() {
-            self.post.wake();
-        }
-        done
+        let (redeemed, ended) = done?;
+        self.revoked(ended, address.moment.now);
+        self.post.wake();
+        Ok(redeemed)
     }
 
     async fn redeem_in(
@@ -135,7 +138,7 @@ impl Core {
         kinds: &[LinkKind],
         proof: &Proof,
         followed: bool,
-    ) -> Result<Redeemed, AccountError> {
+    ) -> Result<(Redeemed, Vec<Revocation>), AccountError> {
         let system = Caller::system(visit.moment);
         let taken = match proof {
             Proof::Link(link) => one_time::take_link(transaction, &system, kinds, link).await?,
@@ -148,25 +151,28 @@ impl Core {
         if user.int("banned_until").is_some_and(|until| visit.moment.now < until) {
             return Err(AccountError::Banned);
         }
-        match used.kind {
-            LinkKind::EmailChange => self.confirm_change(transaction, &system, &user, &used).await?,
+        let ended = match used.kind {
+            LinkKind::EmailChange => {
+                self.confirm_change(transaction, &system, &user, &used).await?;
+                Vec::new()
+            }
             _ if user.text("email") != Some(used.email.as_str()) => return Err(LinkError::Expired.into()),
             LinkKind::Confirmation
             | LinkKind::MagicLink
             | LinkKind::Recovery
             | LinkKind::Invite
             | LinkKind::Reauthentication => self.confirm_address(transaction, &system, &user, &used).await?,
-        }
+        };
         self.signed_in_now(transaction, &system, used.user).await?;
         if let Some(challenge) = used.challenge.as_deref().filter(|_| followed) {
             let code = Secret::new(format!("{FLOW_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.random()?)));
             let email = Some(used.email.as_str());
             let new = NewFlow { user: used.user, email, via: used.kind.name(), detail: None, challenge };
             one_time::put_flow(transaction, &system, &code, &new).await?;
-            return Ok(Redeemed::Code(code));
+            return Ok((Redeemed::Code(code), ended));
         }
         let started = self.start_session(transaction, visit, used.user, method(used.kind)).await?;
-        Ok(Redeemed::Session(Box::new(started), used.kind))
+        Ok((Redeemed::Session(Box::new(started), used.kind), ended))
     }
 
     /// The address of the account is its user's.
@@ -176,18 +182,28 @@ impl Core {
         system: &Caller,
         user: &Record,
         used: &Used,
-    ) -> Result<(), Failure> {
-        if user.int("email_confirmed_at").is_some() {
-            return Ok(());
+    ) -> Result<Vec<Revocation>, Failure> {
+        let is_confirmed = user.int("email_confirmed_at").is_some();
+        // Where addresses are not confirmed, a mail that signs in proves nothing new; one that replaces a forgotten password takes the account
+        // back from whoever else may have made it.
+        if is_confirmed && (used.kind != LinkKind::Recovery || user.int("email_proved_at").is_some()) {
+            return Ok(Vec::new());
         }
         let now = Value::Timestamp(system.moment().now);
-        let mut row = vec![("email_confirmed_at", now.clone()), ("email_proved_at", now.clone()), ("updated_at", now)];
-        if used.kind != LinkKind::Confirmation {
+        let mut row = vec![("email_proved_at", now.clone()), ("updated_at", now.clone())];
+        if !is_confirmed {
+            row.push(("email_confirmed_at", now));
+        }
+        let mut ended = Vec::new();
+        if used.kind != LinkKind::Confirmation || user.int("invited_at").is_some() {
             row.push(("password_hash", Value::Null));
+            let sessions = self.sessions_of(transaction, system, used.user).await?;
+            ended = self.end_sessions(transaction, system, &sessions).await?;
         }
         let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(used.user));
         transaction.write(system, request.with_row(row), None).await?;
-        self.settle_identity(transaction, system, used.user, &used.email, Some(true)).await.map(|_| ())
+        self.settle_identity(transaction, system, used.user, &used.email, Some(true)).await?;
+        Ok(ended)
     }
 
     /// The new address is the account's from now on; whatever was sent to the old one is void.
@@ -205,6 +221,7 @@ impl Core {
         self.set_email(transaction, system, used.user, &used.email).await?;
         records::prove_address(transaction, system, used.user).await?;
         one_time::void(transaction, system, used.user).await?;
+        audit::note(transaction, system.moment(), Event::new("email_changed", Actor::User, used.user)).await?;
         if let Some(old) = old {
             self.queue(transaction, system, Letter::to(MailKind::EmailChanged, &old)).await?;
         }

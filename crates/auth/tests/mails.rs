@@ -381,6 +381,82 @@ async fn whoever_signs_up_first_with_a_stranger_s_address_gets_nothing() {
 }
 
 #[tokio::test]
+async fn who_invites_or_recovers_takes_an_account_back() {
+    // Without confirmation a stranger is signed in at once, with a password; whoever has the mailbox gets both away.
+    let world = world("").await;
+    let SignedUp::In(stranger) = world.sign_up("victim@x.org", "the attacker's password").await else { panic!() };
+    world.recover("victim@x.org").await.unwrap();
+    let got = world.mail_to("victim@x.org").await;
+    let owner = world.verify(RECOVERY, &got.token).await.unwrap();
+    assert_eq!(world.caller(&stranger).err(), Some(Unidentified::SessionEnded));
+    assert!(world.caller(&owner).is_ok());
+    let refused = world.sign_in("victim@x.org", "the attacker's password").await.err();
+    assert_eq!(refused, Some(AccountError::InvalidCredentials));
+    // Once it was proved, a forgotten password is still there until another takes its place.
+    let change = AccountChange { password: Some(Secret::new(PASSWORD)), ..Default::default() };
+    world.update(&owner, change).await.unwrap();
+    world.recover("victim@x.org").await.unwrap();
+    world.auth.deliver().await.unwrap();
+    let got = world.mail_to("victim@x.org").await;
+    world.verify(RECOVERY, &got.token).await.unwrap();
+    world.sign_in("victim@x.org", PASSWORD).await.unwrap();
+    assert!(world.caller(&owner).is_ok());
+
+    // An invitation of an account that a stranger began: not even the sign-up's own confirmation keeps the password.
+    let world = self::world("confirm_email = true").await;
+    world.sign_up("victim@x.org", "the attacker's password").await;
+    let invite = InviteRequest { email: "victim@x.org".into(), data: Map::new(), redirect_to: None };
+    world.auth.invite(world.visit(), &world.owner(), invite).await.unwrap();
+    let request = ResendRequest { kind: LinkKind::Confirmation, email: "victim@x.org".into(), wish: Wish::default() };
+    world.auth.resend(world.visit(), request).await.unwrap();
+    let got = world.mail_to("victim@x.org").await;
+    world.verify(SIGN_IN, &got.token).await.unwrap();
+    let refused = world.sign_in("victim@x.org", "the attacker's password").await.err();
+    assert_eq!(refused, Some(AccountError::InvalidCredentials));
+}
+
+#[tokio::test]
+async fn an_address_that_a_thief_asked_for_does_not_outlive_the_password() {
+    let world = world("confirm_email = true").await;
+    let stolen = world.member("ann@x.org").await;
+    let own = world.sign_in("ann@x.org", PASSWORD).await.unwrap();
+    let to = || AccountChange { email: Some("evil@x.org".into()), ..Default::default() };
+    let again = async || {
+        let wish = Wish::default();
+        let request = ResendRequest { kind: LinkKind::EmailChange, email: "ann@x.org".into(), wish };
+        world.auth.resend(world.visit(), request).await.unwrap();
+        let before = world.mails().len();
+        world.auth.deliver().await.unwrap();
+        world.mails().len() - before
+    };
+    // Asked for, and sent again while it is waited for.
+    world.update(&stolen, to()).await.unwrap();
+    let first = world.mail_to("evil@x.org").await;
+    assert_eq!(again().await, 1);
+    let second = world.mail_to("evil@x.org").await;
+    // A mail that waits to be sent goes with the password, too.
+    world.update(&stolen, to()).await.unwrap();
+    let change = AccountChange { password: Some(Secret::new("quite another password")), ..Default::default() };
+    let account = world.update(&own, change).await.unwrap();
+    assert_eq!(account.new_email, None);
+    assert_eq!(world.mail_to("ann@x.org").await.subject, "Your password at Blög was changed");
+    for got in [first, second] {
+        assert_eq!(world.verify(CHANGE, &got.token).await.err(), EXPIRED);
+    }
+    assert_eq!(again().await, 0, "nobody waits for it any more");
+    // Both in one request: the new address waits, and what was there before is void.
+    let fresh = world.sign_in("ann@x.org", "quite another password").await.unwrap();
+    let both = AccountChange {
+        password: Some(Secret::new("a third good password")),
+        email: Some("new@x.org".into()),
+        ..Default::default()
+    };
+    assert_eq!(world.update(&fresh, both).await.unwrap().new_email.as_deref(), Some("new@x.org"));
+    world.auth.deliver().await.unwrap();
+    assert!(world.mails().iter().take(2).any(|mail| mail.to == "new@x.org"));
+}
+
+#[tokio::test]
 async fn a_new_address_waits_for_its_link() {
     let world = world("confirm_email = true").await;
     let session = world.member("ann@x.org").await;

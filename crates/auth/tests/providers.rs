@@ -464,6 +464,26 @@ async fn an_account_that_a_stranger_made_is_no_trap() {
 }
 
 #[tokio::test]
+async fn a_mailbox_does_not_do_away_with_a_second_factor() {
+    let world = world("").await;
+    let SignedUp::In(session) = world.sign_up("ann@example.org", json!({})).await else { panic!() };
+    let caller = world.caller(&session);
+    let made = world.auth.enroll_factor(world.visit(), &caller, EnrollFactor::default()).await.unwrap();
+    let challenge = world.auth.challenge_factor(world.visit(), &caller, made.id).await.unwrap();
+    let secret = totp_rs::Secret::try_from_base32(made.secret.expose()).unwrap();
+    let totp = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+    let seconds = u64::try_from(world.visit().moment.now / 1_000_000).unwrap();
+    let code = Secret::new(totp.generate(seconds).to_string());
+    let raised = world.auth.verify_factor(world.visit(), &caller, made.id, challenge.id, code).await.unwrap();
+    let refused = sign_in(&world, &claims("thief", "ann@example.org")).await.unwrap_err();
+    assert_eq!(refused, FactorError::AssuranceNeeded.into());
+    assert!(world.identify(&raised).is_ok());
+    assert!(world.password("ann@example.org").await.is_ok());
+    let account = world.auth.account(&world.caller(&raised)).await.unwrap();
+    assert_eq!((account.factors.len(), providers_of(&account)), (1, vec!["email"]));
+}
+
+#[tokio::test]
 async fn the_owners_word_is_proof() {
     let world = world("").await;
     let id = world.make("ann@example.org").await;

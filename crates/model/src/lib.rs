@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod expr;
 pub mod expr_text;
 pub mod field_type;
+pub mod networks;
 pub mod operation;
 pub mod redirects;
 pub mod schema;

@@ -2,6 +2,7 @@
 //!
 //! Absent: reading the environment and flags (the server lays them over the file before it is checked).
 
+use crate::networks::Network;
 use std::time::Duration;
 
 /// Everything that `undergird.toml` may say.
@@ -45,6 +46,8 @@ pub struct Server {
     pub public_url: Option<String>,
     /// `cors_origins`: exact origins, or `["*"]` (the default), which never goes with credentials.
     pub cors_origins: Vec<String>,
+    /// `trusted_proxies`: whose word about who calls (`X-Forwarded-For`) is taken. Nobody's by default.
+    pub trusted_proxies: Vec<Network>,
     /// `metrics`: who may read `/metrics`. Default [`MetricsAccess::SecretKey`].
     pub metrics: MetricsAccess,
     /// `docs`: whether `/docs` and `/openapi.json` are served. Default true.
@@ -249,6 +252,7 @@ impl Default for Settings {
                 listen: "127.0.0.1:8090".into(),
                 public_url: None,
                 cors_origins: vec!["*".into()],
+                trusted_proxies: Vec::new(),
                 metrics: MetricsAccess::SecretKey,
                 docs: true,
             },

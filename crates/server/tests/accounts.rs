@@ -27,6 +27,7 @@ const PASSWORD: &str = "a rather long password";
 
 on_each_store!(
     a_second_factor_raises_the_session_and_guards_the_account,
+    a_planted_factor_proves_nothing,
     a_code_counts_once,
     a_recovery_code_counts_once,
     sessions_are_listed_and_ended,
@@ -290,6 +291,43 @@ async fn a_second_factor_raises_the_session_and_guards_the_account(on: On) {
     let raised = auth.refresh(world.visit(next + SECOND), raised.refresh_token).await.unwrap();
     let caller = world.identify(&raised, next + SECOND).unwrap();
     assert_eq!((claims(&caller)["aal"].as_str(), methods(&caller)), (Some("aal1"), vec!["password".to_owned()]));
+}
+
+/// Whoever knows the password begins a factor and waits until the owner has one in use.
+async fn a_planted_factor_proves_nothing(on: On) {
+    let Some(world) = World::new(on, "").await else { return };
+    let now = world.now();
+    let (mine, thief) = (world.sign_up("ann@example.org").await, world.sign_in("ann@example.org", now).await.unwrap());
+    let caller = world.identify(&thief, now).unwrap();
+    let plant = async |name: &str| {
+        let asked = EnrollFactor { name: Some(name.into()), ..EnrollFactor::default() };
+        let made = world.auth.enroll_factor(world.visit(now), &caller, asked).await.unwrap();
+        Phone { factor: made.id, secret: made.secret.expose().to_owned() }
+    };
+    let planted = plant("Planted").await;
+    let (_, raised) = world.with_factor(&mine, now).await;
+    assert_eq!(raised.account.factors.len(), 1, "what was begun by others is gone");
+    let thief = world.sign_in("ann@example.org", now).await.unwrap();
+    let caller = world.identify(&thief, now).unwrap();
+    let missing = world.auth.challenge_factor(world.visit(now), &caller, planted.factor).await;
+    assert_eq!(missing.err(), Some(FactorError::Missing.into()));
+
+    // One that came into being all the same, as by a node of before, is no way in either.
+    let caller = world.identify(&raised, now).unwrap();
+    let asked = EnrollFactor { name: Some("Second".into()), ..EnrollFactor::default() };
+    let made = world.auth.enroll_factor(world.visit(now), &caller, asked).await.unwrap();
+    let second = Phone { factor: made.id, secret: made.secret.expose().to_owned() };
+    let caller = world.identify(&thief, now).unwrap();
+    let refused = world.auth.challenge_factor(world.visit(now), &caller, second.factor).await;
+    assert_eq!(refused.err(), Some(FactorError::AssuranceNeeded.into()));
+    let challenge = world.challenge(&raised, second.factor, now).await;
+    let code = Secret::new(second.code(now));
+    let refused = world.auth.verify_factor(world.visit(now), &caller, second.factor, challenge, code).await;
+    assert_eq!(refused.err(), Some(FactorError::AssuranceNeeded.into()));
+    assert!(
+        world.verify(&raised, &second, &second.code(now), now).await.is_ok(),
+        "who has the first may bring the second"
+    );
 }
 
 /// How many of a hundred calls at once are good; the others must say why in one of these ways.

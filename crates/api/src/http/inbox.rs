@@ -36,7 +36,15 @@ fn is_local(exchange: &Exchange<'_>) -> bool {
     };
     let is_here = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
     let is_foreign = exchange.header(&SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
-    exchange.peer.is_loopback() && is_here && !is_foreign && !exchange.head.headers.contains_key(ORIGIN)
+    // A tunnel to here speaks from here, and may say any `Host`; what it adds gives it away.
+    let is_passed_on = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"]
+        .iter()
+        .any(|name| exchange.head.headers.contains_key(*name));
+    exchange.peer.is_loopback()
+        && !is_passed_on
+        && is_here
+        && !is_foreign
+        && !exchange.head.headers.contains_key(ORIGIN)
 }
 
 fn as_json(mail: &InboxMail) -> Json {

@@ -9,6 +9,7 @@ mod body;
 pub mod compress;
 pub mod cors;
 pub mod fault;
+mod forwarded;
 mod inbox;
 pub mod metrics;
 mod pipeline;

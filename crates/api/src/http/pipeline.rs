@@ -5,6 +5,7 @@ use super::answer::Answer;
 use super::body::{self, Linger};
 use super::compress::compress;
 use super::fault::Fault;
+use super::forwarded;
 use super::metrics::{Figures, Metrics};
 use super::policy::Policy;
 use super::request_id::{RequestId, RequestIds};
@@ -197,10 +198,11 @@ where
     let policy = http.policy.load_full();
     let (head, body) = request.into_parts();
     let moment = http.engine.moment();
+    let peer = forwarded::client(connection.peer, &head.headers, &policy.server.trusted_proxies);
     let mut found = Found::default();
     let mut stages = Stages::default();
 
-    let way = Way { http, policy: &policy, connection, head: &head, id, moment, crowded: waiting >= IN_FLIGHT_MAX };
+    let way = Way { http, policy: &policy, head: &head, peer, id, moment, crowded: waiting >= IN_FLIGHT_MAX };
     // A panic in a handler is one answer of 500, not the end of the connection's other requests.
     let work = AssertUnwindSafe(way.answer(body, &mut found, &mut stages)).catch_unwind();
     let answer = match work.await {
@@ -259,7 +261,7 @@ where
         bytes: answer.body.len(),
         took,
         role: found.role,
-        peer: connection.peer,
+        peer,
         method: head.method.clone(),
         uri: head.uri,
     });
@@ -300,8 +302,8 @@ fn push_timing(text: &mut Vec<u8>, name: &str, time: Duration) {
 struct Way<'a> {
     http: &'a Http,
     policy: &'a Arc<Policy>,
-    connection: &'a Connection,
     head: &'a Parts,
+    peer: IpAddr,
     id: RequestId,
     moment: Moment,
     crowded: bool,
@@ -370,7 +372,7 @@ impl Way<'_> {
             head,
             body,
             moment: self.moment,
-            peer: self.connection.peer,
+            peer: self.peer,
             id: self.id,
             stages,
         };

@@ -173,12 +173,13 @@ impl Core {
                 _ => None,
             },
         };
+        let again = row.int("composed_at").is_some();
         let (core, moment) = (self.clone(), self.engine.moment());
         let composed = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, letter) = (core.clone(), letter.clone());
             Box::pin(async move {
                 let system = Caller::system(moment);
-                match core.compose_in(transaction, &system, id, letter).await {
+                match core.compose_in(transaction, &system, (id, again), letter).await {
                     Ok(composed) => Ok(Outcome::commit(composed)),
                     Err(AccountError::Failed(failure @ (Failure::Conflict | Failure::Held | Failure::Unavailable))) => {
                         Err(failure)
@@ -198,7 +199,7 @@ impl Core {
         &self,
         transaction: &mut Transaction<'_>,
         system: &Caller,
-        id: Uuid,
+        (id, again): (Uuid, bool),
         letter: Letter,
     ) -> Result<Option<Composed>, AccountError> {
         let MailKind::Link(kind) = letter.kind else {
@@ -224,7 +225,15 @@ impl Core {
             challenge: letter.challenge.as_deref(),
             life_micros: self.mail_life_micros(),
         };
+        if again {
+            // What was used meanwhile, or made void, must not be good again because a server's yes was lost.
+            let is_there = one_time::is_there(transaction, system, &secrets.link).await?;
+            return Ok(is_there.then_some(Composed { to, kind: letter.kind, secrets: Some(secrets) }));
+        }
         one_time::put(transaction, system, &self.one_time, &secrets, &token).await?;
+        let composed = Request::new(MAILS, Verb::Update).with_equal("id", Value::Uuid(id));
+        let row = [("composed_at", Value::Timestamp(system.moment().now))];
+        transaction.write(system, composed.with_row(row), None).await?;
         Ok(Some(Composed { to, kind: letter.kind, secrets: Some(secrets) }))
     }
 
@@ -252,11 +261,17 @@ impl Core {
         };
         let is_banned = user.int("banned_until").is_some_and(|until| system.moment().now < until);
         let is_confirmed = user.int("email_confirmed_at").is_some();
+        // Anybody may ask for a mail again; for one that is waited for, that is, and not for one of long ago.
+        let is_awaited = match (kind, letter.user, user.uuid("id")) {
+            (LinkKind::EmailChange, None, Some(id)) => one_time::is_awaited(transaction, system, id, kind).await?,
+            _ => true,
+        };
         let makes_sense = match kind {
             LinkKind::Confirmation | LinkKind::Invite => !is_confirmed,
             LinkKind::MagicLink | LinkKind::Recovery | LinkKind::Reauthentication => true,
             // A mail about an address that was asked for is not sent when another was asked for since.
-            LinkKind::EmailChange => letter.user.is_none() || user.text("new_email") == Some(letter.email.as_str()),
+            LinkKind::EmailChange if letter.user.is_none() => is_awaited,
+            LinkKind::EmailChange => user.text("new_email") == Some(letter.email.as_str()),
         };
         Ok(Some(user).filter(|_| makes_sense && !is_banned))
     }

@@ -9,13 +9,14 @@
 use super::person::Person;
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
+use crate::factors::{counts, factors_of};
 use crate::one_time;
 use crate::profile;
 use crate::records::{self, FACTORS, IDENTITIES, USERS};
 use crate::revocations::Revocation;
 use crate::sign_up::check_metadata;
 use serde_json::{Map, Value as Json, json};
-use undergird_engine::accounts::{AccountError, ProviderError, Visit};
+use undergird_engine::accounts::{AccountError, FactorError, ProviderError, Visit};
 use undergird_engine::{Failure, Record, Transaction};
 use undergird_model::Value;
 use undergird_plan::request::{Request, Verb};
@@ -143,6 +144,10 @@ impl Core {
         id: Uuid,
         person: &Person,
     ) -> Result<Vec<Revocation>, AccountError> {
+        // A mailbox is one factor: it must not do away with a second one. Whoever has both signs in as before.
+        if factors_of(transaction, system, id).await?.iter().any(counts) {
+            return Err(FactorError::AssuranceNeeded.into());
+        }
         // Recovery codes go with the factors that they stand in for.
         for collection in [IDENTITIES, FACTORS] {
             let theirs = records::by("user_id", Value::Uuid(id), collection);

@@ -5,6 +5,7 @@ use super::providers;
 use super::report::{Place, Report, codes};
 use super::shape;
 use super::tree::{Data, Node, Table};
+use crate::networks::Network;
 use crate::redirects;
 use crate::settings::{Auth, Concealed, Mail, MailTls, MetricsAccess, Settings, StoreSettings};
 use std::net::IpAddr;
@@ -127,6 +128,17 @@ fn read_server(server: &Table, settings: &mut Settings, report: &mut Report) {
     if server.get("cors_origins").is_some() {
         settings.server.cors_origins =
             server.items("cors_origins").iter().filter_map(|node| origin(node, report)).collect();
+    }
+    for node in server.items("trusted_proxies") {
+        let Some(text) = node.text() else { continue };
+        match Network::parse(text) {
+            Some(network) => settings.server.trusted_proxies.push(network),
+            None => {
+                report
+                    .error(node.place, codes::BAD_VALUE, format!("\"{text}\" is neither an address nor a network"))
+                    .hint("write it like \"10.0.0.0/8\" or \"192.0.2.7\"");
+            }
+        }
     }
     if let Some((access, _)) = server.text("metrics") {
         settings.server.metrics = if access == "public" { MetricsAccess::Public } else { MetricsAccess::SecretKey };

@@ -96,6 +96,12 @@ const SERVER: &[Key] = &[
     key("listen", Text, "\"127.0.0.1:8090\"", "Address and port to listen on."),
     key("public_url", Text, "", "What links and the contract say; by default `http://` and the address."),
     key("cors_origins", Texts, "[\"*\"]", "Origins whose pages may call; `*` is all, never with cookies."),
+    key(
+        "trusted_proxies",
+        Texts,
+        "[]",
+        "Addresses or networks (`10.0.0.0/8`) of proxies before it, whose `X-Forwarded-For` tells who calls; nobody else's is looked at.",
+    ),
     key("metrics", Choice(&["secret-key", "public"]), "\"secret-key\"", "Who may read `/metrics`."),
     key("docs", Bool, "true", "Whether `/docs` and `/openapi.json` are served."),
 ];

@@ -71,6 +71,7 @@ pub const RULES: &[Rule] = &[
         except: &[
             ("crates/model/src/definition/", "`File` is a definition's file, which came as text"),
             ("crates/model/src/field_type/url.rs", "reads addresses in URLs, opens no connection"),
+            ("crates/model/src/networks.rs", "reads addresses, opens no connection"),
         ],
     },
     Rule {
