@@ -12,7 +12,7 @@ use crate::one_time::OneTimeKey;
 use crate::password::Hasher;
 use crate::records::{self, CHALLENGES, MAILS, ONE_TIME_TOKENS, PROVIDER_FLOWS, REVOCATIONS, SESSIONS, SIGNING_KEYS};
 use crate::revocations::Revocation;
-use crate::signing::{ALGORITHM, Derived, HANDOVER, KeyRing, SigningError, StoredKey};
+use crate::signing::{Derived, HANDOVER, KeyRing, SigningAlgorithm, SigningError, StoredKey};
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -130,7 +130,7 @@ impl Core {
         core.load_keys().await?;
         if !core.identifier.ring.read().can_sign() {
             // Keys sealed under another secret API key are retired with it: whoever learned that one shall not sign for ever.
-            core.add_key().await?;
+            core.add_key(None).await?;
         }
         core.load_revocations(0).await?;
         core.load_service_keys().await?;
@@ -188,10 +188,10 @@ impl Core {
         let rows = self.engine.records(&self.system(), Request::new(SIGNING_KEYS, Verb::Read)).await?;
         let stored: Vec<StoredKey> = rows
             .iter()
-            .filter(|row| row.text("algorithm") == Some(ALGORITHM))
             .filter_map(|row| {
                 Some(StoredKey {
                     kid: row.text("kid")?.to_owned(),
+                    algorithm: SigningAlgorithm::of(row.text("algorithm")?)?,
                     public: records::json(row, "public"),
                     private: row.bytes("private")?.to_vec(),
                     created_at: row.int("created_at")?,
@@ -210,10 +210,24 @@ impl Core {
         Ok(())
     }
 
-    /// Makes a signing key; the ones before it sign no more, and verify until their last token ran out.
-    pub(crate) async fn add_key(&self) -> Result<(), Failure> {
+    /// The algorithm of the key that signs, or would, were it not sealed under another secret key.
+    async fn current_algorithm(&self) -> Result<SigningAlgorithm, Failure> {
+        let current = admin::where_null(Request::new(SIGNING_KEYS, Verb::Read), "retired_at");
+        let rows = self.engine.records(&self.system(), current).await?;
+        let newest = rows.iter().max_by_key(|row| row.int("created_at"));
+        Ok(newest.and_then(|row| row.text("algorithm")).and_then(SigningAlgorithm::of).unwrap_or_default())
+    }
+
+    /// Makes a signing key, of the algorithm of the last one unless another is named; the ones before it sign no more, and verify
+    /// until their last token ran out.
+    pub(crate) async fn add_key(&self, algorithm: Option<SigningAlgorithm>) -> Result<(), Failure> {
         let moment = self.engine.moment();
-        let key = StoredKey::generate(&self.derived, self.new_id(moment.now)?, moment.now).map_err(broken)?;
+        let algorithm = match algorithm {
+            Some(algorithm) => algorithm,
+            None => self.current_algorithm().await?,
+        };
+        let id = self.new_id(moment.now)?;
+        let key = StoredKey::generate(&self.derived, algorithm, id, moment.now).map_err(broken)?;
         let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let key = key.clone();
             Box::pin(async move {
@@ -222,10 +236,11 @@ impl Core {
                 let current = current.with_row([("retired_at", Value::Timestamp(moment.now))]);
                 transaction.write(&system, current, None).await?;
                 let told = Event::new("signing_key_rotated", Actor::Owner, None);
-                audit::note(transaction, moment, told.with(serde_json::json!({ "kid": key.kid }))).await?;
+                let detail = serde_json::json!({ "kid": key.kid, "algorithm": key.algorithm.name() });
+                audit::note(transaction, moment, told.with(detail)).await?;
                 let row = [
                     ("kid", Value::Text(key.kid)),
-                    ("algorithm", Value::text(ALGORITHM)),
+                    ("algorithm", Value::text(key.algorithm.name())),
                     ("public", Value::Json(key.public.to_string())),
                     ("private", Value::Bytes(key.private)),
                     ("created_at", Value::Timestamp(key.created_at)),

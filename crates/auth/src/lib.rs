@@ -54,6 +54,7 @@ pub use core::Options;
 pub use fetch::{Fetch, FetchError, Fetcher, Incoming, Outgoing};
 pub use mail::{Smtp, SmtpTls, TemplateMistake, Templates, Transport};
 pub use service_keys::ServiceKey;
+pub use signing::SigningAlgorithm;
 
 use crate::core::Core;
 use serde_json::Value as Json;
@@ -126,12 +127,13 @@ impl Auth {
         self.0.sweep().await
     }
 
-    /// Makes a new signing key. The old one signs no more, and verifies until its last token ran out.
+    /// Makes a new signing key, of the algorithm of the old one unless another is named. The old one signs no more, and verifies until
+    /// its last token ran out.
     ///
     /// # Errors
     /// A failure of the store.
-    pub async fn rotate_signing_key(&self) -> Result<(), Failure> {
-        self.0.add_key().await
+    pub async fn rotate_signing_key(&self, algorithm: Option<SigningAlgorithm>) -> Result<(), Failure> {
+        self.0.add_key(algorithm).await
     }
 
     /// Makes a key for a service account, told this once.

@@ -1,4 +1,5 @@
-//! The keys that sign access tokens: ES256 (ECDSA on P-256 with SHA-256, RFC 7518 §3.4), made here, sealed at rest.
+//! The keys that sign access tokens, made here, sealed at rest: ES256 (ECDSA on P-256 with SHA-256, RFC 7518 §3.4) or EdDSA (Ed25519,
+//! RFC 8037). The algorithm belongs to the key.
 //!
 //! Why ring itself and not `jsonwebtoken`: docs/decisions, "Tokens are signed with ring directly".
 //!
@@ -12,15 +13,124 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    UnparsedPublicKey,
 };
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// The only algorithm: `alg` in a token's header is compared with this, never followed.
-pub const ALGORITHM: &str = "ES256";
+/// What a key signs with. `alg` in a token's header is compared with that of the key, never followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SigningAlgorithm {
+    /// ECDSA on P-256 with SHA-256: what every client verifies.
+    #[default]
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl SigningAlgorithm {
+    /// All of them.
+    pub const ALL: [SigningAlgorithm; 2] = [SigningAlgorithm::Es256, SigningAlgorithm::EdDsa];
+
+    /// As it stands in `alg` of tokens and key sets.
+    pub fn name(self) -> &'static str {
+        match self {
+            SigningAlgorithm::Es256 => "ES256",
+            SigningAlgorithm::EdDsa => "EdDSA",
+        }
+    }
+
+    /// The algorithm of a name.
+    pub fn of(name: &str) -> Option<SigningAlgorithm> {
+        SigningAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// A fresh private key as PKCS #8, and its pair.
+    fn generate(self) -> Result<(Zeroizing<Vec<u8>>, Pair), SigningError> {
+        let random = SystemRandom::new();
+        let document = match self {
+            SigningAlgorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random),
+            SigningAlgorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&random),
+        };
+        let document = Zeroizing::new(document.map_err(|_| SigningError)?.as_ref().to_vec());
+        let pair = self.pair(&document).ok_or(SigningError)?;
+        Ok((document, pair))
+    }
+
+    /// The pair in a private key of this algorithm; that of another is none.
+    fn pair(self, document: &[u8]) -> Option<Pair> {
+        match self {
+            SigningAlgorithm::Es256 => {
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document, &SystemRandom::new());
+                pair.ok().map(Pair::P256)
+            }
+            SigningAlgorithm::EdDsa => Ed25519KeyPair::from_pkcs8(document).ok().map(Pair::Ed25519),
+        }
+    }
+
+    /// The public key as RFC 7517 wants it, with `key_ops` for Web Crypto.
+    fn jwk(self, kid: &str, public: &[u8]) -> Option<Json> {
+        let mut jwk = match self {
+            SigningAlgorithm::Es256 => {
+                // Uncompressed: 4, x, y.
+                let (head, coordinates) = public.split_first()?;
+                if *head != 4 || coordinates.len() != 64 {
+                    return None;
+                }
+                let (x, y) = coordinates.split_at(32);
+                json!({ "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y) })
+            }
+            SigningAlgorithm::EdDsa => {
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(public) })
+            }
+        };
+        jwk["alg"] = self.name().into();
+        jwk["use"] = "sig".into();
+        jwk["key_ops"] = json!(["verify"]);
+        jwk["ext"] = true.into();
+        jwk["kid"] = kid.into();
+        Some(jwk)
+    }
+
+    /// What verifies with a public key of ours.
+    fn verifier(self, jwk: &Json) -> Option<UnparsedPublicKey<Vec<u8>>> {
+        let member = |name: &str| jwk.get(name).and_then(Json::as_str);
+        let octets = |name: &str| URL_SAFE_NO_PAD.decode(member(name)?).ok().filter(|octets| octets.len() == 32);
+        match (self, member("kty")?, member("crv")?) {
+            (SigningAlgorithm::Es256, "EC", "P-256") => {
+                let point = [vec![4], octets("x")?, octets("y")?].concat();
+                Some(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))
+            }
+            (SigningAlgorithm::EdDsa, "OKP", "Ed25519") => Some(UnparsedPublicKey::new(&ED25519, octets("x")?)),
+            (SigningAlgorithm::Es256 | SigningAlgorithm::EdDsa, _, _) => None,
+        }
+    }
+}
+
+/// A private key, ready to sign.
+enum Pair {
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl Pair {
+    fn public(&self) -> &[u8] {
+        match self {
+            Pair::P256(pair) => pair.public_key().as_ref(),
+            Pair::Ed25519(pair) => pair.public_key().as_ref(),
+        }
+    }
+
+    fn algorithm(&self) -> SigningAlgorithm {
+        match self {
+            Pair::P256(_) => SigningAlgorithm::Es256,
+            Pair::Ed25519(_) => SigningAlgorithm::EdDsa,
+        }
+    }
+}
 
 /// What is derived from the secret API key, by HKDF with a purpose each.
 pub(crate) struct Derived {
@@ -113,6 +223,7 @@ pub struct SigningError;
 #[derive(Clone)]
 pub(crate) struct StoredKey {
     pub(crate) kid: String,
+    pub(crate) algorithm: SigningAlgorithm,
     pub(crate) public: Json,
     pub(crate) private: Vec<u8>,
     pub(crate) created_at: i64,
@@ -121,47 +232,29 @@ pub(crate) struct StoredKey {
 
 impl StoredKey {
     /// A fresh key, sealed.
-    pub(crate) fn generate(derived: &Derived, kid: Uuid, now: i64) -> Result<StoredKey, SigningError> {
-        let random = SystemRandom::new();
-        let document =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(|_| SigningError)?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random);
-        let pair = pair.map_err(|_| SigningError)?;
+    pub(crate) fn generate(
+        derived: &Derived,
+        algorithm: SigningAlgorithm,
+        kid: Uuid,
+        now: i64,
+    ) -> Result<StoredKey, SigningError> {
+        let (document, pair) = algorithm.generate()?;
         let kid = kid.to_string();
         Ok(StoredKey {
-            public: jwk(&kid, pair.public_key().as_ref()).ok_or(SigningError)?,
-            private: derived.seal(&kid, document.as_ref())?,
+            public: algorithm.jwk(&kid, pair.public()).ok_or(SigningError)?,
+            private: derived.seal(&kid, &document)?,
             kid,
+            algorithm,
             created_at: now,
             retired_at: None,
         })
     }
 }
 
-/// The public key as RFC 7517 wants it, with `key_ops` for Web Crypto.
-fn jwk(kid: &str, point: &[u8]) -> Option<Json> {
-    // Uncompressed: 4, x, y.
-    let (head, coordinates) = point.split_first()?;
-    if *head != 4 || coordinates.len() != 64 {
-        return None;
-    }
-    let (x, y) = coordinates.split_at(32);
-    Some(json!({
-        "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
-        "alg": ALGORITHM, "use": "sig", "key_ops": ["verify"], "ext": true, "kid": kid,
-    }))
-}
-
-/// The point of a public key of ours.
-fn point(jwk: &Json) -> Option<Vec<u8>> {
-    let coordinate =
-        |name: &str| URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok().filter(|octets| octets.len() == 32);
-    Some([vec![4], coordinate("x")?, coordinate("y")?].concat())
-}
-
 /// A key that verifies, until its time has come.
 struct VerifyingKey {
     kid: String,
+    algorithm: SigningAlgorithm,
     key: UnparsedPublicKey<Vec<u8>>,
     public: Json,
     /// No token of this key lives longer. `None` while it signs.
@@ -174,7 +267,7 @@ pub(crate) const HANDOVER: i64 = 3_000_000;
 /// A key that signs.
 pub(crate) struct SigningKey {
     kid: String,
-    pair: EcdsaKeyPair,
+    pair: Pair,
     created_at: i64,
     /// Microseconds: when it was replaced, if it was.
     retired_at: Option<i64>,
@@ -186,10 +279,20 @@ impl SigningKey {
         &self.kid
     }
 
-    /// A signature: r and s, 32 octets each.
+    /// What it signs with.
+    pub(crate) fn algorithm(&self) -> SigningAlgorithm {
+        self.pair.algorithm()
+    }
+
+    /// A signature, 64 octets: r and s of either algorithm.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
-        let signature = self.pair.sign(&SystemRandom::new(), message);
-        signature.map(|signature| signature.as_ref().to_vec()).map_err(|_| SigningError)
+        match &self.pair {
+            Pair::P256(pair) => {
+                let signature = pair.sign(&SystemRandom::new(), message);
+                signature.map(|signature| signature.as_ref().to_vec()).map_err(|_| SigningError)
+            }
+            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+        }
     }
 }
 
@@ -205,11 +308,7 @@ impl KeyRing {
     /// key cannot, and goes on verifying alone.
     pub(crate) fn new(derived: &Derived, mut stored: Vec<StoredKey>, token_life: i64) -> Arc<KeyRing> {
         stored.sort_by_key(|key| std::cmp::Reverse(key.created_at));
-        let random = SystemRandom::new();
-        let open = |key: &StoredKey| {
-            let plain = derived.open(&key.kid, &key.private).ok()?;
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &plain, &random).ok()
-        };
+        let open = |key: &StoredKey| key.algorithm.pair(&derived.open(&key.kid, &key.private).ok()?);
         let newest = stored.first().map_or(0, |key| key.created_at);
         let signing = stored
             .iter()
@@ -222,7 +321,8 @@ impl KeyRing {
         let verifying = stored.iter().filter_map(|key| {
             Some(VerifyingKey {
                 kid: key.kid.clone(),
-                key: UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point(&key.public)?),
+                algorithm: key.algorithm,
+                key: key.algorithm.verifier(&key.public)?,
                 public: key.public.clone(),
                 until: key.retired_at.map(|at| at.saturating_add(token_life).saturating_add(HANDOVER)),
             })
@@ -244,9 +344,15 @@ impl KeyRing {
         self.signing.iter().find(known).or_else(|| self.signing.iter().find(|key| key.retired_at.is_none()))
     }
 
-    /// Whether the key of this name made the signature.
-    pub(crate) fn verify(&self, kid: &str, message: &[u8], signature: &[u8], now: i64) -> bool {
-        let key = self.verifying.iter().find(|key| key.kid == kid);
+    /// Whether the key of this name made the signature, and is of this algorithm.
+    pub(crate) fn verify(
+        &self,
+        (kid, algorithm): (&str, SigningAlgorithm),
+        message: &[u8],
+        signature: &[u8],
+        now: i64,
+    ) -> bool {
+        let key = self.verifying.iter().find(|key| key.kid == kid && key.algorithm == algorithm);
         let live = key.filter(|key| key.until.is_none_or(|until| now < until));
         live.is_some_and(|key| key.key.verify(message, signature).is_ok())
     }
@@ -263,42 +369,69 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    use SigningAlgorithm::{EdDsa, Es256};
+
+    fn key(derived: &Derived, algorithm: SigningAlgorithm, id: u128, now: i64) -> StoredKey {
+        StoredKey::generate(derived, algorithm, Uuid::from_u128(id), now).unwrap()
+    }
+
     #[test]
     fn a_key_survives_its_seal_and_no_other() {
         let derived = Derived::new(&Keys::generate().unwrap()).unwrap();
         let other = Derived::new(&Keys::generate().unwrap()).unwrap();
-        let key = StoredKey::generate(&derived, Uuid::from_u128(7), 1).unwrap();
-        let mut renamed = key.clone();
-        renamed.kid = "another".into();
-        assert!(KeyRing::new(&derived, vec![key.clone()], 1).can_sign());
-        assert!(!KeyRing::new(&derived, vec![renamed], 1).can_sign(), "the kid is part of the seal");
-        assert!(!KeyRing::new(&other, vec![key.clone()], 1).can_sign());
-        for octet in 0..key.private.len() {
-            let mut broken = key.clone();
-            broken.private[octet] ^= 1;
-            assert!(derived.open(&broken.kid, &broken.private).is_err());
+        for algorithm in SigningAlgorithm::ALL {
+            let key = key(&derived, algorithm, 7, 1);
+            let mut renamed = key.clone();
+            renamed.kid = "another".into();
+            assert!(KeyRing::new(&derived, vec![key.clone()], 1).can_sign());
+            assert!(!KeyRing::new(&derived, vec![renamed], 1).can_sign(), "the kid is part of the seal");
+            assert!(!KeyRing::new(&other, vec![key.clone()], 1).can_sign());
+            for octet in 0..key.private.len() {
+                let mut broken = key.clone();
+                broken.private[octet] ^= 1;
+                assert!(derived.open(&broken.kid, &broken.private).is_err());
+            }
+            assert!(derived.open(&key.kid, &key.private[..5]).is_err());
         }
-        assert!(derived.open(&key.kid, &key.private[..5]).is_err());
     }
 
     #[test]
     fn rotation_signs_with_the_new_and_verifies_with_both_for_a_while() {
+        for (first, second) in [(Es256, Es256), (Es256, EdDsa), (EdDsa, Es256), (EdDsa, EdDsa)] {
+            let derived = Derived::new(&Keys::generate().unwrap()).unwrap();
+            let mut old = key(&derived, first, 1, 10);
+            let before = KeyRing::new(&derived, vec![old.clone()], 100);
+            let signature = before.signer(20).unwrap().sign(b"message").unwrap();
+            old.retired_at = Some(50);
+            let new = key(&derived, second, 2, 50);
+            let after = KeyRing::new(&derived, vec![old.clone(), new.clone()], 100);
+            let signs = |now| after.signer(now).map(|key| (key.kid().to_owned(), key.algorithm())).unwrap();
+            let of = |key: &StoredKey| (key.kid.clone(), key.algorithm);
+            assert_eq!(signs(50 + HANDOVER - 1), of(&old), "other nodes may not know the new one yet");
+            assert_eq!(signs(50 + HANDOVER), of(&new));
+            let good = |kid: &str, algorithm, now| after.verify((kid, algorithm), b"message", &signature, now);
+            assert!(good(&old.kid, first, HANDOVER + 149));
+            assert!(!good(&old.kid, first, HANDOVER + 150));
+            assert!(!good(&new.kid, second, 60));
+            assert!(!good("nobody", first, 60));
+            let other = SigningAlgorithm::ALL.into_iter().find(|other| *other != first).unwrap();
+            assert!(!good(&old.kid, other, 60), "a key is of one algorithm");
+            let set = after.key_set(60);
+            let algorithms: Vec<_> = set["keys"].as_array().unwrap().iter().map(|key| key["alg"].clone()).collect();
+            assert_eq!(algorithms, [second.name(), first.name()]);
+            assert_eq!(after.key_set(HANDOVER + 150)["keys"].as_array().unwrap().len(), 1);
+            assert!(set["keys"].as_array().unwrap().iter().all(|key| key.get("d").is_none()), "no private part");
+        }
+    }
+
+    #[test]
+    fn a_stored_key_of_another_algorithm_is_none() {
         let derived = Derived::new(&Keys::generate().unwrap()).unwrap();
-        let mut old = StoredKey::generate(&derived, Uuid::from_u128(1), 10).unwrap();
-        let before = KeyRing::new(&derived, vec![old.clone()], 100);
-        let signature = before.signer(20).unwrap().sign(b"message").unwrap();
-        old.retired_at = Some(50);
-        let new = StoredKey::generate(&derived, Uuid::from_u128(2), 50).unwrap();
-        let after = KeyRing::new(&derived, vec![old.clone(), new.clone()], 100);
-        let signs = |now| after.signer(now).unwrap().kid().to_owned();
-        assert_eq!(signs(50 + HANDOVER - 1), old.kid, "other nodes may not know the new one yet");
-        assert_eq!(signs(50 + HANDOVER), new.kid);
-        assert!(after.verify(&old.kid, b"message", &signature, HANDOVER + 149));
-        assert!(!after.verify(&old.kid, b"message", &signature, HANDOVER + 150));
-        assert!(!after.verify(&new.kid, b"message", &signature, 60));
-        assert!(!after.verify("nobody", b"message", &signature, 60));
-        assert_eq!(after.key_set(60)["keys"].as_array().unwrap().len(), 2);
-        assert_eq!(after.key_set(HANDOVER + 150)["keys"].as_array().unwrap().len(), 1);
-        assert!(after.key_set(60)["keys"][0].get("d").is_none(), "no private part");
+        for (made, said) in [(Es256, EdDsa), (EdDsa, Es256)] {
+            let mut key = key(&derived, made, 1, 10);
+            key.algorithm = said;
+            let ring = KeyRing::new(&derived, vec![key], 100);
+            assert!(!ring.can_sign() && ring.key_set(20)["keys"].as_array().unwrap().is_empty());
+        }
     }
 }

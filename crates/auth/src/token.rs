@@ -5,7 +5,7 @@
 //!
 //! Deliberately absent: whether the session still stands ([`crate::revocations`]).
 
-use crate::signing::{ALGORITHM, KeyRing, SigningError};
+use crate::signing::{KeyRing, SigningAlgorithm, SigningError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -59,7 +59,7 @@ pub(crate) struct Grant<'a> {
 /// A signed token.
 pub(crate) fn issue(ring: &KeyRing, account: &Account, grant: &Grant<'_>) -> Result<String, SigningError> {
     let signer = ring.signer(grant.issued_at.saturating_mul(1_000_000)).ok_or(SigningError)?;
-    let header = json!({ "alg": ALGORITHM, "kid": signer.kid(), "typ": "JWT" });
+    let header = json!({ "alg": signer.algorithm().name(), "kid": signer.kid(), "typ": "JWT" });
     let method = |(method, at): &(&str, i64)| json!({ "method": method, "timestamp": at.div_euclid(1_000_000) });
     let amr: Vec<Json> = grant.methods.iter().map(method).collect();
     let claims = json!({
@@ -99,11 +99,12 @@ pub(crate) fn verify(ring: &KeyRing, issuer: &str, token: &str, now: i64) -> Res
     // Strict base64: no padding, no stray bits. A `.` too many is no base64 either.
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| MalformedToken);
     let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| MalformedToken)?;
-    if header.alg != ALGORITHM || header.typ != "JWT" {
+    let algorithm = SigningAlgorithm::of(&header.alg).ok_or(MalformedToken)?;
+    if header.typ != "JWT" {
         return Err(MalformedToken);
     }
     let (claims, signature) = (decode(claims)?, decode(signature)?);
-    if !ring.verify(&header.kid, message.as_bytes(), &signature, now) {
+    if !ring.verify((&header.kid, algorithm), message.as_bytes(), &signature, now) {
         return Err(BadSignature);
     }
     let claims: Json = serde_json::from_slice(&claims).map_err(|_| WrongClaims)?;

@@ -5,7 +5,9 @@ use serde_json::{Map, Value as Json, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use undergird_auth::{AdminError, Allowance, Allowances, AuditFault, AuditVerdict, Auth, Keys, NewAccount, Options};
+use undergird_auth::{
+    AdminError, Allowance, Allowances, AuditFault, AuditVerdict, Auth, Keys, NewAccount, Options, SigningAlgorithm,
+};
 use undergird_engine::accounts::*;
 use undergird_engine::{Engine, Failure, Isolation, Outcome, Record};
 use undergird_model::{Source, Value, definition};
@@ -508,12 +510,16 @@ async fn the_owner_administers_accounts() {
 async fn signing_keys_rotate_and_are_sealed() {
     let world = world().await;
     let before = world.sign_up("ann@example.org", json!({ "name": "Ann" })).await.unwrap();
-    world.auth.rotate_signing_key().await.unwrap();
+    world.auth.rotate_signing_key(Some(SigningAlgorithm::EdDsa)).await.unwrap();
     assert!(world.caller(&before).is_ok(), "the old key verifies");
     let after = world.sign_in("ann@example.org", PASSWORD).await.unwrap();
     assert!(world.caller(&after).is_ok());
-    let set = world.auth.key_set(world.engine.moment());
-    assert_eq!(set["keys"].as_array().unwrap().len(), 2);
+    let algorithms = |world: &World| {
+        let set = world.auth.key_set(world.engine.moment());
+        let keys = set["keys"].as_array().unwrap().iter();
+        keys.map(|key| key["alg"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(algorithms(&world), ["EdDSA", "ES256"]);
     // Under another secret API key the old keys still verify for a while, and a new one signs.
     let other = Keys::generate().unwrap();
     let auth = Auth::open(world.engine.clone(), &other, &Options::new("http://localhost:8090")).await.unwrap();
@@ -521,6 +527,7 @@ async fn signing_keys_rotate_and_are_sealed() {
     assert!(moved.caller(&after).is_ok());
     assert!(moved.sign_in("ann@example.org", PASSWORD).await.is_ok());
     assert_eq!(moved.rows("_signing_keys").await.len(), 3);
+    assert_eq!(algorithms(&moved), ["EdDSA", "EdDSA", "ES256"], "the algorithm stays until another is named");
     moved.auth.sweep().await.unwrap();
     assert!(moved.caller(&before).is_ok());
     assert_eq!(moved.rows("_signing_keys").await.iter().filter(|key| key.int("retired_at").is_none()).count(), 1);

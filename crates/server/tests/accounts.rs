@@ -644,7 +644,7 @@ async fn another_node_takes_up_a_new_signing_key(on: On) {
     let other = Auth::open(world.server.engine().clone(), world.server.keys(), &options).await.unwrap();
     let keeping = tokio::spawn(other.keep_up());
     let old = world.sign_up("ann@example.org").await;
-    world.auth.rotate_signing_key().await.unwrap();
+    world.auth.rotate_signing_key(None).await.unwrap();
     let moment = world.server.engine().moment();
     let known = |auth: &Auth| auth.key_set(moment)["keys"].as_array().unwrap().len();
     assert_eq!(known(&world.auth), 2);

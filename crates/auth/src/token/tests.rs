@@ -18,9 +18,13 @@ pub(crate) struct Bench {
 }
 
 pub(crate) fn bench() -> Bench {
+    bench_of(SigningAlgorithm::Es256)
+}
+
+fn bench_of(algorithm: SigningAlgorithm) -> Bench {
     let keys = Keys::generate().unwrap();
     let derived = Derived::new(&keys).unwrap();
-    let stored = StoredKey::generate(&derived, Uuid::from_u128(77), 0).unwrap();
+    let stored = StoredKey::generate(&derived, algorithm, Uuid::from_u128(77), 0).unwrap();
     Bench { ring: KeyRing::new(&derived, vec![stored.clone()], 3_600_000_000), keys, stored }
 }
 
@@ -67,8 +71,15 @@ pub(crate) fn part(token: &str, position: usize) -> Json {
 
 #[test]
 fn a_good_token_says_who_it_is() {
-    let Bench { ring, .. } = bench();
+    for algorithm in SigningAlgorithm::ALL {
+        a_good_token_of(algorithm);
+    }
+}
+
+fn a_good_token_of(algorithm: SigningAlgorithm) {
+    let Bench { ring, .. } = bench_of(algorithm);
     let token = issue(&ring, &ann(), &grant(NOW)).unwrap();
+    assert_eq!(part(&token, 0)["alg"], algorithm.name());
     let verified = verify(&ring, ISSUER, &token, NOW * 1_000_000).unwrap();
     assert_eq!(verified.user.id(), Uuid::from_u128(1));
     assert_eq!(verified.user.roles(), ["editor"]);
@@ -84,7 +95,14 @@ fn a_good_token_says_who_it_is() {
 
 #[test]
 fn the_header_decides_nothing() {
-    let Bench { ring, stored, .. } = bench();
+    for (algorithm, other) in [("ES256", "EdDSA"), ("EdDSA", "ES256")] {
+        the_header_of(SigningAlgorithm::of(algorithm).unwrap(), other);
+    }
+}
+
+/// A key of one algorithm, attacked also with the name of the other one that there is.
+fn the_header_of(algorithm: SigningAlgorithm, other: &str) {
+    let Bench { ring, stored, .. } = bench_of(algorithm);
     let good = issue(&ring, &ann(), &grant(NOW)).unwrap();
     let (header, claims) = (part(&good, 0), part(&good, 1).to_string());
     let with = |name: &str, value: Json| {
@@ -115,7 +133,8 @@ fn the_header_decides_nothing() {
         with("alg", "HS256".into()),
         with("alg", "ES384".into()),
         with("alg", "RS256".into()),
-        with("alg", "EdDSA".into()),
+        with("alg", "Ed25519".into()),
+        with("alg", "eddsa".into()),
         with("alg", "es256".into()),
         with("alg", json!(["ES256"])),
         with("alg", Json::Null),
@@ -138,7 +157,7 @@ fn the_header_decides_nothing() {
         unsigned("none"),
         unsigned("NONE"),
         confused(stored.public.to_string().as_bytes()),
-        confused(&point(&stored.public)),
+        confused(&octets(&stored.public)),
         confused(b""),
         forge(&ring, &header.to_string().replacen('{', "{\"alg\":\"none\",", 1), &claims),
         forge(&ring, "[]", &claims),
@@ -147,15 +166,21 @@ fn the_header_decides_nothing() {
     for token in &malformed {
         assert_eq!(verify(&ring, ISSUER, token, NOW * 1_000_000).err(), Some(Unidentified::MalformedToken), "{token}");
     }
+    let renamed = with("alg", other.into());
+    assert_eq!(verify(&ring, ISSUER, &renamed, NOW * 1_000_000).err(), Some(Unidentified::BadSignature), "{other}");
     for kid in ["", "../../etc/passwd", "' or 1=1 --", "00000000-0000-0000-0000-000000000000"] {
         let token = with("kid", kid.into());
         assert_eq!(verify(&ring, ISSUER, &token, NOW * 1_000_000).err(), Some(Unidentified::BadSignature), "{kid}");
     }
 }
 
-fn point(jwk: &Json) -> Vec<u8> {
+/// A public key as bare octets: those of an OKP, the uncompressed point of an EC key.
+fn octets(jwk: &Json) -> Vec<u8> {
     let of = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
-    [vec![4], of("x"), of("y")].concat()
+    match jwk["kty"].as_str().unwrap() {
+        "OKP" => of("x"),
+        _ => [vec![4], of("x"), of("y")].concat(),
+    }
 }
 
 #[test]
@@ -198,7 +223,13 @@ fn every_claim_must_be_there_and_right() {
 
 #[test]
 fn no_octet_can_be_changed() {
-    let Bench { ring, .. } = bench();
+    for algorithm in SigningAlgorithm::ALL {
+        no_octet_of(algorithm);
+    }
+}
+
+fn no_octet_of(algorithm: SigningAlgorithm) {
+    let Bench { ring, .. } = bench_of(algorithm);
     let good = issue(&ring, &ann(), &grant(NOW)).unwrap();
     for position in (0..good.len()).step_by(7) {
         let mut changed = good.clone().into_bytes();
@@ -210,6 +241,6 @@ fn no_octet_can_be_changed() {
     for signature in ["", "AA", &"A".repeat(86), &"A".repeat(85), &"_".repeat(86)] {
         assert!(verify(&ring, ISSUER, &format!("{message}.{signature}"), NOW * 1_000_000).is_err());
     }
-    let other = bench().ring;
+    let other = bench_of(algorithm).ring;
     assert_eq!(verify(&other, ISSUER, &good, NOW * 1_000_000).err(), Some(Unidentified::BadSignature));
 }

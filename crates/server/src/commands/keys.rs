@@ -5,6 +5,7 @@ use crate::cli::Exit;
 use crate::config::{Environment, data_directory};
 use crate::keys::{self, KeysProblem};
 use crate::say::{say, tell};
+use undergird_auth::SigningAlgorithm;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -19,7 +20,13 @@ pub struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Makes a new key that signs tokens. Running servers take it up within seconds; tokens of the old one are good until they run out.
-    Rotate(Application),
+    Rotate {
+        #[command(flatten)]
+        application: Application,
+        /// ES256 or EdDSA; else that of the key before.
+        #[arg(long, value_parser = algorithm)]
+        algorithm: Option<SigningAlgorithm>,
+    },
     /// Makes a key for a service account and prints it, this once. Rules decide what it may, by its roles.
     Add {
         /// What it is called.
@@ -86,13 +93,17 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
                 Err(failure) => Err(Exit::failed(format!("the key was not revoked: {failure:?}"))),
             }
         }),
-        Some(Command::Rotate(application)) => block_on(async {
+        Some(Command::Rotate { application, algorithm }) => block_on(async {
             let server = super::users::open(&application).await?;
-            let rotated = server.auth().rotate_signing_key().await;
+            let rotated = server.auth().rotate_signing_key(algorithm).await;
             server.close().await;
             rotated.map_err(|failure| Exit::failed(format!("the key was not made: {failure:?}")))
         }),
     }
+}
+
+fn algorithm(name: &str) -> Result<SigningAlgorithm, String> {
+    SigningAlgorithm::of(name).ok_or_else(|| "ES256 or EdDSA".to_owned())
 }
 
 fn print(arguments: &Print) -> Result<(), Exit> {
