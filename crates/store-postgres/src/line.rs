@@ -9,7 +9,7 @@ use crate::error::Fault;
 use crate::settings::{Target, Wire};
 use crate::values::{Param, Scratch, parameter_type};
 use crate::wall::Told;
-use futures_util::future::{join, join3, join4};
+use futures_util::future::{join, join3, join4, maybe_done};
 use futures_util::{FutureExt, StreamExt};
 use rustc_hash::FxHashMap;
 use std::pin::{Pin, pin};
@@ -311,6 +311,57 @@ impl Line {
             self.keep(statement, kept);
         }
         Ok(answer)
+    }
+
+    /// Runs a [prepared](Line::is_prepared) statement with the values of each row, all of them in one packet. After the first that fails
+    /// the server does no other: the transaction is aborted.
+    ///
+    /// # Errors
+    /// Which row failed, and how.
+    pub(crate) async fn query_each(
+        &mut self,
+        statement: &Statement,
+        rows: &[Vec<Bound<'_>>],
+        each: &mut (dyn FnMut(usize, &dyn RowRef) + Send),
+    ) -> Result<(), (usize, Fault)> {
+        let lost = || (0, Fault::Stale);
+        let kept = self.statements.get(statement.text.as_str()).cloned().ok_or_else(lost)?;
+        let Line { client, wired, ending, .. } = self;
+        let (client, kept) = (&*client, &kept);
+        let work = async move {
+            finish(ending).await.map_err(|fault| (0, fault))?;
+            let mut sent: Vec<_> = rows
+                .iter()
+                .map(|values| Box::pin(maybe_done(client.query_raw(kept, values.iter().map(Param)))))
+                .collect();
+            // Each is sent when it is first polled.
+            std::future::poll_fn(|context| {
+                for one in &mut sent {
+                    let _ = one.as_mut().poll(context);
+                }
+                Poll::Ready(())
+            })
+            .await;
+            let mut failed = None;
+            for (at, mut one) in sent.into_iter().enumerate() {
+                one.as_mut().await;
+                let heard = &mut |row: &dyn RowRef| {
+                    each(at, row);
+                    Flow::Continue
+                };
+                let told = match one.as_mut().take_output() {
+                    Some(Ok(stream)) => lend(stream, statement, heard).await.map(|_| ()),
+                    Some(Err(error)) => Err(error.into()),
+                    None => Err(Fault::Lost("an answer was lost".into())),
+                };
+                // All are heard to their end, but what comes after a failure only tells of it.
+                if let (Err(fault), None) = (told, &failed) {
+                    failed = Some((at, fault));
+                }
+            }
+            failed.map_or(Ok(()), Err)
+        };
+        wired.drive(work).await
     }
 
     fn keep(&mut self, statement: &Statement, kept: Kept) {

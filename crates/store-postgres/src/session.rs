@@ -21,6 +21,8 @@ pub(crate) const CHANNEL: &str = "undergird_topics";
 const TOPIC_OCTETS_MAX: usize = 7_900;
 /// How long a commit is waited for past its deadline: it is nearly over, and without its answer nobody knows what is true.
 const COMMIT_GRACE: Duration = Duration::from_secs(5);
+/// Rows that go in one packet: many enough that the way there and back no longer counts, few enough for any buffer.
+const ROWS_AT_ONCE: usize = 64;
 /// The mark before a statement of a careful transaction.
 const CAREFUL: &str = "ug_careful";
 
@@ -286,6 +288,30 @@ impl<'l> Session<'l> {
         }
     }
 
+    /// Runs a statement with the values of some rows in one round trip. `first` is the number of the first of them.
+    async fn run_each(
+        &mut self,
+        statement: &Statement,
+        (first, rows): (usize, &[Vec<Bound<'_>>]),
+        each: &mut (dyn FnMut(usize, &dyn RowRef) + Send),
+    ) -> Result<(), (usize, StoreError)> {
+        self.check().map_err(|error| (first, error))?;
+        if Instant::now() >= self.deadline {
+            return Err((first, self.finish(StoreError::Deadline)));
+        }
+        self.line.busy = true;
+        let heard = &mut |at: usize, row: &dyn RowRef| each(first + at, row);
+        let query = self.line.query_each(statement, rows, heard);
+        match tokio::time::timeout_at(self.deadline.into(), query).await {
+            // The line stays busy, so the pool cancels what is under way.
+            Err(_) => Err((first, self.finish(StoreError::Deadline))),
+            Ok(ended) => {
+                self.line.busy = false;
+                ended.map_err(|(at, fault)| (first + at, self.failed(fault, false)))
+            }
+        }
+    }
+
     /// Runs a statement with its `COMMIT` behind it in the same packet. When the statement fails, the server takes that for `ROLLBACK`.
     async fn run_last(
         &mut self,
@@ -401,6 +427,34 @@ impl Connection for Session<'_> {
         each: &'a mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move { self.run(statement, &values, each).await })
+    }
+
+    fn query_each<'a>(
+        &'a mut self,
+        statement: &'a Statement,
+        rows: Vec<Vec<Bound<'a>>>,
+        each: &'a mut (dyn FnMut(usize, &dyn RowRef) + Send),
+    ) -> BoxFuture<'a, Result<(), (usize, StoreError)>> {
+        Box::pin(async move {
+            let mut at = 0;
+            while let Some(values) = rows.get(at) {
+                let end = rows.len().min(at + ROWS_AT_ONCE);
+                // What has a mark of its own, must be prepared, or has something before it, goes by itself.
+                let together = self.mode == Mode::Write && !self.careful && self.before.is_empty();
+                if together && end - at > 1 && self.line.is_prepared(statement) {
+                    self.run_each(statement, (at, &rows[at..end]), each).await?;
+                    at = end;
+                    continue;
+                }
+                let mut heard = |row: &dyn RowRef| {
+                    each(at, row);
+                    Flow::Continue
+                };
+                self.run(statement, values, &mut heard).await.map_err(|error| (at, error))?;
+                at += 1;
+            }
+            Ok(())
+        })
     }
 
     fn finishing(&mut self) {

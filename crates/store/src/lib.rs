@@ -239,6 +239,29 @@ pub trait Connection: Send {
         each: &'a mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> BoxFuture<'a, Result<u64, StoreError>>;
 
+    /// Runs a statement that writes with the values of one row after the other, until one fails; `each` hears what is lent, and for
+    /// which row. A store need not wait for one answer before it sends the next.
+    ///
+    /// # Errors
+    /// Which row failed, and why.
+    fn query_each<'a>(
+        &'a mut self,
+        statement: &'a Statement,
+        rows: Vec<Vec<Bound<'a>>>,
+        each: &'a mut (dyn FnMut(usize, &dyn RowRef) + Send),
+    ) -> BoxFuture<'a, Result<(), (usize, StoreError)>> {
+        Box::pin(async move {
+            for (at, values) in rows.into_iter().enumerate() {
+                let mut heard = |row: &dyn RowRef| {
+                    each(at, row);
+                    Flow::Continue
+                };
+                self.query(statement, values, &mut heard).await.map_err(|error| (at, error))?;
+            }
+            Ok(())
+        })
+    }
+
     /// Says that the next statement is the work's last, and that the work gives [`Decision::Commit`] when it succeeds and changes
     /// anything. A store may commit in the same round trip then; the work may not go on after it.
     fn finishing(&mut self) {}

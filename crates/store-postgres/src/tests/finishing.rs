@@ -146,3 +146,57 @@ async fn when_the_line_is_cut_nobody_knows() {
     // The one that was cut is not given to the next.
     assert_eq!(last(&store, (2, "two", 1), soon()).await, Ok(1));
 }
+
+/// Rows that are sent together are told apart, made in order, and end at the first that fails; work that goes on after it has those
+/// before it.
+#[tokio::test]
+async fn rows_that_go_together() {
+    let Some((_database, store)) = things().await else { return };
+    let statement = undergird_store::Statement {
+        text: format!("{INSERT} RETURNING id * 10"),
+        binds: Vec::new(),
+        columns: vec![undergird_model::Type::INT],
+        writes: true,
+        identity: false,
+        lacks: None,
+    };
+    let statement = Arc::new(statement);
+    for (first, bad, expected) in [(100, None, 200), (400, Some(150), 150), (700, Some(0), 0), (1_000, Some(64), 64)] {
+        let statement = Arc::clone(&statement);
+        let told = transact::<(usize, Option<usize>, i64), _>(&store, Isolation::Committed, move |connection| {
+            let statement = Arc::clone(&statement);
+            Box::pin(async move {
+                let row = |at: i64| {
+                    // The name of the row that is there is no other's.
+                    let name = if bad == Some(at) { "one".to_owned() } else { (first + at).to_string() };
+                    vec![int(first + at), text(&name), int(1)]
+                };
+                let mut heard = Vec::new();
+                let ended = connection
+                    .query_each(&statement, (0..200).map(row).collect(), &mut |at, row| {
+                        assert_eq!(cell(row), (first + at as i64) * 10);
+                        heard.push(at);
+                    })
+                    .await;
+                assert!(heard.iter().copied().eq(0..heard.len()), "{heard:?}");
+                let failed = ended.err().map(|(at, error)| {
+                    assert!(matches!(error, StoreError::Constraint { .. } | StoreError::Conflict), "{error}");
+                    at
+                });
+                let there = count(connection, &format!("SELECT count(*) FROM things WHERE id >= {first}")).await?;
+                commit((heard.len(), failed, there))
+            })
+        });
+        let (heard, failed, there) = told.await.unwrap();
+        assert_eq!((failed, there), (bad.map(|at| at as usize), expected), "{first}");
+        assert_eq!(heard, usize::try_from(expected).unwrap());
+    }
+}
+
+/// The number in a row's only cell.
+fn cell(row: &dyn undergird_plan::RowRef) -> i64 {
+    match undergird_store::run::cell_value(row.cell(0)) {
+        undergird_model::Value::Int(number) => number,
+        other => panic!("{other:?}"),
+    }
+}

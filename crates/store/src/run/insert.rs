@@ -9,7 +9,7 @@ use crate::sql::WriteStatements;
 use crate::{Connection, Flow, Statement, StoreError};
 use undergird_model::Value;
 use undergird_plan::shape::{Action, Otherwise, Upsert, Write};
-use undergird_plan::{Plan, RowSink};
+use undergird_plan::{Plan, RowRef, RowSink};
 
 /// How one input row ended.
 enum Outcome {
@@ -36,6 +36,11 @@ pub(super) async fn insert(
     let mut written = Written::default();
     let mut made: Vec<(Vec<Value>, usize)> = Vec::new();
     let mut changed: Vec<Changed> = Vec::new();
+    // Rows that nothing is asked about before they are made go to the store together.
+    let mut together = match upsert {
+        None if plan.input().len() > 1 => Some(insert_rows(connection, plan, &statements.main, &key_inputs).await),
+        _ => None,
+    };
     for (row, input) in plan.input().iter().enumerate() {
         let found = match (upsert, &statements.lookup) {
             (Some(upsert), Some(lookup)) => {
@@ -51,9 +56,11 @@ pub(super) async fn insert(
                 None => Outcome::Ignored,
             },
             Some(outcome) => outcome,
-            None => match insert_row(connection, plan, &statements.main, &key_inputs, input)
-                .await
-                .map_err(|error| narrowed(error, plan, shape))
+            None => match match &mut together {
+                Some(together) => together.next(),
+                None => insert_row(connection, plan, &statements.main, &key_inputs, input).await,
+            }
+            .map_err(|error| narrowed(error, plan, shape))
             {
                 Ok(key) => Outcome::Made(key),
                 // Rules come before constraints: whoever may not make the row must not learn what stands in its way.
@@ -106,6 +113,57 @@ pub(super) async fn insert(
     Ok(WriteAnswer::Done(written))
 }
 
+/// What became of rows that were made together: the keys of those before the first that failed, and why that did.
+struct Together {
+    keys: std::vec::IntoIter<Vec<Value>>,
+    failed: Option<StoreError>,
+}
+
+impl Together {
+    /// Of the next row.
+    fn next(&mut self) -> Result<Vec<Value>, StoreError> {
+        let ended = || StoreError::Internal("a row after one that failed".into());
+        self.keys.next().ok_or_else(|| self.failed.take().unwrap_or_else(ended))
+    }
+}
+
+/// Makes all rows, until one fails.
+async fn insert_rows(
+    connection: &mut dyn Connection,
+    plan: &Plan,
+    statement: &Statement,
+    key_inputs: &[Option<usize>],
+) -> Together {
+    let width = statement.columns.len();
+    let mut bound = Vec::with_capacity(plan.input().len());
+    let mut failed = None;
+    for input in plan.input() {
+        match bind(plan, statement, input, None) {
+            Ok(values) => bound.push(values),
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
+    }
+    let mut returned: Vec<Option<Vec<Value>>> = vec![None; bound.len()];
+    let mut heard = |at: usize, row: &dyn RowRef| {
+        if let Some(key) = returned.get_mut(at).filter(|key| key.is_none()) {
+            *key = Some((0..width).map(|at| cell_value(row.cell(at))).collect());
+        }
+    };
+    if let Err((at, error)) = connection.query_each(statement, bound, &mut heard).await {
+        returned.truncate(at);
+        failed = Some(error);
+    }
+    let keys: Vec<_> = returned
+        .into_iter()
+        .zip(plan.input())
+        .map(|(returned, input)| key_of(statement, key_inputs, returned, input))
+        .collect();
+    Together { keys: keys.into_iter(), failed }
+}
+
 /// Makes one row and gives its key.
 async fn insert_row(
     connection: &mut dyn Connection,
@@ -115,16 +173,26 @@ async fn insert_row(
     input: &[Value],
 ) -> Result<Vec<Value>, StoreError> {
     let returned = keys_of(connection, plan, statement, input).await?;
-    if statement.identity {
+    Ok(key_of(statement, key_inputs, returned.into_iter().next(), input))
+}
+
+/// The key of a row that was made, of which the database `returned` something or nothing.
+fn key_of(
+    statement: &Statement,
+    key_inputs: &[Option<usize>],
+    returned: Option<Vec<Value>>,
+    input: &[Value],
+) -> Vec<Value> {
+    let given = key_inputs.iter().map(|at| at.and_then(|at| input.get(at)));
+    match returned {
         // What the row brought along is its key, and what it left to the database is what the database tells.
-        let made = returned.into_iter().next().and_then(|row| row.into_iter().next()).unwrap_or(Value::Null);
-        let given = key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).filter(|value| !value.is_null()));
-        return Ok(given.map(|value| value.unwrap_or(&made).clone()).collect());
-    }
-    Ok(match returned.into_iter().next() {
+        Some(made) if statement.identity => {
+            let made = made.into_iter().next().unwrap_or(Value::Null);
+            given.map(|value| value.filter(|value| !value.is_null()).unwrap_or(&made).clone()).collect()
+        }
         Some(key) => key,
-        None => key_inputs.iter().map(|at| at.and_then(|at| input.get(at)).cloned().unwrap_or(Value::Null)).collect(),
-    })
+        None => given.map(|value| value.cloned().unwrap_or(Value::Null)).collect(),
+    }
 }
 
 /// What becomes of the row that is there already; `None` when none is.
