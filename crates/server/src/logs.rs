@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use undergird_api::http::{AccessLog, AccessRecord};
+use undergird_api::http::{AccessLog, AccessRecord, AccessRecords};
 use undergird_model::field_type::wire;
 
 /// How long lines wait at most.
@@ -101,14 +101,14 @@ impl Drop for Logs {
 
 fn write_out(shared: &Shared, writes_requests: bool) {
     let mut out = Vec::new();
-    let mut records = Vec::new();
+    let mut records = AccessRecords::default();
     loop {
         let stopping = shared.stopping.load(Ordering::Relaxed);
         std::mem::swap(&mut *shared.lines.lock(), &mut out);
         let lost_records = shared.requests.drain(&mut records);
         if writes_requests {
-            for record in &records {
-                write_record(&mut out, record, shared.format);
+            for (record, path) in records.iter() {
+                write_record(&mut out, record, path, shared.format);
             }
         }
         records.clear();
@@ -131,7 +131,7 @@ fn write_out(shared: &Shared, writes_requests: bool) {
     }
 }
 
-fn write_record(out: &mut Vec<u8>, record: &AccessRecord, format: Format) {
+fn write_record(out: &mut Vec<u8>, record: &AccessRecord, path: &str, format: Format) {
     let at = Timestamp::from_microsecond(record.at).unwrap_or_default();
     let milliseconds = record.took.as_secs_f64() * 1_000.0;
     let role = record.role.unwrap_or("-");
@@ -144,19 +144,19 @@ fn write_record(out: &mut Vec<u8>, record: &AccessRecord, format: Format) {
             record.status,
             record.method.as_str(),
             // Control characters cannot be in a URI; others (bidi marks) could still mislead a reader.
-            record.path().escape_debug(),
+            path.escape_debug(),
             record.bytes,
             record.id,
         ),
         Format::Json => {
-            write_json_record(out, record, level);
+            write_json_record(out, record, path, level);
             Ok(())
         }
     };
 }
 
 /// One line, by hand: there is one for every request, and a tree of JSON values would cost a tenth of a point read.
-fn write_json_record(out: &mut Vec<u8>, record: &AccessRecord, level: &str) {
+fn write_json_record(out: &mut Vec<u8>, record: &AccessRecord, path: &str, level: &str) {
     let text = |out: &mut Vec<u8>, name: &str, value: &str| {
         out.extend_from_slice(name.as_bytes());
         wire::write_json_string(out, value);
@@ -169,7 +169,7 @@ fn write_json_record(out: &mut Vec<u8>, record: &AccessRecord, level: &str) {
     text(out, "\",\"level\":", level);
     text(out, ",\"message\":\"request\",\"request_id\":", record.id.as_str());
     text(out, ",\"method\":", record.method.as_str());
-    text(out, ",\"path\":", record.path());
+    text(out, ",\"path\":", path);
     match record.operation.as_deref() {
         Some(operation) => text(out, ",\"operation\":", operation),
         None => out.extend_from_slice(b",\"operation\":null"),

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use std::sync::Arc;
 use support::Folder;
 use undergird::Server;
-use undergird_api::http::{AccessLog, Connection, Http, Linger, serve};
+use undergird_api::http::{AccessLog, AccessRecords, Connection, Http, Linger, serve};
 use undergird_engine::accounts::*;
 use undergird_plan::Caller;
 use undergird_plan::caller::Moment;
@@ -272,9 +272,9 @@ async fn a_panic_is_a_problem_with_an_id_and_nothing_else() {
         assert!(!text.contains("canary") && !text.contains(".rs"), "{text}");
         assert!(expected == 200 || text.contains(&id), "{text}");
     }
-    let mut records = Vec::new();
+    let mut records = AccessRecords::default();
     assert_eq!(log.drain(&mut records), 0);
-    assert_eq!(records.iter().map(|record| record.status).collect::<Vec<_>>(), [500, 500, 500, 200]);
+    assert_eq!(records.iter().map(|(record, _)| record.status).collect::<Vec<_>>(), [500, 500, 500, 200]);
     assert_eq!(http.metrics().in_flight.get(), 0, "a panic does not stay under way");
     assert!(http.metrics().text(&[]).contains("undergird_panics_total 3"));
     server.close().await;

@@ -2,7 +2,7 @@
 //! and waking a thread per request would cost more than the record.
 
 use super::request_id::RequestId;
-use http::{Method, Uri};
+use http::Method;
 use parking_lot::Mutex;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Records kept between two drains. What comes beyond is counted, not kept.
 pub const RECORDS_MAX: usize = 65_536;
+/// Bytes of their paths.
+pub const PATH_BYTES_MAX: usize = 16 << 20;
 
 /// What is remembered of a request. Never its headers, its query or its body: they hold secrets.
 #[derive(Clone, Debug)]
@@ -20,8 +22,6 @@ pub struct AccessRecord {
     pub at: i64,
     /// The method.
     pub method: Method,
-    /// The target. Writers show [`AccessRecord::path`], not the query.
-    pub uri: Uri,
     /// The operation's name; `None` when no operation was found.
     pub operation: Option<Arc<str>>,
     /// The answer's status.
@@ -36,10 +36,30 @@ pub struct AccessRecord {
     pub peer: IpAddr,
 }
 
-impl AccessRecord {
-    /// The path without the query.
-    pub fn path(&self) -> &str {
-        self.uri.path()
+/// Records with their paths. Paths are copied: whoever kept a part of a request's head would keep the connection's buffer with it, and each
+/// request would need a new one.
+#[derive(Debug, Default)]
+pub struct AccessRecords {
+    /// Each with the place where its path ends; it begins where the one before ends.
+    records: Vec<(AccessRecord, usize)>,
+    paths: String,
+}
+
+impl AccessRecords {
+    /// Each record with its path, which has no query.
+    pub fn iter(&self) -> impl Iterator<Item = (&AccessRecord, &str)> {
+        let mut begin = 0;
+        self.records.iter().map(move |(record, end)| {
+            let path = self.paths.get(begin..*end).unwrap_or_default();
+            begin = *end;
+            (record, path)
+        })
+    }
+
+    /// Forgets them, and keeps their room.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.paths.clear();
     }
 }
 
@@ -49,25 +69,65 @@ pub struct AccessLog(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    records: Vec<AccessRecord>,
+    waiting: AccessRecords,
     lost: u64,
 }
 
 impl AccessLog {
-    /// Keeps a record, or counts it when too many wait.
-    pub fn push(&self, record: AccessRecord) {
+    /// Keeps a record with its path, or counts it when too many wait.
+    pub fn push(&self, record: AccessRecord, path: &str) {
         let mut kept = self.0.lock();
-        if kept.records.len() < RECORDS_MAX {
-            kept.records.push(record);
+        let AccessRecords { records, paths } = &mut kept.waiting;
+        if records.len() < RECORDS_MAX && paths.len() + path.len() <= PATH_BYTES_MAX {
+            paths.push_str(path);
+            records.push((record, paths.len()));
         } else {
             kept.lost += 1;
         }
     }
 
     /// Swaps what waits into `records` (which must be empty) and gives how many were lost since the last time.
-    pub fn drain(&self, records: &mut Vec<AccessRecord>) -> u64 {
+    pub fn drain(&self, records: &mut AccessRecords) -> u64 {
         let mut kept = self.0.lock();
-        std::mem::swap(&mut kept.records, records);
+        std::mem::swap(&mut kept.waiting, records);
         std::mem::take(&mut kept.lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::request_id::RequestIds;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn records_keep_their_paths_and_what_is_too_much_is_counted() {
+        let ids = RequestIds::new(7);
+        let record = || AccessRecord {
+            id: ids.next(),
+            at: 0,
+            method: Method::GET,
+            operation: None,
+            status: 200,
+            bytes: 0,
+            took: Duration::ZERO,
+            role: None,
+            peer: Ipv4Addr::LOCALHOST.into(),
+        };
+        let log = AccessLog::default();
+        let mut records = AccessRecords::default();
+        let long = "x".repeat(PATH_BYTES_MAX - 8);
+        for path in ["/a", "", "/é/b", &long, "/c", "/"] {
+            log.push(record(), path);
+        }
+        assert_eq!(log.drain(&mut records), 1, "the fifth is one byte too long");
+        let paths: Vec<&str> = records.iter().map(|(_, path)| path).collect();
+        assert_eq!(paths, ["/a", "", "/é/b", &long, "/"]);
+        records.clear();
+        assert_eq!((log.drain(&mut records), records.iter().count()), (0, 0));
+        for _ in 0..=RECORDS_MAX {
+            log.push(record(), "");
+        }
+        assert_eq!((log.drain(&mut records), records.iter().count()), (1, RECORDS_MAX));
     }
 }

@@ -20,7 +20,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use access_log::{AccessLog, AccessRecord};
+pub use access_log::{AccessLog, AccessRecord, AccessRecords};
 pub use answer::Answer;
 pub use body::Linger;
 pub use fault::Fault;

@@ -253,7 +253,7 @@ where
         None => http.metrics.without_operation(),
     };
     figures.count(status, took, &stages);
-    http.log.push(AccessRecord {
+    let record = AccessRecord {
         id,
         at: moment.now,
         operation: found.operation.map(|position| policy.names[position].clone()),
@@ -263,8 +263,8 @@ where
         role: found.role,
         peer,
         method: head.method.clone(),
-        uri: head.uri,
-    });
+    };
+    http.log.push(record, head.uri.path());
     respond(&head.method, answer)
 }
 
