@@ -118,6 +118,7 @@ impl Core {
                     password_hash: Some(hash),
                     confirmed: true,
                     invited: false,
+                    owner_made: true,
                     app_metadata: app_metadata(&new.roles),
                     user_metadata: Json::Object(new.data),
                 };

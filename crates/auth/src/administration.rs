@@ -381,6 +381,7 @@ async fn make(
         identity,
         email: Some(email),
         invited: false,
+        owner_made: true,
         password_hash: checked.password_hash,
         confirmed: checked.confirmed.unwrap_or(false),
         app_metadata: Json::Object(app),

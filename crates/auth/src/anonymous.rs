@@ -44,6 +44,7 @@ impl Core {
                     password_hash: None,
                     confirmed: false,
                     invited: false,
+                    owner_made: false,
                     app_metadata: json!({}),
                     user_metadata: Json::Object(data),
                 };

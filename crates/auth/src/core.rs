@@ -356,6 +356,8 @@ pub(crate) struct NewUser {
     pub(crate) password_hash: Option<String>,
     pub(crate) confirmed: bool,
     pub(crate) invited: bool,
+    /// Made by the owner: no sign-up replaces it, and its password is no stranger's.
+    pub(crate) owner_made: bool,
     pub(crate) app_metadata: serde_json::Value,
     pub(crate) user_metadata: serde_json::Value,
 }
@@ -368,6 +370,7 @@ impl NewUser {
             ("email", self.email.clone().map_or(Value::Null, Value::Text)),
             ("is_anonymous", Value::Bool(self.email.is_none())),
             ("invited_at", records::optional_time(self.invited.then_some(now))),
+            ("owner_made", Value::Bool(self.owner_made)),
             ("password_hash", self.password_hash.map_or(Value::Null, Value::Text)),
             ("email_confirmed_at", records::optional_time(self.confirmed.then_some(now))),
             ("app_metadata", Value::Json(self.app_metadata.to_string())),

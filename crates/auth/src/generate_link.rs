@@ -40,7 +40,7 @@ impl Core {
             None => None,
         };
         let invited = asked.kind == LinkKind::Invite;
-        let new = Unconfirmed { email, data: asked.data, password_hash, invited };
+        let new = Unconfirmed { email, data: asked.data, password_hash, invited, owner_made: true };
         let secrets = self.one_time.secrets(self.new_id(visit.moment.now)?);
         let (core, kind, moment) = (self.clone(), asked.kind, visit.moment);
         let told = secrets.clone();
@@ -107,6 +107,12 @@ impl Core {
             return Err(AccountError::EmailTaken);
         }
         let id = user.uuid("id").ok_or(AccountError::AccountMissing)?;
+        if let Some(hash) = new.password_hash.filter(|_| kind == LinkKind::Confirmation) {
+            // The owner's account from now on: with the owner's password, not with one that a stranger signed up with.
+            let row = [("password_hash", Value::Text(hash)), ("owner_made", Value::Bool(true))];
+            let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id));
+            transaction.write(system, request.with_row(row), None).await?;
+        }
         if let Some(new_email) = new_email.filter(|_| kind == LinkKind::EmailChange) {
             let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id));
             transaction.write(system, request.with_row([("new_email", Value::Text(new_email))]), None).await?;

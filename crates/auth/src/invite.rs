@@ -30,6 +30,7 @@ pub(crate) struct Unconfirmed {
     pub(crate) data: Map<String, Json>,
     pub(crate) password_hash: Option<String>,
     pub(crate) invited: bool,
+    pub(crate) owner_made: bool,
 }
 
 impl Core {
@@ -46,7 +47,7 @@ impl Core {
         self.spend_mail(visit.moment.now)?;
         let redirect_to = self.allowed(asked.redirect_to.as_deref());
         let letter = Letter { redirect_to, ..Letter::to(MailKind::Link(LinkKind::Invite), &email) };
-        let new = Unconfirmed { email, data: asked.data, password_hash: None, invited: true };
+        let new = Unconfirmed { email, data: asked.data, password_hash: None, invited: true, owner_made: true };
         let core = self.clone();
         let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, new, letter) = (core.clone(), new.clone(), letter.clone());
@@ -105,6 +106,7 @@ impl Core {
             password_hash: new.password_hash,
             confirmed: false,
             invited: new.invited,
+            owner_made: new.owner_made,
             app_metadata: app_metadata(&[]),
             user_metadata: Json::Object(new.data),
         };

@@ -72,6 +72,19 @@ pub(crate) fn or_taken(failure: Failure) -> AccountError {
     }
 }
 
+fn is_confirmed(user: &Record) -> bool {
+    user.int("email_confirmed_at").is_some()
+}
+
+fn is_invited(user: &Record) -> bool {
+    user.int("invited_at").is_some()
+}
+
+/// Whether a sign-up leaves this account alone.
+fn stays(user: &Record) -> bool {
+    is_confirmed(user) || is_invited(user) || user.flag("owner_made")
+}
+
 enum Made {
     Session(Box<Started>),
     Account(Box<Account>),
@@ -98,16 +111,17 @@ impl Core {
         if found.is_some() && !settings.confirm_email {
             return Err(AccountError::EmailTaken);
         }
-        // An account that was never confirmed is nobody's: the newest sign-up counts, with its password. One that the owner made by
-        // inviting stays.
-        let is_confirmed = |user: &Record| user.int("email_confirmed_at").is_some();
-        let is_invited = |user: &Record| user.int("invited_at").is_some();
-        let taken = found.as_ref().is_some_and(|user| is_confirmed(user) || is_invited(user));
+        // An account that was never confirmed is nobody's: the newest sign-up counts, with its password. One that the owner made, or
+        // invited somebody to, stays as it is.
+        let taken = found.as_ref().is_some_and(stays);
         let replaced = found.as_ref().filter(|_| !taken).and_then(|user| user.uuid("id"));
         let notice = match found.as_ref().filter(|_| taken) {
             None => None,
             Some(user) if is_confirmed(user) => Some(Letter::to(MailKind::AccountExists, &email)),
-            Some(_) => Some(Letter { kind: MailKind::Link(LinkKind::Invite), ..confirmation.clone() }),
+            Some(user) if is_invited(user) => {
+                Some(Letter { kind: MailKind::Link(LinkKind::Invite), ..confirmation.clone() })
+            }
+            Some(_) => Some(confirmation.clone()),
         };
         // Checked before the costly hash; the transaction plans it again with the model as it is then.
         profile::create(app.model(), uuid::Uuid::nil(), Some(&email), &asked.data, moment)?;
@@ -125,7 +139,7 @@ impl Core {
                 if let Some(replaced) = replaced {
                     // As it is now: it may have been confirmed, or its owner invited, while the password was hashed.
                     let there = records::user(transaction, &system, replaced).await?;
-                    if there.as_ref().is_some_and(|user| is_confirmed(user) || is_invited(user)) {
+                    if there.as_ref().is_some_and(stays) {
                         return Err(Failure::Conflict);
                     }
                     core.remove_unconfirmed(transaction, &system, replaced).await?;
@@ -143,6 +157,7 @@ impl Core {
                     password_hash: Some(hash),
                     confirmed: !settings_confirm(transaction),
                     invited: false,
+                    owner_made: false,
                     app_metadata: app_metadata(&[]),
                     user_metadata: Json::Object(data),
                 };

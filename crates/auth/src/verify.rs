@@ -195,7 +195,8 @@ impl Core {
             row.push(("email_confirmed_at", now));
         }
         let mut ended = Vec::new();
-        if used.kind != LinkKind::Confirmation || user.int("invited_at").is_some() {
+        let is_strangers = used.kind != LinkKind::Confirmation || user.int("invited_at").is_some();
+        if is_strangers && !user.flag("owner_made") {
             row.push(("password_hash", Value::Null));
             let sessions = self.sessions_of(transaction, system, used.user).await?;
             ended = self.end_sessions(transaction, system, &sessions).await?;

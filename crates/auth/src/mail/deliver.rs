@@ -255,7 +255,7 @@ impl Core {
             let data = letter.data.clone().filter(|_| kind == LinkKind::MagicLink && settings.sign_up);
             let Some(data) = data else { return Ok(None) };
             let email = letter.email.clone();
-            let new = Unconfirmed { email, data, password_hash: None, invited: false };
+            let new = Unconfirmed { email, data, password_hash: None, invited: false, owner_made: false };
             let id = self.make_unconfirmed(transaction, system, new).await?;
             return Ok(records::user(transaction, system, id).await?);
         };

@@ -157,10 +157,16 @@ impl Core {
         let sessions = self.sessions_of(transaction, system, id).await?;
         let ended = self.end_sessions(transaction, system, &sessions).await?;
         let now = Value::Timestamp(system.moment().now);
+        // What the owner wrote there stays.
+        let user = records::user(transaction, system, id).await?.ok_or(AccountError::AccountMissing)?;
+        let metadata = match records::json(&user, "user_metadata") {
+            Json::Object(metadata) if user.flag("owner_made") => metadata,
+            _ => metadata_of(person),
+        };
         let row = [
             ("password_hash", Value::Null),
             ("new_email", Value::Null),
-            ("user_metadata", Value::Json(Json::Object(metadata_of(person)).to_string())),
+            ("user_metadata", Value::Json(Json::Object(metadata).to_string())),
             ("email_confirmed_at", now.clone()),
             ("email_proved_at", now.clone()),
             ("updated_at", now),
