@@ -8,7 +8,7 @@ use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::mail::{Letter, MailKind};
 use crate::one_time;
-use crate::password;
+use crate::password::{self, too_many};
 use crate::records::{self, FACTORS, IDENTITIES, SESSIONS, USERS};
 use crate::sessions;
 use crate::sign_up::{check_email, check_metadata, or_taken};
@@ -124,6 +124,7 @@ impl Core {
         if let Some(password) = &change.password {
             let to = checked.new_email.as_ref().map(|letter| letter.email.as_str());
             password::check(password, checked.email.as_deref().or(to).unwrap_or(current_email), settings.password_min)?;
+            self.budgets.password_changes.take(&id, visit.moment.now).map_err(too_many)?;
             if self.hasher.verify(password, hash).await? {
                 return Err(AccountError::SamePassword);
             }

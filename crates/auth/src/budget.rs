@@ -19,7 +19,8 @@ pub struct Allowance {
     pub every: Duration,
 }
 
-/// The allowances of an application. Only failures are counted against the first three: whoever knows the password is never slowed.
+/// The allowances of an application. Only failures are counted against the first three; what succeeds has budgets of its own, wide enough that no
+/// client meets them that keeps its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowances {
     /// Wrong passwords for one account from one address: what a forgetful owner or a simple guesser does.
@@ -41,6 +42,14 @@ pub struct Allowances {
     pub mail_codes: Allowance,
     /// Browsers that one address sends to providers, and that come back to it.
     pub departures: Allowance,
+    /// Good passwords of one account: each costs as much as a wrong one, and whoever has one could keep everybody else waiting.
+    pub good_passwords: Allowance,
+    /// Changes of one account's password, also those that are refused because it would be the same: that answer is a guess at it.
+    pub password_changes: Allowance,
+    /// Challenges for one second factor.
+    pub challenges: Allowance,
+    /// Refreshes of one session.
+    pub refreshes: Allowance,
 }
 
 impl Default for Allowances {
@@ -56,6 +65,10 @@ impl Default for Allowances {
             mails_from: allowance(100, 10),
             mail_codes: allowance(10, 30),
             departures: allowance(300, 1),
+            good_passwords: allowance(200, 5),
+            password_changes: allowance(10, 60),
+            challenges: allowance(150, 10),
+            refreshes: allowance(200, 30),
         }
     }
 }

@@ -73,6 +73,10 @@ pub(crate) struct Budgets {
     pub(crate) mails: Budget,
     pub(crate) mail_codes: Budget,
     pub(crate) departures: Budget,
+    pub(crate) good_passwords: Budget,
+    pub(crate) password_changes: Budget,
+    pub(crate) challenges: Budget,
+    pub(crate) refreshes: Budget,
 }
 
 pub(crate) struct Core {
@@ -90,6 +94,8 @@ pub(crate) struct Core {
     random: SystemRandom,
     /// The names of the keys in the ring, to see whether the stored ones are others.
     ring_of: Mutex<Vec<(String, Option<i64>)>>,
+    /// Up to which account it was looked for those that nobody uses.
+    pub(crate) swept_to: Mutex<Option<Uuid>>,
 }
 
 impl Core {
@@ -99,6 +105,7 @@ impl Core {
         let ring = KeyRing::new(&derived, Vec::new(), 0);
         let Allowances { account_and_address, account, address, sign_ups, codes, .. } = options.allowances;
         let Allowances { mails_to, mails_from, mail_codes, departures, .. } = options.allowances;
+        let Allowances { good_passwords, password_changes, challenges, refreshes, .. } = options.allowances;
         let per_hour = engine.app().model().settings.mail.per_hour.max(1);
         let mails = Allowance { burst: per_hour, every: Duration::from_secs(3_600) / per_hour };
         let core = Core {
@@ -116,6 +123,10 @@ impl Core {
                 mails: Budget::new(mails),
                 mail_codes: Budget::new(mail_codes),
                 departures: Budget::new(departures),
+                good_passwords: Budget::new(good_passwords),
+                password_changes: Budget::new(password_changes),
+                challenges: Budget::new(challenges),
+                refreshes: Budget::new(refreshes),
             },
             one_time: OneTimeKey::new(keys).map_err(broken)?,
             directory: Directory::new(options.fetch.clone()),
@@ -125,6 +136,7 @@ impl Core {
             public_url: options.public_url.trim_end_matches('/').to_owned(),
             random: SystemRandom::new(),
             ring_of: Mutex::new(Vec::new()),
+            swept_to: Mutex::new(None),
             engine,
         };
         core.load_keys().await?;
@@ -289,8 +301,8 @@ impl Core {
         }
     }
 
-    /// Removes what ran out: sessions, revocations, signing keys whose last token is gone.
-    pub(crate) async fn sweep(&self) -> Result<(), Failure> {
+    /// Removes what ran out: sessions, revocations, signing keys whose last token is gone, accounts that nobody uses.
+    pub(crate) async fn sweep(self: &Arc<Self>) -> Result<(), Failure> {
         let moment = self.engine.moment();
         let life = i64::from(self.access_token_seconds()).saturating_mul(1_000_000);
         let work = self.engine.transaction(Isolation::Serializable, move |transaction| {
@@ -313,7 +325,8 @@ impl Core {
                 Ok(Outcome::commit(()))
             })
         });
-        work.await
+        work.await?;
+        self.sweep_accounts(moment).await
     }
 }
 

@@ -186,6 +186,8 @@ impl Core {
         factor: Uuid,
     ) -> Result<FactorChallenge, AccountError> {
         let (user, session) = sessions::of_caller(&caller)?;
+        // By both: nobody spends what is another's.
+        self.budgets.challenges.take(&(user, factor), visit.moment.now).map_err(too_many)?;
         let id = self.new_id(visit.moment.now)?;
         let until = visit.moment.now.saturating_add(CHALLENGE_MICROS);
         let made = self.engine.transaction(Isolation::Serializable, move |transaction| {

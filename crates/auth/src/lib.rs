@@ -36,6 +36,7 @@ mod recovery_codes;
 mod redirect;
 mod refresh;
 mod resend;
+mod retention;
 mod revocations;
 mod service_keys;
 mod session_list;

@@ -10,6 +10,7 @@ use crate::sessions;
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, PasswordVerifier, Version};
 use ring::rand::{SecureRandom, SystemRandom};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
@@ -147,11 +148,17 @@ impl Core {
         let pair = (email, address);
         let now = visit.moment.now;
         let budgets = &self.budgets;
-        // The narrowest first, so that what one address spends on one account spends nothing else.
-        budgets.account_and_address.take(&pair, now).map_err(too_many)?;
-        budgets.address.take(&address, now).map_err(too_many)?;
-        budgets.account.take(&email, now).map_err(too_many)?;
+        // Given back by what is wrong, as the others are by what is right.
+        budgets.good_passwords.take(&email, now).map_err(too_many)?;
+        let spent = self.spend_attempt(&pair, email, address, now);
+        if spent.is_err() {
+            budgets.good_passwords.give_back(&email);
+        }
+        spent?;
         let verdict = self.hasher.verify(password, hash).await;
+        if !matches!(verdict, Ok(true)) {
+            budgets.good_passwords.give_back(&email);
+        }
         if !matches!(verdict, Ok(false)) {
             // Right, or not even looked at.
             budgets.account_and_address.give_back(&pair);
@@ -159,6 +166,20 @@ impl Core {
             budgets.account.give_back(&email);
         }
         verdict
+    }
+
+    /// An attempt that may be wrong.
+    fn spend_attempt(
+        &self,
+        pair: &(&str, Option<IpAddr>),
+        email: &str,
+        address: Option<IpAddr>,
+        now: i64,
+    ) -> Result<(), AccountError> {
+        // The narrowest first, so that what one address spends on one account spends nothing else.
+        self.budgets.account_and_address.take(pair, now).map_err(too_many)?;
+        self.budgets.address.take(&address, now).map_err(too_many)?;
+        self.budgets.account.take(&email, now).map_err(too_many)
     }
 
     /// A new session for an address and its password.

@@ -11,6 +11,7 @@
 use crate::api_keys::sha256;
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
+use crate::password::too_many;
 use crate::records::{self, REFRESH_TOKENS, SESSIONS};
 use crate::revocations::Revocation;
 use crate::sessions::{DAY_MICROS, REFRESH_PREFIX, Second, Started, refresh_token, token_row};
@@ -40,6 +41,11 @@ impl Core {
         }
         let core = self.clone();
         let now = visit.moment.now;
+        let hash = Value::Bytes(sha256(token.expose().as_bytes()).to_vec());
+        let found =
+            self.engine.records(&Caller::system(visit.moment), records::by("hash", hash, REFRESH_TOKENS)).await?;
+        let session = found.first().and_then(|row| row.uuid("session_id")).ok_or(AccountError::RefreshTokenUnknown)?;
+        self.budgets.refreshes.take(&session, now).map_err(too_many)?;
         let ended = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, visit, token) = (core.clone(), visit.clone(), token.clone());
             Box::pin(async move {
@@ -116,6 +122,7 @@ impl Core {
             second: Second::of(&row),
             created_at: row.int("created_at").unwrap_or(now),
             not_after,
+            displaced: Vec::new(),
             now,
         })))
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use undergird_engine::accounts::{Account, AccountError, Secret, Session, SignOutScope, Visit};
 use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
 use undergird_model::Value;
-use undergird_plan::request::{Body, Input, Operand, Operator, Request, Verb};
+use undergird_plan::request::{Body, ColumnPath, Input, Operand, Operator, OrderItem, Request, Verb};
 use undergird_plan::{Caller, Identity};
 use uuid::Uuid;
 
@@ -27,6 +27,10 @@ pub(crate) const REFRESH_PREFIX: &str = "ug_refresh_";
 pub(crate) const AAL1: &str = "aal1";
 /// A second one too.
 pub(crate) const AAL2: &str = "aal2";
+
+/// Most sessions of an account. One more ends the one that was not refreshed for longest: refusing it would let whoever filled them keep the
+/// account's owner out.
+pub const SESSIONS_MAX: usize = 100;
 
 const USER_AGENT_CHARS_MAX: usize = 512;
 pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
@@ -42,6 +46,8 @@ pub(crate) struct Started {
     pub(crate) second: Option<Second>,
     pub(crate) created_at: i64,
     pub(crate) not_after: i64,
+    /// The sessions that made room for this one.
+    pub(crate) displaced: Vec<Revocation>,
     pub(crate) now: i64,
 }
 
@@ -122,6 +128,7 @@ impl Core {
         let now = visit.moment.now;
         let account = records::account(transaction, &system, user).await?;
         let account = account.ok_or_else(|| Failure::Internal("a session was begun for no user".into()))?;
+        let displaced = self.make_room(transaction, &system, user).await?;
         let days = transaction.app().model().settings.auth.session_days;
         let not_after = now.saturating_add(DAY_MICROS.saturating_mul(i64::from(days)));
         let session = self.new_id(now)?;
@@ -151,8 +158,34 @@ impl Core {
             second: None,
             created_at: now,
             not_after,
+            displaced,
             now,
         })
+    }
+
+    /// Ends the sessions of an account that are too many for one more.
+    async fn make_room(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        user: Uuid,
+    ) -> Result<Vec<Revocation>, Failure> {
+        let column = |name: &str| ColumnPath { name: name.into(), steps: Vec::new() };
+        let by = |name: &str| OrderItem { relation: None, column: column(name), descending: true, nulls_first: None };
+        let number = |many: usize| Operand::Value(Value::Int(i64::try_from(many).unwrap_or(i64::MAX)));
+        let mut request = records::by("user_id", Value::Uuid(user), SESSIONS);
+        request.shape.order = vec![by("refreshed_at"), by("id")];
+        request.shape.limit = Some(request.slot(number(PAGE)));
+        request.shape.offset = Some(request.slot(number(SESSIONS_MAX - 1)));
+        let rows = transaction.records(system, request).await?;
+        let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.uuid("id")).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let event = Event::new("logout", Actor::System, user);
+        let detail = serde_json::json!({ "sessions": ids.len(), "why": "too many" });
+        audit::note(transaction, system.moment(), event.with(detail)).await?;
+        self.end_sessions(transaction, system, &ids).await
     }
 
     /// Replaces a session by one of level `aal2`, inside a transaction: what was known of the old one, its id among it, is worth nothing
@@ -191,6 +224,7 @@ impl Core {
     /// Signs the access token of a session. After the commit: a token for a session that never was would be worse than a session
     /// without a token.
     pub(crate) fn tokens(&self, started: Started) -> Result<Session, Failure> {
+        self.revoked(started.displaced, started.now);
         let life = i64::from(self.access_token_seconds());
         let issued_at = started.now.div_euclid(1_000_000);
         let expires_at = issued_at.saturating_add(life).min(started.not_after.div_euclid(1_000_000));

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use undergird_auth::{Allowance, Allowances, Auth, Keys, Options, Transport};
 use undergird_engine::accounts::*;
-use undergird_engine::{Engine, Record};
-use undergird_model::{Source, definition};
+use undergird_engine::{Engine, Isolation, Outcome, Record};
+use undergird_model::{Source, Value, definition};
 use undergird_plan::Caller;
 use undergird_plan::caller::Moment;
 use undergird_plan::request::{Request, Verb};
@@ -137,6 +137,28 @@ impl World {
         self.engine.records(&system, Request::new(collection, Verb::Read)).await.unwrap()
     }
 
+    /// Has rows be older than they are.
+    async fn age(&self, collection: &'static str, columns: &'static [&'static str], micros: i64) {
+        for row in self.rows(collection).await {
+            let older = |name: &&'static str| (*name, Value::Timestamp(row.int(name).unwrap() - micros));
+            let values: Vec<_> = columns.iter().map(older).collect();
+            let id = row.get("id").clone();
+            self.write(Request::new(collection, Verb::Update).with_equal("id", id).with_row(values)).await;
+        }
+    }
+
+    async fn write(&self, request: Request) {
+        let system = Caller::system(self.engine.moment());
+        let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            let (request, system) = (request.clone(), system.clone());
+            Box::pin(async move {
+                transaction.write(&system, request, None).await?;
+                Ok(Outcome::commit(()))
+            })
+        });
+        done.await.unwrap();
+    }
+
     /// The events of the audit log, with their details.
     async fn events(&self) -> Vec<String> {
         let mut rows = self.rows("_audit_log").await;
@@ -203,4 +225,136 @@ async fn a_sign_up_does_not_replace_what_the_owner_made() {
     world.verify(SIGN_IN, made.token.expose()).await.unwrap();
     assert_eq!(world.sign_in("late@x.org", PASSWORD).await.unwrap().account.id, made.account.id);
     assert_eq!(world.sign_in("late@x.org", ANOTHER).await.err(), Some(AccountError::InvalidCredentials));
+}
+
+/// How many of such attempts are taken before one is refused for a while.
+async fn until_refused(most: usize, mut attempt: impl AsyncFnMut(usize) -> Result<(), AccountError>) -> usize {
+    for taken in 0..most {
+        match attempt(taken).await {
+            Ok(()) => {}
+            Err(AccountError::TooManyAttempts { retry_after }) => {
+                assert!(retry_after > Duration::ZERO);
+                return taken;
+            }
+            Err(other) => panic!("{taken}: {other:?}"),
+        }
+    }
+    most
+}
+
+/// M7: what succeeded had no budget: good passwords could fill the hasher, and refreshes and challenges the tables. L: `same_password` told,
+/// as often as one asked, whether a guess was right.
+#[tokio::test]
+async fn what_succeeds_has_budgets_too() {
+    let few = |burst| Allowance { burst, every: Duration::from_secs(30) };
+    let allowances = Allowances {
+        good_passwords: few(4),
+        password_changes: few(3),
+        challenges: few(5),
+        refreshes: few(6),
+        ..generous()
+    };
+    let world = world_with("", allowances).await;
+    let session = world.member("ann@x.org").await;
+    let other = world.member("bob@x.org").await;
+
+    // Wrong ones do not spend what the good ones have.
+    for _ in 0..6 {
+        assert_eq!(world.sign_in("ann@x.org", ANOTHER).await.err(), Some(AccountError::InvalidCredentials));
+    }
+    let good = until_refused(9, async |_| world.sign_in("ann@x.org", PASSWORD).await.map(|_| ())).await;
+    assert_eq!(good, 4);
+    world.sign_in("bob@x.org", PASSWORD).await.unwrap();
+
+    let caller = world.caller(&session).unwrap();
+    let enrolled = EnrollFactor { name: None, issuer: None, current_password: None };
+    let factor = world.auth.enroll_factor(world.visit(), &caller, enrolled).await.unwrap().id;
+    let asked =
+        until_refused(9, async |_| world.auth.challenge_factor(world.visit(), &caller, factor).await.map(|_| ()));
+    assert_eq!(asked.await, 5);
+
+    let guess = async |_| {
+        let change = AccountChange { password: Some(Secret::new(PASSWORD)), ..Default::default() };
+        match world.auth.update(world.visit(), &caller, change).await {
+            Err(AccountError::SamePassword) => Ok(()),
+            done => done.map(|_| ()),
+        }
+    };
+    assert_eq!(until_refused(9, guess).await, 3);
+
+    let mut newest = session.refresh_token.clone();
+    let refreshed = until_refused(9, async |_| {
+        newest = world.auth.refresh(world.visit(), newest.clone()).await?.refresh_token;
+        Ok(())
+    });
+    assert_eq!(refreshed.await, 6);
+    world.auth.refresh(world.visit(), other.refresh_token).await.unwrap();
+    // Refused, not used up: a client that waits goes on.
+    world.auth.refresh(world.visit_later(31 * SECOND), newest).await.unwrap();
+}
+
+/// M7: an account could have any number of sessions.
+#[tokio::test]
+async fn an_account_has_so_many_sessions_and_the_oldest_goes() {
+    let world = world("anonymous = true").await;
+    let first = world.member("ann@x.org").await;
+    let second = world.sign_in("ann@x.org", PASSWORD).await.unwrap();
+    let first = world.auth.refresh(world.visit_later(SECOND), first.refresh_token).await.unwrap();
+    let other = world.member("bob@x.org").await;
+    for _ in 0..99 {
+        world.auth.send_link(world.visit(), link_to("ann@x.org")).await.unwrap();
+        let (token, _) = world.mail_to("ann@x.org").await;
+        world.verify(SIGN_IN, &token).await.unwrap();
+    }
+    assert_eq!(world.rows("_sessions").await.len(), 101, "a hundred, and one of another's");
+    // The one that was refreshed last is not the oldest, though it began first.
+    assert_eq!(world.caller(&second).err(), Some(Unidentified::SessionEnded));
+    assert!(world.caller(&first).is_ok() && world.caller(&other).is_ok());
+    assert!(world.events().await.contains(&r#"logout {"sessions":1,"why":"too many"}"#.to_owned()));
+}
+
+fn link_to(email: &str) -> LinkRequest {
+    LinkRequest { email: email.into(), create: false, data: Map::new(), wish: Wish::default() }
+}
+
+/// M7: anonymous accounts and sign-ups that nobody confirmed stayed for ever.
+#[tokio::test]
+async fn accounts_that_nobody_uses_go_when_the_settings_say_so() {
+    let world = world("confirm_email = true\nanonymous = true\nanonymous_days = 3\nunconfirmed_days = 2").await;
+    world.sign_up("left@x.org", PASSWORD).await.unwrap();
+    let made = world.make(settings("made@x.org")).await;
+    let invite = InviteRequest { email: "invited@x.org".into(), data: Map::new(), redirect_to: None };
+    let invited = world.auth.invite(world.visit(), &world.owner(), invite).await.unwrap();
+    world.sign_up("ann@x.org", PASSWORD).await.unwrap();
+    let (token, _) = world.mail_to("ann@x.org").await;
+    let ann = world.verify(SIGN_IN, &token).await.unwrap().account;
+    // Who once signed in stays, whatever the owner says of the address since.
+    let unconfirmed = AccountSettings { email_confirmed: Some(false), ..Default::default() };
+    world.auth.change_account(world.visit(), &world.owner(), ann.id, unconfirmed).await.unwrap();
+    let anonymous = async || world.auth.sign_up_anonymously(world.visit(), Map::new()).await.unwrap();
+    let (gone, active, busy) = (anonymous().await, anonymous().await, anonymous().await);
+    let note = [("author_id", Value::Uuid(busy.account.id))];
+    world.write(Request::new("notes", Verb::Create).with_row(note)).await;
+    let ids = async || {
+        let mut ids: Vec<_> = world.rows("_users").await.iter().filter_map(|row| row.uuid("id")).collect();
+        ids.sort();
+        ids
+    };
+    let before = ids().await;
+    world.auth.sweep().await.unwrap();
+    assert_eq!(ids().await, before, "nothing is old yet");
+
+    world.age("_users", &["created_at"], 4 * DAY).await;
+    world.age("_sessions", &["refreshed_at"], 4 * DAY).await;
+    world.auth.refresh(world.visit(), active.refresh_token).await.unwrap();
+    world.auth.sweep().await.unwrap();
+    let mut expected = vec![made.id, invited.id, ann.id, active.account.id, busy.account.id];
+    expected.sort();
+    assert_eq!(ids().await, expected);
+    assert_eq!(world.caller(&gone).err(), Some(Unidentified::SessionEnded));
+    assert_eq!(world.rows("people").await.len(), expected.len(), "with their profile rows");
+    let events = world.events().await;
+    for why in ["anonymous", "unconfirmed"] {
+        assert!(events.contains(&format!(r#"user_deleted {{"why":"{why}"}}"#)), "{events:?}");
+    }
 }

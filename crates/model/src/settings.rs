@@ -97,6 +97,10 @@ pub struct Auth {
     pub session_idle_days: u32,
     /// `anonymous`: whether accounts without an address are made. Default false.
     pub anonymous: bool,
+    /// `anonymous_days`: after how many days without a refresh such an account is removed; never when 0. Default 0.
+    pub anonymous_days: u32,
+    /// `unconfirmed_days`: after how many days an account that somebody signed up and nobody confirmed is removed; never when 0. Default 30.
+    pub unconfirmed_days: u32,
     /// `site_url`: where links in mails lead in the end; default the server's `public_url`.
     pub site_url: Option<String>,
     /// `redirect_urls`: where else they may lead, as patterns. None by default.
@@ -266,6 +270,8 @@ impl Default for Settings {
                 session_days: 90,
                 session_idle_days: 90,
                 anonymous: false,
+                anonymous_days: 0,
+                unconfirmed_days: 30,
                 site_url: None,
                 redirect_urls: Vec::new(),
                 mail_token_seconds: 3600,

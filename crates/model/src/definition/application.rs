@@ -40,6 +40,8 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         set(auth, "session_days", &mut settings.auth.session_days);
         set(auth, "session_idle_days", &mut settings.auth.session_idle_days);
         settings.auth.anonymous = auth.bool("anonymous").unwrap_or(settings.auth.anonymous);
+        set(auth, "anonymous_days", &mut settings.auth.anonymous_days);
+        set(auth, "unconfirmed_days", &mut settings.auth.unconfirmed_days);
         set(auth, "mail_token_seconds", &mut settings.auth.mail_token_seconds);
         settings.auth.providers = auth.table("providers").map(|all| providers::read(all, report)).unwrap_or_default();
         read_redirects(auth, &mut settings.auth, report);

@@ -130,6 +130,18 @@ const AUTH: &[Key] = &[
     key("session_days", Int(1, 3_650), "90", "Life of a session, however often it is refreshed."),
     key("session_idle_days", Int(1, 3_650), "90", "Life of a session that nobody refreshes."),
     key("anonymous", Bool, "false", "Whether anybody may have an account without an address, by `signInAnonymously`."),
+    key(
+        "anonymous_days",
+        Int(0, 3_650),
+        "0",
+        "After how many days without a refresh such an account is removed, with its profile row; 0 means never.",
+    ),
+    key(
+        "unconfirmed_days",
+        Int(0, 3_650),
+        "30",
+        "After how many days an account is removed that somebody signed up and nobody confirmed; 0 means never.",
+    ),
     key("site_url", Text, "", "Where links in mails lead in the end; by default the server's `public_url`."),
     key(
         "redirect_urls",
