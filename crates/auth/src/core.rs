@@ -9,6 +9,7 @@ use crate::identify::Identifier;
 use crate::mail::{Post, Templates, Transport};
 use crate::oauth::{Directory, FlowKey};
 use crate::one_time::OneTimeKey;
+use crate::pages::PageKey;
 use crate::password::Hasher;
 use crate::records::{self, CHALLENGES, MAILS, ONE_TIME_TOKENS, PROVIDER_FLOWS, REVOCATIONS, SESSIONS, SIGNING_KEYS};
 use crate::revocations::Revocation;
@@ -89,6 +90,7 @@ pub(crate) struct Core {
     pub(crate) directory: Directory,
     pub(crate) fetcher: Fetcher,
     pub(crate) flow_key: FlowKey,
+    pub(crate) page_key: PageKey,
     pub(crate) post: Post,
     pub(crate) public_url: String,
     random: SystemRandom,
@@ -132,6 +134,7 @@ impl Core {
             directory: Directory::new(options.fetch.clone()),
             fetcher: options.fetch.clone(),
             flow_key: FlowKey::new(keys).map_err(broken)?,
+            page_key: PageKey::new(keys).map_err(broken)?,
             post: Post::new(options).map_err(Failure::Internal)?,
             public_url: options.public_url.trim_end_matches('/').to_owned(),
             random: SystemRandom::new(),

@@ -24,6 +24,7 @@ mod mail;
 mod oauth;
 mod one_time;
 mod otp;
+mod pages;
 mod password;
 mod passwordless;
 mod pkce;

@@ -5,7 +5,9 @@ use crate::api_keys::sha256;
 use crate::core::Core;
 use crate::oauth;
 use crate::one_time::{self, UsedFlow};
+use crate::pages;
 use crate::records;
+use crate::revocations::Revocation;
 use crate::sessions::{self, Started};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -59,7 +61,8 @@ impl Core {
             })
         });
         let started: Result<_, AccountError> = started.await?;
-        let started = started?;
+        let (started, ended) = started?;
+        self.revoked(ended, address.moment.now);
         self.give_back_guess(&address);
         Ok(self.tokens(started)?)
     }
@@ -70,15 +73,18 @@ impl Core {
         transaction: &mut Transaction<'_>,
         visit: &Visit,
         used: &UsedFlow,
-    ) -> Result<Started, AccountError> {
+    ) -> Result<(Started, Vec<Revocation>), AccountError> {
         let system = Caller::system(visit.moment);
         let user = records::user(transaction, &system, used.user).await?.ok_or(LinkError::CodeUnknown)?;
         if used.via == oauth::METHOD {
-            return self.start_after_provider(transaction, visit, &user, used).await;
+            return Ok((self.start_after_provider(transaction, visit, &user, used).await?, Vec::new()));
+        }
+        if used.via == pages::PAGE {
+            return self.start_after_page(transaction, visit, used).await;
         }
         let kind = LinkKind::of(&used.via).ok_or(LinkError::CodeUnknown)?;
         sessions::may_sign_in(&user, visit.moment.now)?;
-        Ok(self.start_session(transaction, visit, used.user, crate::verify::method(kind)).await?)
+        Ok((self.start_session(transaction, visit, used.user, crate::verify::method(kind)).await?, Vec::new()))
     }
 }
 

@@ -18,7 +18,9 @@ impl Core {
         let app = self.engine.app();
         let site = format!("{}/**", origin(&self.site_url()));
         let patterns = &app.model().settings.auth.redirect_urls;
-        let fits = patterns.iter().chain([&site]).any(|pattern| redirects::fits(pattern, asked));
+        // The sign-in pages' own: what comes back there is of use to the browser alone that left from there.
+        let pages = format!("{}/auth/ui/continue/**", self.public_url);
+        let fits = patterns.iter().chain([&site, &pages]).any(|pattern| redirects::fits(pattern, asked));
         fits.then(|| asked.to_owned())
     }
 

@@ -6,6 +6,7 @@
 
 mod administration;
 mod factors;
+mod pages;
 mod passwordless;
 mod providers;
 
@@ -14,6 +15,7 @@ pub use factors::{
     AccountFactor, EnrollFactor, EnrolledFactor, FactorChallenge, FactorError, Factors, MakeRecoveryCodes,
     RecoveryCodes, RecoveryStatus,
 };
+pub use pages::{Errand, HandedOver, Held, Hold, PageSecret, Pages};
 pub use passwordless::{
     FollowedLink, GenerateLink, GeneratedLink, InboxMail, InviteRequest, Landed, Landing, LinkError, LinkKind,
     LinkRequest, Passwordless, Proof, ResendRequest, Wish,
@@ -105,7 +107,7 @@ pub struct Visit {
 }
 
 /// Everything that can be asked about accounts. One method per operation of the auth surface.
-pub trait Accounts: Identify + Passwordless + Factors + Administration + Providers {
+pub trait Accounts: Identify + Passwordless + Factors + Administration + Providers + Pages {
     /// Makes an account with its profile row and, when no confirmation is needed, its first session: all or nothing.
     fn sign_up(&self, visit: Visit, request: SignUp) -> BoxFuture<'_, Result<SignedUp, AccountError>>;
 

@@ -43,6 +43,8 @@ pub enum OperationKind {
     Call(FunctionId),
     /// Sign-up, sign-in and their kin.
     Auth(AuthOperation),
+    /// The sign-in pages.
+    Page(PageOperation),
     /// Probes, metrics, the contract and its page.
     Service(ServiceOperation),
 }
@@ -123,6 +125,40 @@ pub enum ProviderOperation {
     Unlink,
 }
 
+/// The sign-in pages (`/auth/ui`), for browsers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PageOperation {
+    /// A page.
+    Show(Page),
+    /// What was filled in there.
+    Send(Page),
+    /// How they look.
+    Style,
+    /// How the application wants them to look.
+    OwnStyle,
+    /// The application's picture.
+    Logo,
+}
+
+/// One of the sign-in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "their paths say it")]
+pub enum Page {
+    SignIn,
+    SignUp,
+    /// Asks for a mail with a link and a code.
+    Mail,
+    /// Takes the code of a mail.
+    Code,
+    Recover,
+    NewPassword,
+    SecondFactor,
+    /// Where browsers come back to from mails and providers.
+    Continue,
+    Account,
+    SignOut,
+}
+
 /// Everything beside the data and the callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "their paths say it")]
@@ -173,6 +209,9 @@ pub fn operations(model: &Model) -> Vec<Operation> {
     }
     for (name, method, path, kind) in AUTH {
         add(format!("auth.{name}"), method, format!("/auth/v1/{path}"), OperationKind::Auth(*kind));
+    }
+    for (name, method, path, kind) in PAGES {
+        add(format!("pages.{name}"), method, format!("/auth/ui/{path}"), OperationKind::Page(*kind));
     }
     for (name, path, kind) in SERVICE {
         add((*name).into(), "GET", (*path).into(), OperationKind::Service(*kind));
@@ -247,6 +286,28 @@ const AUTH: &[(&str, &str, &str, AuthOperation)] = &[
 
 const RECOVERY_CODES: &str = "factors/recovery-codes";
 const ADMIN_USER: &str = "admin/users/{user_id}";
+
+const PAGES: &[(&str, &str, &str, PageOperation)] = &[
+    ("sign_in", "GET", "sign-in", PageOperation::Show(Page::SignIn)),
+    ("sign_in.send", "POST", "sign-in", PageOperation::Send(Page::SignIn)),
+    ("sign_up", "GET", "sign-up", PageOperation::Show(Page::SignUp)),
+    ("sign_up.send", "POST", "sign-up", PageOperation::Send(Page::SignUp)),
+    ("mail", "GET", "mail", PageOperation::Show(Page::Mail)),
+    ("mail.send", "POST", "mail", PageOperation::Send(Page::Mail)),
+    ("code.send", "POST", "code", PageOperation::Send(Page::Code)),
+    ("recover", "GET", "recover", PageOperation::Show(Page::Recover)),
+    ("recover.send", "POST", "recover", PageOperation::Send(Page::Recover)),
+    ("new_password", "GET", "new-password", PageOperation::Show(Page::NewPassword)),
+    ("new_password.send", "POST", "new-password", PageOperation::Send(Page::NewPassword)),
+    ("second_factor", "GET", "second-factor", PageOperation::Show(Page::SecondFactor)),
+    ("second_factor.send", "POST", "second-factor", PageOperation::Send(Page::SecondFactor)),
+    ("continue", "GET", "continue", PageOperation::Show(Page::Continue)),
+    ("account", "GET", "account", PageOperation::Show(Page::Account)),
+    ("sign_out.send", "POST", "sign-out", PageOperation::Send(Page::SignOut)),
+    ("style", "GET", "style.css", PageOperation::Style),
+    ("own_style", "GET", "own.css", PageOperation::OwnStyle),
+    ("logo", "GET", "logo", PageOperation::Logo),
+];
 
 const SERVICE: &[(&str, &str, ServiceOperation)] = &[
     ("health.live", "/health/live", ServiceOperation::Live),
@@ -335,6 +396,25 @@ mod tests {
             "auth.posted_callback POST /auth/v1/callback",
             "auth.link_identity GET /auth/v1/user/identities/authorize",
             "auth.unlink_identity DELETE /auth/v1/user/identities/{identity_id}",
+            "pages.sign_in GET /auth/ui/sign-in",
+            "pages.sign_in.send POST /auth/ui/sign-in",
+            "pages.sign_up GET /auth/ui/sign-up",
+            "pages.sign_up.send POST /auth/ui/sign-up",
+            "pages.mail GET /auth/ui/mail",
+            "pages.mail.send POST /auth/ui/mail",
+            "pages.code.send POST /auth/ui/code",
+            "pages.recover GET /auth/ui/recover",
+            "pages.recover.send POST /auth/ui/recover",
+            "pages.new_password GET /auth/ui/new-password",
+            "pages.new_password.send POST /auth/ui/new-password",
+            "pages.second_factor GET /auth/ui/second-factor",
+            "pages.second_factor.send POST /auth/ui/second-factor",
+            "pages.continue GET /auth/ui/continue",
+            "pages.account GET /auth/ui/account",
+            "pages.sign_out.send POST /auth/ui/sign-out",
+            "pages.style GET /auth/ui/style.css",
+            "pages.own_style GET /auth/ui/own.css",
+            "pages.logo GET /auth/ui/logo",
             "health.live GET /health/live",
             "health.ready GET /health/ready",
             "metrics GET /metrics",

@@ -109,6 +109,25 @@ pub struct Auth {
     pub mail_token_seconds: u32,
     /// `providers`: where else people can sign in, in order of their names. None by default.
     pub providers: Vec<Provider>,
+    /// `[auth.ui]`.
+    pub ui: Ui,
+}
+
+/// `[auth.ui]`: the sign-in pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ui {
+    /// `enabled`: whether there are any. Default: in `undergird dev` alone.
+    pub enabled: Option<bool>,
+    /// `title`: what they are called; default the application's `name`.
+    pub title: Option<String>,
+    /// `logo`: a picture, a file of the application.
+    pub logo: Option<String>,
+    /// `accent`: the colour of buttons and links, `#rrggbb`.
+    pub accent: Option<String>,
+    /// `stylesheet`: CSS after ours, a file of the application.
+    pub stylesheet: Option<String>,
+    /// `return_to`: where who came from nowhere finds the application. One of the URLs that are allowed.
+    pub return_to: Option<String>,
 }
 
 /// `[auth.providers.NAME]`.
@@ -276,6 +295,7 @@ impl Default for Settings {
                 redirect_urls: Vec::new(),
                 mail_token_seconds: 3600,
                 providers: Vec::new(),
+                ui: Ui::default(),
             },
             mail: Mail {
                 from: None,

@@ -18,6 +18,7 @@ pub mod commands;
 pub mod config;
 mod connection;
 pub mod data;
+mod dress;
 mod fetch;
 pub mod keys;
 pub mod logs;

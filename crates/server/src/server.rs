@@ -3,6 +3,7 @@
 
 use crate::config::{Definition, Environment, data_directory};
 use crate::data::DataDirectory;
+use crate::dress;
 use crate::keys::{self, KeysProblem};
 use crate::migrations::Fits;
 use crate::schema::{Change, Obstacle};
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use undergird_api::auth::pages::Dress;
 use undergird_api::http::{AccessLog, Http};
 use undergird_auth::{Auth, Keys};
 use undergird_engine::Engine;
@@ -78,6 +80,7 @@ pub struct Builder {
     make_keys: bool,
     beside: bool,
     shows_mails: bool,
+    shows_pages: bool,
     wait: Duration,
     log: Arc<AccessLog>,
 }
@@ -136,6 +139,12 @@ impl Builder {
         self
     }
 
+    /// Whether there are sign-in pages where the settings do not say. Not, unless said.
+    pub fn show_pages(mut self, show: bool) -> Builder {
+        self.shows_pages = show;
+        self
+    }
+
     /// How long to wait for another process that has the data directory. Not at all, unless said.
     pub fn wait(mut self, wait: Duration) -> Builder {
         self.wait = wait;
@@ -180,6 +189,10 @@ impl Builder {
         data.map_err(StartError::Failed)
     }
 
+    fn dress(&self, model: &Model) -> Result<Dress, String> {
+        dress::read(&model.settings.auth.ui, &self.directory, self.shows_pages)
+    }
+
     /// Opens the application.
     ///
     /// # Errors
@@ -216,12 +229,14 @@ impl Builder {
         } else if self.schema != SchemaPolicy::Leave {
             fit(&store, &model, self.schema).await?;
         }
+        let dress = self.dress(&model).map_err(StartError::Wrong)?;
         let engine = Engine::new(model, store);
         let auth = crate::accounts::open(&engine, &keys, &self.directory, self.shows_mails).await;
         let auth = auth.map_err(StartError::Failed)?;
         let cursors = crate::keys::cursor_key(&keys);
         let cursors = cursors.ok_or_else(|| StartError::Failed("no key for cursors could be derived".into()))?;
         let http = Http::new(engine.clone(), Arc::new(auth.clone()), cursors, self.log.clone());
+        http.dress(dress);
         Ok(Server { engine, http, auth, keys, definition, _data: data, builder: self })
     }
 }
@@ -250,6 +265,7 @@ impl Server {
             make_keys: false,
             beside: false,
             shows_mails: false,
+            shows_pages: false,
             wait: Duration::ZERO,
             log: Arc::default(),
         }
@@ -298,8 +314,10 @@ impl Server {
     /// # Errors
     /// [`StartError::Loss`], or why the schema cannot be changed. The old model goes on.
     pub async fn follow(&self, model: Arc<Model>, accept_data_loss: bool) -> Result<String, StartError> {
+        let dress = self.builder.dress(&model).map_err(StartError::Wrong)?;
         let done = fit(self.engine.store(), &model, SchemaPolicy::Follow { accept_data_loss }).await?;
         self.engine.replace(model);
+        self.http.dress(dress);
         self.http.refresh();
         Ok(done)
     }

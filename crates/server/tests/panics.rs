@@ -157,6 +157,30 @@ impl Factors for Broken {
     }
 }
 
+impl Pages for Broken {
+    fn check_errand(&self, _: &Errand) -> Result<(), AccountError> {
+        panic!("canary")
+    }
+    fn new_browser(&self) -> Result<Secret, AccountError> {
+        panic!("canary")
+    }
+    fn page_secret(&self, _: PageSecret, _: &Secret) -> Secret {
+        panic!("canary")
+    }
+    fn page_challenge(&self, _: &Secret) -> String {
+        panic!("canary")
+    }
+    fn hold<'a>(&'a self, _: Visit, _: &'a Caller, _: Hold) -> BoxFuture<'a, Result<Secret, AccountError>> {
+        panic!("canary")
+    }
+    fn held<'a>(&'a self, _: Visit, _: &'a Secret) -> BoxFuture<'a, Result<Option<Held>, AccountError>> {
+        panic!("canary")
+    }
+    fn hand_over<'a>(&'a self, _: Visit, _: &'a Secret) -> BoxFuture<'a, Result<HandedOver, AccountError>> {
+        panic!("canary")
+    }
+}
+
 impl Providers for Broken {
     fn depart(&self, _: Visit, _: Depart) -> BoxFuture<'_, Result<Departure, AccountError>> {
         panic!("canary")

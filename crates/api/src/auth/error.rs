@@ -311,6 +311,7 @@ impl From<LinkError> for Problem {
                 "validation_failed",
                 "code_challenge must be the base64url of a SHA-256, with code_challenge_method s256",
             ),
+            LinkError::NotAllowed => Problem::bad("validation_failed", "redirect_to is not an allowed URL"),
             LinkError::MailUnavailable => Problem::unprocessable(
                 "email_provider_disabled",
                 "This needs mail, and the server has no mail server: set [mail] host",

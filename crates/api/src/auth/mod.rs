@@ -10,6 +10,7 @@ mod credentials;
 mod error;
 mod factors;
 mod mail;
+pub mod pages;
 mod providers;
 mod session_list;
 #[cfg(test)]
@@ -51,6 +52,8 @@ pub struct AuthRequest<'a> {
     pub headers: &'a HeaderMap,
     /// The whole body.
     pub body: &'a [u8],
+    /// Whether there are sign-in pages.
+    pub pages: bool,
     /// The peer's address, as far as proxies are trusted.
     pub peer: Option<IpAddr>,
     /// The request's clock and dice.

@@ -6,6 +6,7 @@
 use super::body::Members;
 use super::error::Problem;
 use super::mail::{pairs, redirect};
+use super::pages::sign_in_url;
 use super::{Answer, AuthRequest, caller, json_answer, path_id, query_value, visit};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -27,6 +28,8 @@ const OURS: &[&str] = &[
     "apikey",
     HOP,
 ];
+/// No provider, but our own sign-in pages: so clients that know no more than providers find them.
+const PAGES: &str = "pages";
 /// Says that the browser was sent to the public host already.
 const HOP: &str = "hop";
 /// Most that are passed on.
@@ -46,6 +49,9 @@ pub(super) async fn operate(
     match operation {
         ProviderOperation::Authorize => {
             let public = accounts.public_url();
+            if request.pages && query_value(request.query, "provider").as_deref() == Some(PAGES) {
+                return go(&sign_in_url(&public, request.query.unwrap_or_default()));
+            }
             if let Some(url) = elsewhere(request, &public) {
                 return go(&url);
             }

@@ -1,6 +1,7 @@
 //! What goes over the wire, against accounts that answer what the test says.
 #![allow(clippy::unwrap_used)]
 
+mod pages;
 mod providers;
 mod told;
 
@@ -204,6 +205,7 @@ fn ask(told: Result<(), AccountError>, line: &str, body: &str, headers: &[(&'sta
         query,
         headers: &headers,
         body: body.as_bytes(),
+        pages: true,
         peer: None,
         moment,
     };

@@ -7,6 +7,7 @@ mod answers;
 mod auth;
 mod filters;
 mod functions;
+mod pages;
 mod rows;
 mod schemas;
 mod service;
@@ -71,6 +72,7 @@ fn describe(model: &Model, operation: &Operation) -> Json {
         OperationKind::Batch => service::batch(),
         OperationKind::Call(id) => functions::describe(model, model.function(id), operation.method),
         OperationKind::Auth(which) => auth::describe(which),
+        OperationKind::Page(which) => pages::describe(which),
         OperationKind::Service(which) => service::describe(model, which),
     };
     let mut whole = Map::new();
@@ -98,6 +100,7 @@ fn tags(model: &Model) -> Vec<Json> {
         "description": "Sign-up, sign-in and one's own account, in the dialect of Supabase Auth.",
         "externalDocs": { "url": "https://supabase.com/docs/reference/javascript/auth-api" },
     }));
+    tags.push(json!({ "name": pages::TAG, "description": "Sign-up and sign-in for browsers that an application sends here." }));
     tags.push(json!({ "name": service::TAG, "description": "Probes, figures, this document and its page." }));
     tags
 }

@@ -11,6 +11,7 @@ use super::policy::Policy;
 use super::request_id::{RequestId, RequestIds};
 use super::route::Route;
 use super::service;
+use crate::auth::pages::{self, Dress, PageRequest};
 use crate::auth::{self, AuthRequest};
 use crate::problem::Problem;
 use crate::rest::cursor::CursorKey;
@@ -33,7 +34,7 @@ use undergird_engine::observe::{Stage, Stages};
 use undergird_engine::{App, Engine};
 use undergird_model::diagnostic::nearest;
 use undergird_model::field_type::wire;
-use undergird_model::operation::{AuthOperation, MailOperation, OperationKind, ProviderOperation, RPC};
+use undergird_model::operation::{AuthOperation, MailOperation, OperationKind, PageOperation, ProviderOperation, RPC};
 use undergird_plan::caller::Moment;
 use undergird_plan::{Caller, Identity, Refusal};
 
@@ -49,6 +50,7 @@ pub struct Http {
     accounts: Arc<dyn Accounts>,
     cursors: CursorKey,
     policy: ArcSwap<Policy>,
+    dress: ArcSwap<Dress>,
     metrics: Metrics,
     log: Arc<AccessLog>,
     ids: RequestIds,
@@ -125,6 +127,7 @@ impl Http {
             accounts,
             cursors,
             policy,
+            dress: ArcSwap::default(),
             metrics,
             log,
             ids,
@@ -136,6 +139,11 @@ impl Http {
     /// Takes the engine's new application, after [`Engine::replace`].
     pub fn refresh(&self) {
         self.policy.store(Arc::new(Policy::new(self.engine.app(), &self.metrics)));
+    }
+
+    /// Dresses the sign-in pages, from now on.
+    pub fn dress(&self, dress: Dress) {
+        self.dress.store(Arc::new(dress));
     }
 
     /// From now on not ready: load balancers look elsewhere while requests under way end.
@@ -357,7 +365,7 @@ impl Way<'_> {
             None
         };
         let body_bytes = match kind {
-            OperationKind::Auth(_) => limits.body_bytes.min(auth::BODY_BYTES_MAX as u64),
+            OperationKind::Auth(_) | OperationKind::Page(_) => limits.body_bytes.min(auth::BODY_BYTES_MAX as u64),
             _ => limits.body_bytes,
         };
         let body = body::read(&head.headers, body, body_bytes, body::PACE).await?;
@@ -432,7 +440,7 @@ fn needs_caller(kind: OperationKind) -> bool {
         | OperationKind::DeleteOne(_)
         | OperationKind::Call(_)
         | OperationKind::Batch => true,
-        OperationKind::Auth(_) | OperationKind::Service(_) => false,
+        OperationKind::Auth(_) | OperationKind::Page(_) | OperationKind::Service(_) => false,
     }
 }
 
@@ -446,7 +454,8 @@ async fn dispatch(
     // Boxed but for rows: the largest of these would be the size of each request's future, which is moved several times.
     match (exchange.operation, caller) {
         (OperationKind::Service(operation), _) => Box::pin(service::handle(http, policy, operation, &exchange)).await,
-        (OperationKind::Auth(operation), _) => Ok(Box::pin(auth_surface(operation, &exchange)).await),
+        (OperationKind::Auth(operation), _) => Ok(Box::pin(auth_surface(http, operation, &exchange)).await),
+        (OperationKind::Page(operation), _) => Box::pin(page(http, operation, &exchange)).await,
         (OperationKind::Call(id), Some(caller)) => {
             Box::pin(call::handle(&mut exchange, caller, id)).await.map_err(Fault::from)
         }
@@ -463,7 +472,7 @@ fn note_failure(id: &RequestId, head: &Parts, cause: &str) {
     tracing::error!(request_id = %id, method = %head.method, path = head.uri.path(), cause, "a request failed inside");
 }
 
-async fn auth_surface(operation: AuthOperation, exchange: &Exchange<'_>) -> Answer {
+async fn auth_surface(http: &Http, operation: AuthOperation, exchange: &Exchange<'_>) -> Answer {
     let follows = matches!(
         operation,
         AuthOperation::Mail(MailOperation::Follow)
@@ -481,6 +490,7 @@ async fn auth_surface(operation: AuthOperation, exchange: &Exchange<'_>) -> Answ
         query: exchange.head.uri.query(),
         headers: &exchange.head.headers,
         body: &exchange.body,
+        pages: pages::is_on(&exchange.app.model().settings, &http.dress.load()),
         peer: Some(exchange.peer),
         moment: exchange.moment,
     };
@@ -489,6 +499,25 @@ async fn auth_surface(operation: AuthOperation, exchange: &Exchange<'_>) -> Answ
         note_failure(&exchange.id, exchange.head, cause);
     }
     Answer { status: answer.status, headers: answer.headers, body: answer.body.into() }
+}
+
+async fn page(http: &Http, operation: PageOperation, exchange: &Exchange<'_>) -> Result<Answer, Fault> {
+    let request = PageRequest {
+        operation,
+        method: &exchange.head.method,
+        path: exchange.head.uri.path(),
+        query: exchange.head.uri.query(),
+        headers: &exchange.head.headers,
+        body: &exchange.body,
+        peer: Some(exchange.peer),
+        moment: exchange.moment,
+    };
+    let (settings, dress) = (&exchange.app.model().settings, http.dress.load_full());
+    let answer = pages::show(request, settings, &dress, &**exchange.accounts).await.ok_or(Fault::NotFound)?;
+    if let Some(cause) = &answer.cause {
+        note_failure(&exchange.id, exchange.head, cause);
+    }
+    Ok(Answer { status: answer.status, headers: answer.headers, body: answer.body.into() })
 }
 
 fn identify(accounts: &Arc<dyn Accounts>, headers: &HeaderMap, moment: Moment) -> Result<Caller, Unidentified> {

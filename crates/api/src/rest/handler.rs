@@ -67,9 +67,11 @@ impl Parts {
             | OperationKind::ReplaceOne(id)
             | OperationKind::Delete(id)
             | OperationKind::DeleteOne(id) => exchange.app.model().collection(id).name.clone(),
-            OperationKind::Batch | OperationKind::Call(_) | OperationKind::Auth(_) | OperationKind::Service(_) => {
-                String::new()
-            }
+            OperationKind::Batch
+            | OperationKind::Call(_)
+            | OperationKind::Auth(_)
+            | OperationKind::Page(_)
+            | OperationKind::Service(_) => String::new(),
         };
         let key = exchange.key.map(decoded_key).transpose()?;
         let text = |name: &HeaderName| exchange.header(name).map(str::to_owned);

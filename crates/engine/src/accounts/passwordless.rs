@@ -261,6 +261,8 @@ pub enum LinkError {
     WrongVerifier,
     /// Not the challenge of RFC 7636 with S256.
     BadChallenge,
+    /// A URL to which browsers may not be sent.
+    NotAllowed,
     /// No mail server is set up.
     MailUnavailable,
     /// The budget of mails is spent.
@@ -289,6 +291,7 @@ impl std::fmt::Display for LinkError {
             LinkError::CodeUnknown => f.write_str("the code of the flow is wrong, used or too old"),
             LinkError::WrongVerifier => f.write_str("the verifier does not fit the challenge"),
             LinkError::BadChallenge => f.write_str("the challenge is not one of S256"),
+            LinkError::NotAllowed => f.write_str("browsers may not be sent to this URL"),
             LinkError::MailUnavailable => f.write_str("no mail server is set up"),
             LinkError::TooManyMails { retry_after } => {
                 write!(f, "too many mails; try again in {} seconds", retry_after.as_secs().max(1))

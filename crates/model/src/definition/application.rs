@@ -5,6 +5,7 @@ use super::providers;
 use super::report::{Place, Report, codes};
 use super::shape;
 use super::tree::{Data, Node, Table};
+use super::ui;
 use crate::networks::Network;
 use crate::redirects;
 use crate::settings::{Auth, Concealed, Mail, MailTls, MetricsAccess, Settings, StoreSettings};
@@ -45,6 +46,9 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         set(auth, "mail_token_seconds", &mut settings.auth.mail_token_seconds);
         settings.auth.providers = auth.table("providers").map(|all| providers::read(all, report)).unwrap_or_default();
         read_redirects(auth, &mut settings.auth, report);
+        if let Some(table) = auth.table("ui") {
+            ui::read(table, &mut settings, report);
+        }
     }
     if let Some(mail) = table.table("mail") {
         read_mail(mail, &mut settings.mail, report);

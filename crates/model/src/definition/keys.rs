@@ -151,6 +151,16 @@ const AUTH: &[Key] = &[
     ),
     key("mail_token_seconds", Int(60, 3_600), "3600", "Life of the links and codes in mails."),
     key("providers", Shape::Map(PROVIDER), "", "Where else people can sign in, by the name that clients ask for."),
+    key("ui", Table(UI), "", "The sign-in pages at `/auth/ui`."),
+];
+
+const UI: &[Key] = &[
+    key("enabled", Bool, "", "Whether they are served; by default in `undergird dev` alone."),
+    key("title", Text, "", "What they are called; by default the application's `name`."),
+    key("logo", Text, "", "A picture above them: a file of the application, `.svg`, `.png`, `.jpg` or `.webp`."),
+    key("accent", Text, "", "The colour of buttons and links, like `#1f6f5c`."),
+    key("stylesheet", Text, "", "CSS that is read after theirs: a file of the application."),
+    key("return_to", Text, "", "Where who came from nowhere finds the application: a URL that `redirect_urls` allows."),
 ];
 
 /// `[auth.providers.NAME]`.

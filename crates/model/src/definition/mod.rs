@@ -21,6 +21,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod ui;
 
 pub use json_schema::{application_schema, collection_schema, function_schema};
 pub use names::{RESERVED, is_reserved_for_relations};

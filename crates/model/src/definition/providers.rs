@@ -19,7 +19,7 @@ pub(super) fn read(all: &Table, report: &mut Report) -> Vec<Provider> {
         if !is_name(&entry.key) {
             report
                 .error(entry.place, codes::BAD_NAME, format!("\"{}\" is no name of a provider", entry.key))
-                .hint("small letters, digits and _, a letter first; email, phone, anonymous and web3 are taken");
+                .hint("small letters, digits and _, a letter first; email, phone, anonymous, web3 and pages are taken");
         } else if providers.len() == PROVIDERS_MAX {
             report.error(entry.place, codes::BAD_VALUE, format!("there are more than {PROVIDERS_MAX} providers"));
         } else if let Some(provider) = read_one(&entry.key, entry.place, table, report) {
@@ -34,7 +34,7 @@ fn is_name(name: &str) -> bool {
     name.len() <= NAME_CHARS_MAX
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-        && !["email", "phone", "anonymous", "web3"].contains(&name)
+        && !["email", "phone", "anonymous", "web3", "pages"].contains(&name)
 }
 
 fn read_one(name: &str, place: Place, table: &Table, report: &mut Report) -> Option<Provider> {
@@ -147,7 +147,7 @@ mod tests {
         for good in ["google", "linkedin_oidc", "x2"] {
             assert!(is_name(good), "{good}");
         }
-        for bad in ["", "Google", "a-b", "2x", "_x", "email", &"x".repeat(41)] {
+        for bad in ["", "Google", "a-b", "2x", "_x", "email", "pages", &"x".repeat(41)] {
             assert!(!is_name(bad), "{bad}");
         }
     }

@@ -47,6 +47,7 @@ async fn serve(arguments: &Arguments, logs: &Logs) -> Result<(), Exit> {
             .schema(SchemaPolicy::Follow { accept_data_loss })
             .make_keys(true)
             .show_mails(true)
+            .show_pages(true)
             .access_log(logs.requests())
     };
     let mut accept = arguments.accept_data_loss;
@@ -93,6 +94,9 @@ fn greet(server: &Server, address: SocketAddr) {
     tell!("  publishable key  {}\n  secret key       {secret}", keys.publishable);
     if settings.server.docs {
         tell!("  try it           {url}/docs");
+    }
+    if settings.auth.ui.enabled != Some(false) {
+        tell!("  sign-in pages    {url}/auth/ui/sign-in");
     }
     if settings.mail.host.is_none() {
         tell!("  mails            {url}/_/inbox");

@@ -363,7 +363,11 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
             None,
             written_one(name, &["200", "204"], &[404, 409, 412, 422]),
         ),
-        OperationKind::Batch | OperationKind::Call(_) | OperationKind::Auth(_) | OperationKind::Service(_) => {
+        OperationKind::Batch
+        | OperationKind::Call(_)
+        | OperationKind::Auth(_)
+        | OperationKind::Page(_)
+        | OperationKind::Service(_) => {
             return Json::Null;
         }
     };
