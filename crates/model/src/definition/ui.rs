@@ -81,7 +81,7 @@ mod tests {
 
     fn check(ui: &str) -> Vec<String> {
         let text = format!("[auth]\nredirect_urls = [\"https://app.example.org/**\"]\n[auth.ui]\n{ui}");
-        let source = Source { name: "undergird.toml".into(), text };
+        let source = Source { name: "undergird.toml".into(), text: text.into() };
         let (_, diagnostics) = crate::definition::check(&[source], &[]);
         diagnostics.iter().map(|diagnostic| diagnostic.message.clone()).collect()
     }

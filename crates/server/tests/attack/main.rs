@@ -137,6 +137,12 @@ fn attempts(world: &World, kind: &OperationKind, path: &str) -> Vec<(&'static st
             vec![("POST", target.clone(), Some(json!({}))), ("GET", target.clone(), None), ("HEAD", target, None)]
         }
         OperationKind::Auth(_) => world.auth_attempts(path),
+        // More of them in `tests/pages.rs`, with forms.
+        OperationKind::Page(_) => {
+            let body =
+                json!({"email": "kanari-victim@example.com", "password": "another long password", "kind": "recovery"});
+            vec![("GET", path.to_owned(), None), ("POST", path.to_owned(), Some(body))]
+        }
         OperationKind::Service(_) => vec![("GET", path.to_owned(), None)],
     }
 }

@@ -189,6 +189,7 @@ impl World {
             .environment(database.environment())
             .schema(SchemaPolicy::Follow { accept_data_loss: false })
             .make_keys(true)
+            .show_pages(true)
             .build()
             .await
             .unwrap_or_else(|error| panic!("{error}"));
