@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own that can be killed, and a wire to it that can be cut.
+"""A database server of one's own that can be killed, and a wire to it that can be cut.
 
 Durable, on a free port, in a folder that goes with it. Absent: SQL (`stores`), and what is tested. Run as a program this file is the wire: a
 TCP proxy in a process of its own, so that clients' threads do not slow it.
@@ -35,53 +35,100 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Cluster:
-    """The server. It refuses to be root, so as root it is `postgres`."""
+class Server:
+    """A database server of one's own. It refuses to be root, so as root it is its Debian account."""
+
+    scheme, account_name, hostless = None, None, ""
 
     def __init__(self, program):
         self.program = program
-        self.folder = Path(tempfile.mkdtemp(prefix="undergird-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="undergird-db-"))
         self.data = self.folder / "data"
         self.log = self.folder / "log"
         self.port = free_port()
         self.process = None
         self.account = {}
         if os.geteuid() == 0:
-            entry = pwd.getpwnam("postgres")
+            entry = pwd.getpwnam(self.account_name)
             self.account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
         self.password = secrets.token_hex(16)
         secret = self.folder / "secret"
-        secret.write_text(self.password)
-        secret.chmod(0o644)
+        secret.write_text(self.secret())
         # The folder is its owner's alone.
-        line = ["initdb", f"--pgdata={self.data}", "--username=undergird", f"--pwfile={secret}", "--auth=password", "--encoding=UTF8",
-                "--locale=C.UTF-8", "--no-sync"]
+        secret.chmod(0o644)
+        line = self.making(secret)
         ended = subprocess.run([program(line[0]), *line[1:]], capture_output=True, text=True, cwd=self.folder, **self.account)
         if ended.returncode != 0:
-            raise RuntimeError(ended.stderr)
+            raise RuntimeError(ended.stdout + ended.stderr)
 
-    def url(self, database="postgres"):
-        return f"postgres://undergird:{self.password}@127.0.0.1:{self.port}/{database}"
+    def secret(self):
+        """What its file of secrets says."""
+        raise NotImplementedError
+
+    def making(self, secret):
+        """The command that makes its data."""
+        raise NotImplementedError
+
+    def serving(self):
+        """The command that serves it."""
+        raise NotImplementedError
+
+    def answers(self):
+        """Whether it takes questions."""
+        raise NotImplementedError
+
+    def url(self, database=""):
+        return f"{self.scheme}://undergird:{self.password}@127.0.0.1:{self.port}/{database or self.hostless}"
 
     def url_by(self, wire, database):
-        return f"postgres://undergird:{self.password}@{WIRE}:{wire.port}/{database}"
+        return f"{self.scheme}://undergird:{self.password}@{WIRE}:{wire.port}/{database}"
 
     def start(self):
         """Starts it and waits until it takes questions."""
-        line = ["-D", str(self.data), "-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}", "-c", "unix_socket_directories=",
-                "-c", "max_connections=200"]
+        line = self.serving()
         deadline = time.monotonic() + START_SECONDS_MAX
         while time.monotonic() < deadline:
             with open(self.log, "ab") as log:
-                self.process = subprocess.Popen([self.program("postgres"), *line], stdout=log, stderr=log, cwd=self.folder, **self.account)
+                self.process = subprocess.Popen([self.program(line[0]), *line[1:]], stdout=log, stderr=log, cwd=self.folder, **self.account)
             while self.process.poll() is None and time.monotonic() < deadline:
                 if self.answers():
                     return
                 time.sleep(0.01)
             # Children of a killed postmaster still have its memory for a moment.
             time.sleep(0.05)
-        raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+        raise RuntimeError(f"the database server did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+
+    def kill(self):
+        """Kills the server's first process alone, as the kernel might."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def end(self):
+        """Ends it for good."""
+        self.kill()
+
+    def remove(self):
+        if self.process and self.process.poll() is None:
+            self.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Postgres(Server):
+    """PostgreSQL, durable."""
+
+    scheme, account_name, hostless = "postgres", "postgres", "postgres"
+
+    def secret(self):
+        return self.password
+
+    def making(self, secret):
+        return ["initdb", f"--pgdata={self.data}", "--username=undergird", f"--pwfile={secret}", "--auth=password", "--encoding=UTF8",
+                "--locale=C.UTF-8", "--no-sync"]
+
+    def serving(self):
+        return ["postgres", "-D", str(self.data), "-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}",
+                "-c", "unix_socket_directories=", "-c", "max_connections=200"]
 
     def answers(self):
         """Whether it asks for a password: while it starts it says that it does."""
@@ -91,20 +138,36 @@ class Cluster:
             return wire.recv(1) == b"R"
         return False
 
-    def kill(self):
-        """Kills the postmaster alone, as the kernel might."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop_immediately(self):
+    def end(self):
         """What `pg_ctl stop -m immediate` does."""
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait()
 
-    def remove(self):
-        if self.process and self.process.poll() is None:
-            self.stop_immediately()
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+class MariaDb(Server):
+    """MariaDB, durable."""
+
+    scheme, account_name = "mysql", "mysql"
+
+    def secret(self):
+        # One statement to a line; it runs at each start.
+        return (f"CREATE OR REPLACE USER 'undergird'@'%' IDENTIFIED BY '{self.password}';\n"
+                "GRANT ALL PRIVILEGES ON *.* TO 'undergird'@'%' WITH GRANT OPTION;\n")
+
+    def making(self, secret):
+        return ["mariadb-install-db", "--no-defaults", f"--datadir={self.data}", "--skip-test-db", "--skip-name-resolve",
+                "--auth-root-authentication-method=socket"]
+
+    def serving(self):
+        return ["mariadbd", "--no-defaults", f"--datadir={self.data}", "--bind-address=127.0.0.1", f"--port={self.port}", "--socket=socket",
+                "--pid-file=server.pid", "--skip-name-resolve", "--max-connections=200", f"--init-file={self.folder / 'secret'}"]
+
+    def answers(self):
+        """It speaks first, and only when its accounts are made: the protocol's version, or an error (0xff)."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=2) as wire:
+            first = wire.recv(5)
+            return len(first) == 5 and first[4] == 10
+        return False
 
 
 class Wire:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What the application does when its PostgreSQL, the wire to it, or itself is killed under load (TRUST.md, R1 and R3).
+"""What the application does when its PostgreSQL or MariaDB, the wire to it, or itself is killed under load (TRUST.md, R1 and R3).
 
 Clients create, change, batch, retry and read without pause, and check every answer. In the middle of it, one after another: the server is
-killed (-9); PostgreSQL's postmaster is; PostgreSQL is stopped `-m immediate`; all its sessions are terminated; the wire resets every
+killed (-9); the database is; PostgreSQL is stopped `-m immediate`; all sessions are terminated; the wire resets every
 connection; loses answers; loses packets; holds all bytes. Held, in each round:
 
 - no answer is wrong: a read shows what was acknowledged before it, and nothing that was never sent;
@@ -10,14 +10,18 @@ connection; loses answers; loses packets; holds all bytes. Held, in each round:
 - a request that fails is a problem with 503 or 409 and comes in time; soon after the database is back none fails, and work goes on.
 
 The harness proves that it can see: the checks must find fault with altered copies of what they read, with a ledger that believes
-writes before they are acknowledged, and with a PostgreSQL that acknowledges before it writes (synchronous_commit=off).
+writes before they are acknowledged, and with a database that acknowledges before it writes.
 
-    reliability.py [ROUNDS] [FAULT …]      rounds of each fault, or of those named
+    reliability.py [--clients N] [ROUNDS] [FAULT …]      rounds of each fault, or of those named
+
+Which database: E2E_STORE, PostgreSQL if it says nothing.
 """
 
+import argparse
 import copy
 import http.client
 import json
+import os
 import random
 import sys
 import threading
@@ -26,7 +30,7 @@ from urllib.parse import urlsplit
 
 import stores
 from app import App
-from cluster import Cluster, Wire, isolate, lose
+from cluster import MariaDb, Postgres, Wire, isolate, lose
 
 ROUNDS = 1
 CLIENTS = 16
@@ -190,12 +194,12 @@ class Client(threading.Thread):
 class World:
     """A database, the wire, the application, and its clients."""
 
-    def __init__(self, seed):
-        self.seed = seed
+    def __init__(self, seed, store, clients):
+        self.seed, self.store = seed, store
         self.codes = {}
         self.over, self.paused, self.resumed, self.app_may_be_gone = (threading.Event() for _ in range(4))
         self.idle = threading.Semaphore(0)
-        self.cluster = Cluster(stores.program)
+        self.cluster = STORES[store](stores.program)
         self.cluster.start()
         self.database = stores.create(self.cluster.url())
         self.wire = Wire(self.cluster.port)
@@ -204,10 +208,10 @@ class World:
         self.app.run("migrate")
         self.app.start("serve")
         self.headers = {"authorization": f"Bearer {self.app.secret}", "content-type": "application/json"}
-        self.post, self.author = self.prepare()
-        self.clients = [Client(number, self) for number in range(CLIENTS)]
+        self.post, self.author = self.prepare(clients)
+        self.clients = [Client(number, self) for number in range(clients)]
 
-    def prepare(self):
+    def prepare(self, clients):
         """A post to comment on, its author, and a row per client to count in."""
         address = urlsplit(self.app.url)
         connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
@@ -223,7 +227,7 @@ class World:
         author = make("/auth/v1/signup", account)["user"]["id"]
         row = {"title": "Reliable", "slug": "reliable", "body": "x", "status": "published", "author_id": author}
         post = make("/rest/v1/posts", row)[0]["id"]
-        make("/rest/v1/tags", [{"name": f"n-{number}"} for number in range(CLIENTS)])
+        make("/rest/v1/tags", [{"name": f"n-{number}"} for number in range(clients)])
         return post, author
 
     def pause_at_start(self):
@@ -247,7 +251,7 @@ class World:
 
     def state(self):
         """What is in the database."""
-        tags = dict(line.split("\t") for line in stores.sql(self.database, "SELECT name, description FROM tags").splitlines())
+        tags = dict(line.split("\t") for line in stores.sql(self.database, "SELECT name, coalesce(description, '') FROM tags").splitlines())
         return {"tags": tags, "comments": stores.sql(self.database, "SELECT body FROM comments").splitlines()}
 
     def ledgers(self):
@@ -295,18 +299,21 @@ def kill_app(world):
     world.app_may_be_gone.clear()
 
 
-def kill_postmaster(world):
+def kill_database(world):
     world.cluster.kill()
     world.cluster.start()
 
 
 def stop_immediately(world):
-    world.cluster.stop_immediately()
+    world.cluster.end()
     world.cluster.start()
 
 
 def terminate_all(world):
-    stores.sql(world.database, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'")
+    if world.store == "postgres":
+        stores.sql(world.database, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'")
+    else:
+        stores.sql(world.database, "KILL HARD USER undergird")
 
 
 def reset(world):
@@ -342,9 +349,11 @@ def lose_packets(world):
     lose(False)
 
 
+STORES = {"postgres": Postgres, "mysql": MariaDb}
+
 FAULTS = {
     "kill the server": kill_app,
-    "kill the postmaster": kill_postmaster,
+    "kill the database": kill_database,
     "immediate stop": stop_immediately,
     "terminate all": terminate_all,
     "reset": reset,
@@ -355,6 +364,8 @@ FAULTS = {
 }
 
 STALLS = ["hold", "hold and reset"]
+# What MariaDB has no word for.
+POSTGRES_ONLY = ["immediate stop"]
 
 
 def rate(answers, begin, end):
@@ -424,31 +435,40 @@ def controls(state, ledger, believed):
 
 
 def careless(world):
-    """A PostgreSQL that acknowledges what it has not written: the loss must be seen. Gives a sentence when it is not."""
-    for setting in ("synchronous_commit = off", "wal_writer_delay = '10s'"):
-        stores.sql(world.database, f"ALTER SYSTEM SET {setting}")
-    stores.sql(world.database, "SELECT pg_reload_conf()")
+    """A database that acknowledges what it has not written: the loss must be seen. Gives a sentence when it is not."""
+    if world.store == "postgres":
+        settings = ["ALTER SYSTEM SET synchronous_commit = off", "ALTER SYSTEM SET wal_writer_delay = '10s'", "SELECT pg_reload_conf()"]
+    else:
+        settings = ["SET GLOBAL innodb_flush_log_at_trx_commit = 0"]
     for _ in range(3):
+        for setting in settings:
+            stores.sql(world.database, setting)
         world.resume()
         time.sleep(BEFORE)
-        kill_postmaster(world)
+        kill_database(world)
         time.sleep(0.5)
         world.pause()
         found = [fault for fault in faults(world.state(), world.ledgers()[0]) if fault.startswith("lost: ")]
         if found or any("read " in wrong for client in world.clients for wrong in client.wrong):
-            return None, f"{len(found)} acknowledged writes lost without synchronous_commit"
-    return "a PostgreSQL without synchronous_commit lost nothing that was seen", ""
+            return None, f"{len(found)} acknowledged writes lost by a careless database"
+    return "a careless database lost nothing that was seen", ""
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    isolated = isolate(sys.argv)
-    names = sys.argv[2:] or [name for name in FAULTS if isolated or name != "lose packets"]
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--clients", type=int, default=CLIENTS)
+    arguments.add_argument("rounds", type=int, nargs="?", default=ROUNDS)
+    arguments.add_argument("faults", nargs="*", metavar="FAULT", help="of: " + ", ".join(FAULTS))
+    given = arguments.parse_args()
+    store = os.environ.get("E2E_STORE", "postgres")
+    rounds, isolated = given.rounds, isolate(sys.argv)
+    able = [name for name in FAULTS if store == "postgres" or name not in POSTGRES_ONLY]
+    names = given.faults or [name for name in able if isolated or name != "lose packets"]
     if not isolated:
         print("skipped: \"lose packets\" takes root and a network of its own (unshare, ip)")
     seed = random.randrange(1 << 32)
-    print(f"seed {seed}, {rounds} rounds of {len(names)} faults, {CLIENTS} clients", flush=True)
-    world = World(seed)
+    print(f"seed {seed}, {rounds} rounds of {len(names)} faults on {store}, {given.clients} clients", flush=True)
+    world = World(seed, store, given.clients)
     passed, failed, doubtful = 0, 0, 0
     try:
         world.pause_at_start()

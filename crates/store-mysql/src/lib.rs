@@ -16,6 +16,7 @@ mod migrate;
 mod migrations;
 mod notices;
 mod pool;
+mod pulse;
 mod scribe;
 mod server;
 mod session;

@@ -5,6 +5,7 @@
 //! next one who uses it. Deliberately absent: transactions.
 
 use crate::error::Fault;
+use crate::pulse::Pulse;
 use crate::server::Server;
 use crate::settings::{Options, Target};
 use mysql_async::prelude::Queryable;
@@ -74,6 +75,8 @@ impl Link {
 pub(crate) struct Pool {
     pub(crate) target: Target,
     pub(crate) server: Server,
+    /// Whether it is still there.
+    pub(crate) pulse: Arc<Pulse>,
     options: Options,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Link>>,
@@ -100,6 +103,7 @@ impl Pool {
         tokio::spawn(kill(target.clone(), coming));
         Arc::new(Pool {
             permits: Arc::new(Semaphore::new(options.connections.max(1))),
+            pulse: Arc::new(Pulse::new(target.clone())),
             target,
             server,
             options,
@@ -221,6 +225,11 @@ impl Lease {
     /// The connection, unless it is lost.
     pub(crate) fn link(&mut self) -> Result<&mut Link, Fault> {
         self.link.as_mut().ok_or_else(|| Fault::Lost("the connection was lost".into()))
+    }
+
+    /// Tells whether the server is still there.
+    pub(crate) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pool.pulse)
     }
 
     /// Throws the connection away, because the server has.

@@ -5,6 +5,7 @@
 use crate::error::Fault;
 use crate::notices;
 use crate::pool::Lease;
+use crate::pulse::{Silence, unreachable};
 use crate::values::{Identity, Lent, bound};
 use futures_util::future::BoxFuture;
 use mysql_async::Params;
@@ -62,7 +63,7 @@ impl Session {
                 self.lease.busy = false;
                 Ok(())
             }
-            Err(Fault::Lost(why)) => Err(StoreError::Unavailable(format!(
+            Err(Fault::Lost(why) | Fault::Store(StoreError::Unavailable(why))) => Err(StoreError::Unavailable(format!(
                 "the connection was lost while a transaction was committed, which may have happened or not: {why}"
             ))),
             Err(fault) => Err(fault.into()),
@@ -78,19 +79,31 @@ impl Session {
 
     /// Runs text of our own that takes and gives nothing.
     async fn control(&mut self, text: &str, deadline: Instant) -> Result<(), Fault> {
+        let pulse = self.lease.pulse();
         let link = self.lease.link()?;
-        let ended = timeout_at(deadline.into(), link.conn.query_drop(text)).await;
-        let result = match ended {
+        let result = match pulse.hear(deadline, link.conn.query_drop(text)).await {
             Ok(result) => result.map_err(Fault::from),
-            Err(_) => {
-                self.lease.kill();
-                Err(Fault::Store(StoreError::Deadline))
-            }
+            Err(silence) => Err(self.silent(silence)),
         };
         if let Err(Fault::Lost(_)) = &result {
             self.lease.lost();
         }
         result
+    }
+
+    /// Nothing was heard: the connection is of no use any more.
+    fn silent(&mut self, silence: Silence) -> Fault {
+        match silence {
+            Silence::Late => {
+                self.lease.kill();
+                Fault::Store(StoreError::Deadline)
+            }
+            // Not `Lost`, which would be tried again on a new connection: there is none to be had.
+            Silence::Unreachable => {
+                self.lease.lost();
+                Fault::Store(unreachable())
+            }
+        }
     }
 
     /// Runs a statement, within the deadline.
@@ -106,10 +119,10 @@ impl Session {
         let was_busy = self.lease.busy;
         // Until the answer is there; a future that is dropped meanwhile leaves it so.
         self.lease.busy = true;
-        let ended = timeout_at(self.deadline.into(), attempt(&mut self.lease, statement, values, each)).await;
-        let result = match ended {
+        let pulse = self.lease.pulse();
+        let result = match pulse.hear(self.deadline, attempt(&mut self.lease, statement, values, each)).await {
             Ok(result) => result,
-            Err(_) => Err(Fault::Store(StoreError::Deadline)),
+            Err(silence) => Err(self.silent(silence)),
         };
         match &result {
             // A statement that a constraint refuses leaves the transaction as it was.

@@ -187,3 +187,68 @@ async fn servers_that_are_not_there() {
         assert!(matches!(&error, StoreError::Unavailable(why) if why.contains("SSL")), "{error}");
     }
 }
+
+/// Carries bytes to a server until it is told to keep them all; it goes on taking connections, and what is sent on them.
+async fn wire(to: String) -> (u16, tokio::sync::watch::Sender<bool>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = tokio::sync::watch::channel(true);
+    tokio::spawn(async move {
+        while let Ok((mut here, _)) = listener.accept().await {
+            let (to, mut told) = (to.clone(), told.clone());
+            tokio::spawn(async move {
+                let _ = told.wait_for(|open| *open).await;
+                let mut there = tokio::net::TcpStream::connect(to).await.unwrap();
+                let silenced = async { drop(told.wait_for(|open| !open).await) };
+                let ended = tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut here, &mut there) => true,
+                    () = silenced => false,
+                };
+                if !ended {
+                    // Both ends stay open as long as nothing passes.
+                    drop(told.wait_for(|open| *open).await);
+                }
+            });
+        }
+    });
+    (port, tell)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_vanished_is_not_waited_for() {
+    let Some(database) = database().await else { return };
+    database.execute(&["CREATE TABLE t (n bigint)"]).await;
+    let (base, place) = database.url.split_once('@').unwrap();
+    let (address, rest) = place.split_once('/').unwrap();
+    let (port, tell) = wire(address.to_owned()).await;
+    let url = format!("{base}@127.0.0.1:{port}/{rest}&pool=2&prefer_socket=false");
+    let store = MysqlStore::open(&url, Options::default()).await.unwrap();
+    // A statement that takes long is only slow while the server can be reached.
+    assert_eq!(read(&store, &["SELECT SLEEP(2.5)"]).await.unwrap(), ["0 0"]);
+    let (begun, beginning) = tokio::sync::oneshot::channel::<()>();
+    let begun = Arc::new(parking_lot::Mutex::new(Some(begun)));
+    let far = Instant::now() + Duration::from_secs(60);
+    let writing = transact_until::<(), _>(&store, Isolation::Committed, far, move |connection| {
+        let begun = begun.clone();
+        Box::pin(async move {
+            change(connection, "INSERT INTO t VALUES (1)", vec![]).await?;
+            if let Some(begun) = begun.lock().take() {
+                let _ = begun.send(());
+            }
+            count(connection, "SELECT SLEEP(4)").await?;
+            commit(())
+        })
+    });
+    let vanish = async {
+        beginning.await.unwrap();
+        tell.send_replace(false);
+        read_until(&store, &["SELECT 1"], far).await
+    };
+    let (written, read_meanwhile) = tokio::join!(writing, vanish);
+    for told in [written.map(|_| ()).err(), read_meanwhile.map(|_| ()).err()] {
+        // Not its deadline: that is a minute away.
+        assert!(matches!(&told, Some(StoreError::Unavailable(_))), "{told:?}");
+    }
+    tell.send_replace(true);
+    assert_eq!(read(&store, &["SELECT count(*) FROM t"]).await.unwrap(), ["0 0"]);
+}
