@@ -31,7 +31,7 @@ const PAGE_ROWS_MAX: u32 = 1_000;
 const BAN_MICROS_MAX: i64 = 40_000 * 86_400_000_000;
 
 /// Only the secret key passes.
-fn demand_owner(caller: &Caller) -> Result<(), AccountError> {
+pub(crate) fn demand_owner(caller: &Caller) -> Result<(), AccountError> {
     match caller.identity() {
         Identity::Secret | Identity::System => Ok(()),
         Identity::User(_) => Err(AccountError::NotAdmin),

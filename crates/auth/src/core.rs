@@ -10,8 +10,11 @@ use crate::mail::{Post, Templates, Transport};
 use crate::oauth::{Directory, FlowKey};
 use crate::one_time::OneTimeKey;
 use crate::pages::PageKey;
+use crate::passkeys::PasskeyKey;
 use crate::password::Hasher;
-use crate::records::{self, CHALLENGES, MAILS, ONE_TIME_TOKENS, PROVIDER_FLOWS, REVOCATIONS, SESSIONS, SIGNING_KEYS};
+use crate::records::{
+    self, CHALLENGES, MAILS, ONE_TIME_TOKENS, PASSKEY_CHALLENGES, PROVIDER_FLOWS, REVOCATIONS, SESSIONS, SIGNING_KEYS,
+};
 use crate::revocations::Revocation;
 use crate::signing::{Derived, HANDOVER, KeyRing, SigningAlgorithm, SigningError, StoredKey};
 use futures_util::{Stream, StreamExt};
@@ -91,6 +94,7 @@ pub(crate) struct Core {
     pub(crate) fetcher: Fetcher,
     pub(crate) flow_key: FlowKey,
     pub(crate) page_key: PageKey,
+    pub(crate) passkey_key: PasskeyKey,
     pub(crate) post: Post,
     pub(crate) public_url: String,
     random: SystemRandom,
@@ -135,6 +139,7 @@ impl Core {
             fetcher: options.fetch.clone(),
             flow_key: FlowKey::new(keys).map_err(broken)?,
             page_key: PageKey::new(keys).map_err(broken)?,
+            passkey_key: PasskeyKey::new(keys).map_err(broken)?,
             post: Post::new(options).map_err(Failure::Internal)?,
             public_url: options.public_url.trim_end_matches('/').to_owned(),
             random: SystemRandom::new(),
@@ -318,6 +323,7 @@ impl Core {
                     (REVOCATIONS, "until", moment.now),
                     (ONE_TIME_TOKENS, "expires_at", moment.now),
                     (MAILS, "expires_at", moment.now),
+                    (PASSKEY_CHALLENGES, "until", moment.now),
                     (PROVIDER_FLOWS, "expires_at", moment.now),
                     (SIGNING_KEYS, "retired_at", retired),
                 ] {

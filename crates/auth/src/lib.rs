@@ -25,6 +25,7 @@ mod oauth;
 mod one_time;
 mod otp;
 mod pages;
+mod passkeys;
 mod password;
 mod passwordless;
 mod pkce;
@@ -79,6 +80,8 @@ pub const SYSTEM: &[(&str, &str)] = &[
     ("_factor_challenges", include_str!("../system/_factor_challenges.toml")),
     ("_factors", include_str!("../system/_factors.toml")),
     ("_identities", include_str!("../system/_identities.toml")),
+    ("_passkey_challenges", include_str!("../system/_passkey_challenges.toml")),
+    ("_passkeys", include_str!("../system/_passkeys.toml")),
     ("_provider_flows", include_str!("../system/_provider_flows.toml")),
     ("_recovery_codes", include_str!("../system/_recovery_codes.toml")),
     ("_mails", include_str!("../system/_mails.toml")),
@@ -309,6 +312,11 @@ impl Accounts for Auth {
     fn offers(&self) -> Offers {
         let app = self.0.engine.app();
         let auth = &app.model().settings.auth;
-        Offers { sign_up: auth.sign_up, confirmed_at_once: !auth.confirm_email, anonymous: auth.anonymous }
+        Offers {
+            sign_up: auth.sign_up,
+            confirmed_at_once: !auth.confirm_email,
+            anonymous: auth.anonymous,
+            passkeys: self.0.relying_party().is_some(),
+        }
     }
 }

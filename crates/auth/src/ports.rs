@@ -1,10 +1,11 @@
-//! [`Auth`] as the parts of the port that are for second factors, for providers and for the owner. Nothing is decided here.
+//! [`Auth`] as the parts of the port that are for second factors, for passkeys, for providers and for the owner. Nothing is decided here.
 
 use crate::{Auth, BoxFuture};
 use undergird_engine::accounts::{
-    Account, AccountError, AccountPage, AccountSession, AccountSettings, Administration, Depart, Departure,
-    EnrollFactor, EnrolledFactor, FactorChallenge, Factors, Landing, MakeRecoveryCodes, Page, Providers, RecoveryCodes,
-    RecoveryStatus, Return, Secret, Session, TokenSignIn, Visit,
+    Account, AccountError, AccountPage, AccountSession, AccountSettings, Administration, Assertion, Depart, Departure,
+    EnrollFactor, EnrolledFactor, FactorChallenge, Factors, Landing, MakeRecoveryCodes, NewCredential, Page, Passkey,
+    PasskeyCreation, PasskeyRequest, Passkeys, Providers, RecoveryCodes, RecoveryStatus, Return, Secret, Session,
+    TokenSignIn, Visit,
 };
 use undergird_plan::Caller;
 use uuid::Uuid;
@@ -59,6 +60,69 @@ impl Factors for Auth {
 
     fn remove_recovery_codes<'a>(&'a self, visit: Visit, caller: &'a Caller) -> Answer<'a, Uuid> {
         Box::pin(self.0.clone().remove_recovery_codes(visit, caller.clone()))
+    }
+}
+
+impl Passkeys for Auth {
+    fn begin_passkey_registration<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        current_password: Option<Secret>,
+    ) -> Answer<'a, PasskeyCreation> {
+        Box::pin(self.0.clone().begin_passkey_registration(visit, caller.clone(), current_password))
+    }
+
+    fn finish_passkey_registration<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        challenge: Uuid,
+        credential: NewCredential,
+        name: Option<String>,
+    ) -> Answer<'a, Passkey> {
+        let core = self.0.clone();
+        Box::pin(core.finish_passkey_registration(visit, caller.clone(), challenge, credential, name))
+    }
+
+    fn begin_passkey_sign_in(&self, visit: Visit) -> Answer<'_, PasskeyRequest> {
+        Box::pin(async move { self.0.begin_passkey_sign_in(&visit).await })
+    }
+
+    fn finish_passkey_sign_in(&self, visit: Visit, challenge: Uuid, assertion: Assertion) -> Answer<'_, Session> {
+        Box::pin(self.0.clone().finish_passkey_sign_in(visit, challenge, assertion))
+    }
+
+    fn passkeys<'a>(&'a self, caller: &'a Caller) -> Answer<'a, Vec<Passkey>> {
+        Box::pin(self.0.passkeys(caller))
+    }
+
+    fn rename_passkey<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        passkey: Uuid,
+        name: String,
+    ) -> Answer<'a, Passkey> {
+        Box::pin(self.0.clone().rename_passkey(visit, caller.clone(), passkey, name))
+    }
+
+    fn remove_passkey<'a>(&'a self, visit: Visit, caller: &'a Caller, passkey: Uuid) -> Answer<'a, ()> {
+        Box::pin(self.0.clone().remove_passkey(visit, caller.clone(), passkey))
+    }
+
+    fn passkeys_of<'a>(&'a self, caller: &'a Caller, account: Uuid) -> Answer<'a, Vec<Passkey>> {
+        Box::pin(self.0.passkeys_by_id(caller, account))
+    }
+
+    fn remove_passkey_of<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        account: Uuid,
+        passkey: Uuid,
+    ) -> Answer<'a, ()> {
+        Box::pin(self.0.clone().remove_passkey_by_id(visit, caller.clone(), account, passkey))
     }
 }
 

@@ -210,6 +210,7 @@ impl Core {
             ("factor_id", Value::Uuid(second.factor)),
             ("factor_method", Value::text(&second.method)),
             ("factor_at", Value::Timestamp(second.at)),
+            ("passkey_id", old.uuid("passkey_id").map_or(Value::Null, Value::Uuid)),
         ];
         let raised = Request::new(SESSIONS, Verb::Update).with_equal("id", Value::Uuid(started.session));
         transaction.write(&system, raised.with_row(row), None).await?;

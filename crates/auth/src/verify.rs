@@ -8,6 +8,7 @@ use crate::audit::{self, Actor, Event};
 use crate::core::{Core, budget_key};
 use crate::mail::{Letter, MailKind};
 use crate::one_time::{self, FLOW_PREFIX, NewFlow, Taken, Used};
+use crate::passkeys;
 use crate::password::too_many;
 use crate::profile;
 use crate::records::{self, USERS};
@@ -198,6 +199,7 @@ impl Core {
         let is_strangers = used.kind != LinkKind::Confirmation || user.int("invited_at").is_some();
         if is_strangers && !user.flag("owner_made") {
             row.push(("password_hash", Value::Null));
+            passkeys::drop_all(transaction, system, used.user).await?;
             let sessions = self.sessions_of(transaction, system, used.user).await?;
             ended = self.end_sessions(transaction, system, &sessions).await?;
         }

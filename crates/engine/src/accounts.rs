@@ -7,6 +7,7 @@
 mod administration;
 mod factors;
 mod pages;
+mod passkeys;
 mod passwordless;
 mod providers;
 
@@ -16,6 +17,9 @@ pub use factors::{
     RecoveryCodes, RecoveryStatus,
 };
 pub use pages::{Errand, HandedOver, Held, Hold, PageSecret, Pages};
+pub use passkeys::{
+    Assertion, KnownCredential, NewCredential, Passkey, PasskeyCreation, PasskeyError, PasskeyRequest, Passkeys,
+};
 pub use passwordless::{
     FollowedLink, GenerateLink, GeneratedLink, InboxMail, InviteRequest, Landed, Landing, LinkError, LinkKind,
     LinkRequest, Passwordless, Proof, ResendRequest, Wish,
@@ -107,7 +111,7 @@ pub struct Visit {
 }
 
 /// Everything that can be asked about accounts. One method per operation of the auth surface.
-pub trait Accounts: Identify + Passwordless + Factors + Administration + Providers + Pages {
+pub trait Accounts: Identify + Passwordless + Factors + Passkeys + Administration + Providers + Pages {
     /// Makes an account with its profile row and, when no confirmation is needed, its first session: all or nothing.
     fn sign_up(&self, visit: Visit, request: SignUp) -> BoxFuture<'_, Result<SignedUp, AccountError>>;
 
@@ -313,6 +317,8 @@ pub struct Offers {
     pub confirmed_at_once: bool,
     /// Whether accounts without an address are made.
     pub anonymous: bool,
+    /// Whether passkeys are registered and sign in.
+    pub passkeys: bool,
 }
 
 /// Why a password is not taken.
@@ -378,6 +384,8 @@ pub enum AccountError {
     ReauthenticationNeeded,
     /// See [`FactorError`].
     Factor(FactorError),
+    /// See [`PasskeyError`].
+    Passkey(PasskeyError),
     /// The caller is somebody, but not the owner of the application.
     NotAdmin,
     /// A new account's id is taken.
@@ -400,6 +408,12 @@ pub enum AccountError {
 impl From<FactorError> for AccountError {
     fn from(error: FactorError) -> AccountError {
         AccountError::Factor(error)
+    }
+}
+
+impl From<PasskeyError> for AccountError {
+    fn from(error: PasskeyError) -> AccountError {
+        AccountError::Passkey(error)
     }
 }
 
@@ -444,6 +458,7 @@ impl fmt::Display for AccountError {
             AccountError::RefreshTokenUsed => f.write_str("the refresh token was used before"),
             AccountError::ReauthenticationNeeded => f.write_str("the current password or a recent sign-in is needed"),
             AccountError::Factor(error) => error.fmt(f),
+            AccountError::Passkey(error) => error.fmt(f),
             AccountError::NotAdmin => f.write_str("only the secret key may do this"),
             AccountError::IdTaken => f.write_str("the id is taken"),
             AccountError::InvalidSetting(name, why) => write!(f, "{name} {why}"),

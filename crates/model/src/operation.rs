@@ -66,7 +66,21 @@ pub enum AuthOperation {
     Sessions,
     EndSession,
     Factor(FactorOperation),
+    Passkey(PasskeyOperation),
     Admin(AdminOperation),
+}
+
+/// Passkeys (`/auth/v1/passkeys`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "their paths say it")]
+pub enum PasskeyOperation {
+    BeginRegistration,
+    FinishRegistration,
+    BeginSignIn,
+    FinishSignIn,
+    List,
+    Rename,
+    Remove,
 }
 
 /// Second factors (`/auth/v1/factors`).
@@ -95,6 +109,8 @@ pub enum AdminOperation {
     RemoveUser,
     Factors,
     RemoveFactor,
+    Passkeys,
+    RemovePasskey,
     Sessions,
     EndSessions,
 }
@@ -249,6 +265,33 @@ const AUTH: &[(&str, &str, &str, AuthOperation)] = &[
         "factors/recovery-codes/verify",
         AuthOperation::Factor(FactorOperation::VerifyRecoveryCode),
     ),
+    ("passkeys", "GET", "passkeys", AuthOperation::Passkey(PasskeyOperation::List)),
+    (
+        "passkeys.begin_registration",
+        "POST",
+        "passkeys/registration/options",
+        AuthOperation::Passkey(PasskeyOperation::BeginRegistration),
+    ),
+    (
+        "passkeys.finish_registration",
+        "POST",
+        "passkeys/registration/verify",
+        AuthOperation::Passkey(PasskeyOperation::FinishRegistration),
+    ),
+    (
+        "passkeys.begin_sign_in",
+        "POST",
+        "passkeys/authentication/options",
+        AuthOperation::Passkey(PasskeyOperation::BeginSignIn),
+    ),
+    (
+        "passkeys.finish_sign_in",
+        "POST",
+        "passkeys/authentication/verify",
+        AuthOperation::Passkey(PasskeyOperation::FinishSignIn),
+    ),
+    ("passkeys.rename", "PATCH", "passkeys/{passkey_id}", AuthOperation::Passkey(PasskeyOperation::Rename)),
+    ("passkeys.remove", "DELETE", "passkeys/{passkey_id}", AuthOperation::Passkey(PasskeyOperation::Remove)),
     ("admin.users", "GET", "admin/users", AuthOperation::Admin(AdminOperation::ListUsers)),
     ("admin.create_user", "POST", "admin/users", AuthOperation::Admin(AdminOperation::CreateUser)),
     ("admin.user", "GET", ADMIN_USER, AuthOperation::Admin(AdminOperation::User)),
@@ -260,6 +303,13 @@ const AUTH: &[(&str, &str, &str, AuthOperation)] = &[
         "DELETE",
         "admin/users/{user_id}/factors/{factor_id}",
         AuthOperation::Admin(AdminOperation::RemoveFactor),
+    ),
+    ("admin.passkeys", "GET", "admin/users/{user_id}/passkeys", AuthOperation::Admin(AdminOperation::Passkeys)),
+    (
+        "admin.remove_passkey",
+        "DELETE",
+        "admin/users/{user_id}/passkeys/{passkey_id}",
+        AuthOperation::Admin(AdminOperation::RemovePasskey),
     ),
     ("admin.sessions", "GET", "admin/users/{user_id}/sessions", AuthOperation::Admin(AdminOperation::Sessions)),
     (
@@ -373,6 +423,13 @@ mod tests {
             "auth.recovery_codes.remove DELETE /auth/v1/factors/recovery-codes",
             "auth.recovery_codes.remake POST /auth/v1/factors/recovery-codes/regenerate",
             "auth.recovery_codes.verify POST /auth/v1/factors/recovery-codes/verify",
+            "auth.passkeys GET /auth/v1/passkeys",
+            "auth.passkeys.begin_registration POST /auth/v1/passkeys/registration/options",
+            "auth.passkeys.finish_registration POST /auth/v1/passkeys/registration/verify",
+            "auth.passkeys.begin_sign_in POST /auth/v1/passkeys/authentication/options",
+            "auth.passkeys.finish_sign_in POST /auth/v1/passkeys/authentication/verify",
+            "auth.passkeys.rename PATCH /auth/v1/passkeys/{passkey_id}",
+            "auth.passkeys.remove DELETE /auth/v1/passkeys/{passkey_id}",
             "auth.admin.users GET /auth/v1/admin/users",
             "auth.admin.create_user POST /auth/v1/admin/users",
             "auth.admin.user GET /auth/v1/admin/users/{user_id}",
@@ -380,6 +437,8 @@ mod tests {
             "auth.admin.remove_user DELETE /auth/v1/admin/users/{user_id}",
             "auth.admin.factors GET /auth/v1/admin/users/{user_id}/factors",
             "auth.admin.remove_factor DELETE /auth/v1/admin/users/{user_id}/factors/{factor_id}",
+            "auth.admin.passkeys GET /auth/v1/admin/users/{user_id}/passkeys",
+            "auth.admin.remove_passkey DELETE /auth/v1/admin/users/{user_id}/passkeys/{passkey_id}",
             "auth.admin.sessions GET /auth/v1/admin/users/{user_id}/sessions",
             "auth.admin.end_sessions DELETE /auth/v1/admin/users/{user_id}/sessions",
             "auth.otp POST /auth/v1/otp",

@@ -107,6 +107,8 @@ pub struct Auth {
     pub redirect_urls: Vec<String>,
     /// `mail_token_seconds`: life of the links and codes in mails. Default 3600.
     pub mail_token_seconds: u32,
+    /// `[auth.passkeys]`.
+    pub passkeys: Passkeys,
     /// `providers`: where else people can sign in, in order of their names. None by default.
     pub providers: Vec<Provider>,
     /// `[auth.ui]`.
@@ -128,6 +130,17 @@ pub struct Ui {
     pub stylesheet: Option<String>,
     /// `return_to`: where who came from nowhere finds the application. One of the URLs that are allowed.
     pub return_to: Option<String>,
+}
+
+/// `[auth.passkeys]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passkeys {
+    /// `enabled`: whether passkeys are registered and sign in. Default true.
+    pub enabled: bool,
+    /// `rp_id`: the domain that they are for; default the host of `site_url`, or of `public_url`.
+    pub rp_id: Option<String>,
+    /// `rp_origins`: the pages that may ask for them; by default those of `site_url` and `public_url`.
+    pub rp_origins: Vec<String>,
 }
 
 /// `[auth.providers.NAME]`.
@@ -294,6 +307,7 @@ impl Default for Settings {
                 site_url: None,
                 redirect_urls: Vec::new(),
                 mail_token_seconds: 3600,
+                passkeys: Passkeys { enabled: true, rp_id: None, rp_origins: Vec::new() },
                 providers: Vec::new(),
                 ui: Ui::default(),
             },

@@ -103,6 +103,60 @@ impl Passwordless for Broken {
     }
 }
 
+impl Passkeys for Broken {
+    fn begin_passkey_registration<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Option<Secret>,
+    ) -> BoxFuture<'a, Result<PasskeyCreation, AccountError>> {
+        panic!("canary")
+    }
+    fn finish_passkey_registration<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Uuid,
+        _: NewCredential,
+        _: Option<String>,
+    ) -> BoxFuture<'a, Result<Passkey, AccountError>> {
+        panic!("canary")
+    }
+    fn begin_passkey_sign_in(&self, _: Visit) -> BoxFuture<'_, Result<PasskeyRequest, AccountError>> {
+        panic!("canary")
+    }
+    fn finish_passkey_sign_in(&self, _: Visit, _: Uuid, _: Assertion) -> BoxFuture<'_, Result<Session, AccountError>> {
+        panic!("canary")
+    }
+    fn passkeys<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<Vec<Passkey>, AccountError>> {
+        panic!("canary")
+    }
+    fn rename_passkey<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Uuid,
+        _: String,
+    ) -> BoxFuture<'a, Result<Passkey, AccountError>> {
+        panic!("canary")
+    }
+    fn remove_passkey<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<(), AccountError>> {
+        panic!("canary")
+    }
+    fn passkeys_of<'a>(&'a self, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<Vec<Passkey>, AccountError>> {
+        panic!("canary")
+    }
+    fn remove_passkey_of<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Uuid,
+        _: Uuid,
+    ) -> BoxFuture<'a, Result<(), AccountError>> {
+        panic!("canary")
+    }
+}
+
 impl Factors for Broken {
     fn enroll_factor<'a>(
         &'a self,

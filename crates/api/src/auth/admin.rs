@@ -7,7 +7,9 @@ use super::{Answer, AuthRequest, Problem, answer, caller, json_answer, no_conten
 use http::header::LINK;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value as Json, json};
-use undergird_engine::accounts::{AccountError, AccountSettings, Accounts, Ban, FactorError, Page, Secret};
+use undergird_engine::accounts::{
+    AccountError, AccountSettings, Accounts, Ban, FactorError, Page, PasskeyError, Secret,
+};
 use undergird_model::operation::AdminOperation;
 use undergird_plan::Caller;
 use uuid::Uuid;
@@ -61,6 +63,15 @@ pub(super) async fn operate(
             let factor = path_id(request, "factors", AccountError::Factor(FactorError::Missing))?;
             accounts.remove_factor_of(visit(request), &caller, user_id(request)?, factor).await?;
             Ok(json_answer(StatusCode::OK, &json!({ "id": factor.to_string() })))
+        }
+        AdminOperation::Passkeys => {
+            let listed = accounts.passkeys_of(&caller, user_id(request)?).await?;
+            Ok(json_answer(StatusCode::OK, &listed.iter().map(answer::passkey).collect()))
+        }
+        AdminOperation::RemovePasskey => {
+            let passkey = path_id(request, "passkeys", PasskeyError::Missing.into())?;
+            accounts.remove_passkey_of(visit(request), &caller, user_id(request)?, passkey).await?;
+            Ok(no_content())
         }
         AdminOperation::Sessions => {
             let sessions = accounts.sessions_of_account(&caller, user_id(request)?).await?;

@@ -1,7 +1,7 @@
 //! Accounts and sessions as clients of Supabase Auth read them (`Session`, `User` and `UserIdentity` of auth-js' `types.ts`).
 
 use serde_json::{Map, Value as Json, json};
-use undergird_engine::accounts::{Account, AccountFactor, AccountIdentity, AccountSession, Offers, Session};
+use undergird_engine::accounts::{Account, AccountFactor, AccountIdentity, AccountSession, Offers, Passkey, Session};
 use undergird_model::Value;
 use undergird_model::field_type::wire;
 
@@ -67,6 +67,17 @@ pub(super) fn factor(factor: &AccountFactor) -> Json {
     shown
 }
 
+pub(super) fn passkey(passkey: &Passkey) -> Json {
+    let mut shown = json!({ "id": passkey.id.to_string(), "created_at": time(passkey.created_at) });
+    if let Some(name) = &passkey.name {
+        shown["friendly_name"] = name.as_str().into();
+    }
+    if let Some(at) = passkey.last_used_at {
+        shown["last_used_at"] = time(at);
+    }
+    shown
+}
+
 pub(super) fn listed_session(session: &AccountSession) -> Json {
     json!({
         "id": session.id.to_string(),
@@ -108,7 +119,7 @@ pub(super) fn settings(offers: Offers, providers: &[String]) -> Json {
         "phone_autoconfirm": false,
         "sms_provider": "",
         "saml_enabled": false,
-        "passkeys_enabled": false,
+        "passkeys_enabled": offers.passkeys,
     });
     for name in providers {
         settings["external"][name] = true.into();

@@ -7,7 +7,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use undergird_engine::Failure;
-use undergird_engine::accounts::{AccountError, FactorError, LinkError, PasswordWeakness, ProviderError, Unidentified};
+use undergird_engine::accounts::{
+    AccountError, FactorError, LinkError, PasskeyError, PasswordWeakness, ProviderError, Unidentified,
+};
 use undergird_engine::failure::Kind;
 use undergird_plan::{FieldError, Refusal};
 
@@ -77,6 +79,11 @@ impl Problem {
     /// For people.
     pub(super) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// An answer of an authenticator that is of no such form.
+    pub(super) fn bad_credential() -> Problem {
+        Problem::bad("webauthn_verification_failed", "Invalid credential response")
     }
 
     pub(super) fn factor_unavailable(code: &'static str, kind: &str) -> Problem {
@@ -207,6 +214,7 @@ impl From<AccountError> for Problem {
             }
             AccountError::UserUnknown => Problem::new(StatusCode::NOT_FOUND, "user_not_found", "User not found"),
             AccountError::Factor(error) => factor(error),
+            AccountError::Passkey(error) => passkey(error),
             AccountError::NotAdmin => Problem::new(StatusCode::FORBIDDEN, "not_admin", "User not allowed"),
             AccountError::IdTaken => {
                 Problem::unprocessable("user_already_exists", "A user with this id exists already")
@@ -251,6 +259,28 @@ fn factor(error: FactorError) -> Problem {
         FactorError::CodesAlone => unprocessable(
             "mfa_recovery_codes_sole_factor",
             "Recovery codes need a verified factor that they stand in for",
+        ),
+    }
+}
+
+/// As Supabase Auth names them.
+fn passkey(error: PasskeyError) -> Problem {
+    let (bad, unprocessable) = (Problem::bad, Problem::unprocessable);
+    match error {
+        PasskeyError::Off => Problem::new(StatusCode::NOT_FOUND, "passkey_disabled", "Passkeys are disabled"),
+        PasskeyError::ChallengeExpired => bad("webauthn_challenge_expired", "Challenge has expired"),
+        PasskeyError::ChallengeUsed => bad("webauthn_challenge_not_found", "Challenge not found or already used"),
+        PasskeyError::Rejected => bad("webauthn_verification_failed", "Credential verification failed"),
+        PasskeyError::Exists => unprocessable("webauthn_credential_exists", "This credential is already registered"),
+        PasskeyError::TooMany => unprocessable("too_many_passkeys", "Remove a passkey to register another"),
+        PasskeyError::Missing => {
+            Problem::new(StatusCode::NOT_FOUND, "webauthn_credential_not_found", "Passkey not found")
+        }
+        PasskeyError::BadName => unprocessable("validation_failed", "friendly_name must have 1 to 120 characters"),
+        PasskeyError::Anonymous => Problem::new(
+            StatusCode::FORBIDDEN,
+            "no_authorization",
+            "Anonymous user not allowed to perform these actions",
         ),
     }
 }

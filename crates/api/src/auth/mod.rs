@@ -11,6 +11,7 @@ mod error;
 mod factors;
 mod mail;
 pub mod pages;
+mod passkeys;
 mod providers;
 mod session_list;
 #[cfg(test)]
@@ -122,6 +123,7 @@ async fn operate(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<A
         AuthOperation::Sessions => session_list::list(request, accounts).await,
         AuthOperation::EndSession => session_list::end(request, accounts).await,
         AuthOperation::Factor(operation) => factors::operate(request, accounts, operation).await,
+        AuthOperation::Passkey(operation) => passkeys::operate(request, accounts, operation).await,
         AuthOperation::Admin(operation) => admin::operate(request, accounts, operation).await,
         AuthOperation::Mail(operation) => mail::operate(request, accounts, operation).await,
         AuthOperation::Provider(operation) => providers::operate(request, accounts, operation).await,

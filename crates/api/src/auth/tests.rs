@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod pages;
+mod passkeys;
 mod providers;
 mod told;
 
@@ -110,7 +111,7 @@ impl Accounts for Told {
         json!({ "keys": [] })
     }
     fn offers(&self) -> Offers {
-        Offers { sign_up: true, confirmed_at_once: true, anonymous: false }
+        Offers { sign_up: true, confirmed_at_once: true, anonymous: false, passkeys: true }
     }
 }
 
@@ -192,6 +193,7 @@ fn ask(told: Result<(), AccountError>, line: &str, body: &str, headers: &[(&'sta
         "GET reauthenticate" => Mail(MailOperation::Reauthenticate),
         "POST invite" => Mail(MailOperation::Invite),
         "POST admin/generate_link" => Mail(MailOperation::GenerateLink),
+        other if passkeys::operation(other).is_some() => passkeys::operation(other).unwrap(),
         other if providers::operation(other).is_some() => providers::operation(other).unwrap(),
         other if told::operation(other).is_some() => told::operation(other).unwrap(),
         _ => Health,

@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::factors::{counts, factors_of};
 use crate::one_time;
 use crate::profile;
-use crate::records::{self, FACTORS, IDENTITIES, USERS};
+use crate::records::{self, FACTORS, IDENTITIES, PASSKEYS, USERS};
 use crate::revocations::Revocation;
 use crate::sign_up::check_metadata;
 use serde_json::{Map, Value as Json, json};
@@ -149,7 +149,7 @@ impl Core {
             return Err(FactorError::AssuranceNeeded.into());
         }
         // Recovery codes go with the factors that they stand in for.
-        for collection in [IDENTITIES, FACTORS] {
+        for collection in [IDENTITIES, FACTORS, PASSKEYS] {
             let theirs = records::by("user_id", Value::Uuid(id), collection);
             transaction.write(system, records::as_verb(theirs, Verb::Delete), None).await?;
         }

@@ -1,6 +1,7 @@
 //! `undergird.toml` → [`Settings`]. The shapes are checked before; what is left are formats and names of collections.
 
 use super::keys;
+use super::passkeys;
 use super::providers;
 use super::report::{Place, Report, codes};
 use super::shape;
@@ -44,6 +45,9 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         set(auth, "anonymous_days", &mut settings.auth.anonymous_days);
         set(auth, "unconfirmed_days", &mut settings.auth.unconfirmed_days);
         set(auth, "mail_token_seconds", &mut settings.auth.mail_token_seconds);
+        if let Some(table) = auth.table("passkeys") {
+            settings.auth.passkeys = passkeys::read(table, report);
+        }
         settings.auth.providers = auth.table("providers").map(|all| providers::read(all, report)).unwrap_or_default();
         read_redirects(auth, &mut settings.auth, report);
         if let Some(table) = auth.table("ui") {

@@ -150,6 +150,7 @@ const AUTH: &[Key] = &[
         "Where else they may lead when a client asks (`redirectTo`): URLs, with `*` for a part and a last `/**` for everything below.",
     ),
     key("mail_token_seconds", Int(60, 3_600), "3600", "Life of the links and codes in mails."),
+    key("passkeys", Table(PASSKEYS), "", "Passkeys (WebAuthn)."),
     key("providers", Shape::Map(PROVIDER), "", "Where else people can sign in, by the name that clients ask for."),
     key("ui", Table(UI), "", "The sign-in pages at `/auth/ui`."),
 ];
@@ -161,6 +162,22 @@ const UI: &[Key] = &[
     key("accent", Text, "", "The colour of buttons and links, like `#1f6f5c`."),
     key("stylesheet", Text, "", "CSS that is read after theirs: a file of the application."),
     key("return_to", Text, "", "Where who came from nowhere finds the application: a URL that `redirect_urls` allows."),
+];
+
+const PASSKEYS: &[Key] = &[
+    key("enabled", Bool, "true", "Whether passkeys are registered and sign in."),
+    key(
+        "rp_id",
+        Text,
+        "",
+        "The domain that they are for, by default the host of `site_url`, or of `public_url`. Another one makes all that there are useless.",
+    ),
+    key(
+        "rp_origins",
+        Texts,
+        "[]",
+        "The origins of the pages (and `android:apk-key-hash:…` of the apps) that may ask for them; by default those of `site_url` and `public_url`.",
+    ),
 ];
 
 /// `[auth.providers.NAME]`.

@@ -12,6 +12,7 @@ mod functions;
 mod json_schema;
 pub mod keys;
 mod names;
+mod passkeys;
 mod providers;
 mod relations;
 mod render;

@@ -191,6 +191,8 @@ pub(super) fn told(error: &AccountError, texts: &Texts) -> (StatusCode, String) 
         | AccountError::ReauthenticationNeeded => texts.held_no_more.into(),
         AccountError::DataTooLarge { .. }
         | AccountError::NotAdmin
+        // They have no scripts, and so no passkeys.
+        | AccountError::Passkey(_)
         | AccountError::IdTaken
         | AccountError::InvalidSetting(..) => texts.not_like_this.into(),
         AccountError::Failed(_) if status == StatusCode::SERVICE_UNAVAILABLE => {

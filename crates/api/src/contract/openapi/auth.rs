@@ -3,6 +3,7 @@
 mod admin;
 mod factors;
 mod mail;
+mod passkeys;
 mod providers;
 
 use super::answers::{ANYWHERE, add_problems, headers};
@@ -105,6 +106,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
         }),
     );
     factors::add_schemas(schemas);
+    passkeys::add_schemas(schemas);
     admin::add_schemas(schemas, model);
     let email = || json!({ "type": "string", "format": "email", "maxLength": 254 });
     let password = json!({
@@ -195,13 +197,21 @@ struct Described {
     content: Option<Json>,
     /// What 200 or 204 mean.
     done: &'static str,
-    owner: bool,
+    who: Who,
+}
+
+/// Who may.
+#[derive(Clone, Copy)]
+enum Who {
+    Anybody,
+    User,
+    Owner,
 }
 
 impl Described {
     fn new(summary: &'static str, about: &'static str, errors: &'static [u16]) -> Described {
         let parameters = Vec::new();
-        Described { summary, about, errors, body: None, parameters, content: None, done: "Done.", owner: false }
+        Described { summary, about, errors, body: None, parameters, content: None, done: "Done.", who: Who::User }
     }
 
     fn takes(self, schema: &'static str) -> Described {
@@ -233,16 +243,22 @@ impl Described {
 
     /// Only the secret key may.
     fn for_owner(self) -> Described {
-        Described { owner: true, ..self }
+        Described { who: Who::Owner, ..self }
+    }
+
+    /// Nobody need be signed in.
+    fn for_anybody(self) -> Described {
+        Described { who: Who::Anybody, ..self }
     }
 
     /// The operation object.
     fn object(self) -> Json {
         let mut operation = json!({ "tags": [TAG], "summary": self.summary, "description": self.about });
-        operation["security"] = match self.owner {
-            true => json!([{ "bearer": [] }, { "apikey": [] }]),
-            false => json!([{ "bearer": [] }]),
-        };
+        match self.who {
+            Who::Anybody => {}
+            Who::User => operation["security"] = json!([{ "bearer": [] }]),
+            Who::Owner => operation["security"] = json!([{ "bearer": [] }, { "apikey": [] }]),
+        }
         if !self.parameters.is_empty() {
             operation["parameters"] = Json::Array(self.parameters);
         }
@@ -305,6 +321,7 @@ pub(super) fn describe(which: AuthOperation) -> Json {
         AuthOperation::Sessions => return factors::list_sessions().object(),
         AuthOperation::EndSession => return factors::end_session().object(),
         AuthOperation::Factor(operation) => return factors::describe(operation).object(),
+        AuthOperation::Passkey(operation) => return passkeys::describe(operation).object(),
         AuthOperation::Admin(operation) => return admin::describe(operation).object(),
         _ => {}
     }
@@ -409,9 +426,11 @@ pub(super) fn describe(which: AuthOperation) -> Json {
         AuthOperation::Mail(which) => return mail::describe(which),
         AuthOperation::Provider(which) => return providers::describe(which),
         // Described above, by their parts.
-        AuthOperation::Sessions | AuthOperation::EndSession | AuthOperation::Factor(_) | AuthOperation::Admin(_) => {
-            ("", "", &[])
-        }
+        AuthOperation::Sessions
+        | AuthOperation::EndSession
+        | AuthOperation::Factor(_)
+        | AuthOperation::Passkey(_)
+        | AuthOperation::Admin(_) => ("", "", &[]),
     };
     if which == AuthOperation::Logout {
         let names = ["X-Request-Id", "Cache-Control"];

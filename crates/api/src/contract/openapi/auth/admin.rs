@@ -95,6 +95,14 @@ pub(super) fn describe(which: AdminOperation) -> Described {
                 .with_id("factor_id", "The factor.")
                 .gives(json_of("auth.removed"))
         }
+        AdminOperation::Passkeys => {
+            user(Described::new("The passkeys of an account", "Oldest first.", READ)).gives(json_of("auth.passkeys"))
+        }
+        AdminOperation::RemovePasskey => {
+            user(Described::new("Remove a passkey of an account", "The sessions that it began end.", WRITE))
+                .with_id("passkey_id", "The passkey.")
+                .gives_nothing("Removed.")
+        }
         AdminOperation::Sessions => {
             user(Described::new("The sessions of an account", "Newest first.", READ)).gives(json_of("auth.sessions"))
         }
