@@ -112,7 +112,7 @@ impl Core {
         self.demand_assurance(visit, user, session).await?;
         let has_proved = match &change.current_password {
             Some(current) if self.prove(visit, current_email, current, hash).await? => true,
-            Some(_) => return Err(AccountError::InvalidCredentials),
+            Some(_) => return Err(self.tell_wrong_proof(visit, (id, session), "password").await?),
             // The session is all that an anonymous account has.
             None if is_anonymous => true,
             None => match self.demand_recent(visit, session).await {
@@ -135,9 +135,21 @@ impl Core {
         }
         // Last: it is used up by this.
         if let Some(nonce) = change.nonce.as_ref().filter(|_| !has_proved) {
-            self.prove_by_nonce(visit, current_email, nonce).await?;
+            self.prove_by_nonce(visit, (id, session), current_email, nonce).await?;
         }
         Ok(checked)
+    }
+
+    /// Notes that the proof for a change was wrong; what to answer.
+    pub(crate) async fn tell_wrong_proof(
+        &self,
+        visit: &Visit,
+        (user, session): (Uuid, Uuid),
+        method: &str,
+    ) -> Result<AccountError, AccountError> {
+        let event = Event::new("reauthentication_failed", Actor::User, user).in_session(session).from(visit.address);
+        self.note_alone(visit.moment, event.with(serde_json::json!({ "method": method }))).await?;
+        Ok(AccountError::InvalidCredentials)
     }
 
     pub(crate) async fn demand_recent(&self, visit: &Visit, session: Uuid) -> Result<(), AccountError> {

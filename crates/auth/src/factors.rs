@@ -137,7 +137,7 @@ impl Core {
         let email = row.text("email").unwrap_or_default();
         match self.prove(visit, email, password, row.text("password_hash")).await? {
             true => Ok(()),
-            false => Err(AccountError::InvalidCredentials),
+            false => Err(self.tell_wrong_proof(visit, (user, session), "password").await?),
         }
     }
 

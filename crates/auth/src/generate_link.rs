@@ -1,5 +1,6 @@
 //! Links that the owner sends by other means than ours: the same secrets as in a mail, told to the secret key.
 
+use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::invite::{Unconfirmed, demand_secret_key};
 use crate::one_time::{self, NewToken};
@@ -42,7 +43,7 @@ impl Core {
         let invited = asked.kind == LinkKind::Invite;
         let new = Unconfirmed { email, data: asked.data, password_hash, invited, owner_made: true };
         let secrets = self.one_time.secrets(self.new_id(visit.moment.now)?);
-        let (core, kind, moment) = (self.clone(), asked.kind, visit.moment);
+        let (core, kind, moment, address) = (self.clone(), asked.kind, visit.moment, visit.address);
         let told = secrets.clone();
         let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, new, secrets, new_email) = (core.clone(), new.clone(), told.clone(), new_email.clone());
@@ -63,6 +64,8 @@ impl Core {
                 let life_micros = core.mail_life_micros();
                 let token = NewToken { user: id, kind, email: &email, challenge: None, life_micros };
                 one_time::put(transaction, &system, &core.one_time, &secrets, &token).await?;
+                let event = Event::new("link_generated", Actor::Owner, id).from(address);
+                audit::note(transaction, moment, event.with(serde_json::json!({ "kind": kind.name() }))).await?;
                 Ok(Outcome::commit(Ok(account)))
             })
         });

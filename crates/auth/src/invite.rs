@@ -1,5 +1,6 @@
 //! Accounts that the owner makes for others, who confirm them by mail; and the making of unconfirmed accounts that mails are about.
 
+use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
 use crate::mail::{Letter, MailKind};
 use crate::profile;
@@ -59,6 +60,12 @@ impl Core {
                     Err(refused) => return Ok(Outcome::rollback(Err(refused))),
                 };
                 core.queue(transaction, &system, letter).await?;
+                audit::note(
+                    transaction,
+                    visit.moment,
+                    Event::new("user_invited", Actor::Owner, id).from(visit.address),
+                )
+                .await?;
                 let account = records::account(transaction, &system, id).await?;
                 Ok(Outcome::commit(account.ok_or(AccountError::AccountMissing)))
             })

@@ -198,7 +198,13 @@ impl Core {
         }
         let (Some(user), Some(hash)) = (found, hash) else { return Err(AccountError::InvalidCredentials) };
         let id = user.uuid("id").ok_or(AccountError::InvalidCredentials)?;
-        sessions::may_sign_in(&user, visit.moment.now)?;
+        if let Err(refused) = sessions::may_sign_in(&user, visit.moment.now) {
+            let event = Event::new("login_failed", Actor::Nobody, id).from(visit.address);
+            let why = if refused == AccountError::Banned { "banned" } else { "unconfirmed" };
+            let told = serde_json::json!({ "method": "password", "why": why });
+            self.note_alone(visit.moment, event.with(told)).await?;
+            return Err(refused);
+        }
         let fresh_hash = match hash.starts_with(CURRENT) {
             true => None,
             false => Some(self.hasher.hash(&asked.password).await?),

@@ -2,6 +2,7 @@
 //! client that asked for the mail. S256 alone; `plain` protects from nobody who sees the request.
 
 use crate::api_keys::sha256;
+use crate::audit::{Actor, Event};
 use crate::core::Core;
 use crate::oauth;
 use crate::one_time::{self, UsedFlow};
@@ -61,6 +62,10 @@ impl Core {
             })
         });
         let started: Result<_, AccountError> = started.await?;
+        if matches!(started, Err(AccountError::Link(LinkError::CodeUnknown | LinkError::WrongVerifier))) {
+            let event = Event::new("login_failed", Actor::Nobody, None).from(address.address);
+            self.note_alone(address.moment, event.with(serde_json::json!({ "method": "pkce" }))).await?;
+        }
         let (started, ended) = started?;
         self.revoked(ended, address.moment.now);
         self.give_back_guess(&address);

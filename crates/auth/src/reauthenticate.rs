@@ -11,6 +11,7 @@ use undergird_engine::accounts::{AccountError, LinkError, LinkKind, Secret, Visi
 use undergird_engine::{Isolation, Outcome};
 use undergird_model::Value;
 use undergird_plan::Caller;
+use uuid::Uuid;
 
 impl Core {
     pub(crate) async fn reauthenticate(self: Arc<Self>, visit: Visit, caller: Caller) -> Result<(), AccountError> {
@@ -24,7 +25,13 @@ impl Core {
     }
 
     /// Uses up the code of such a mail.
-    pub(crate) async fn prove_by_nonce(&self, visit: &Visit, email: &str, nonce: &Secret) -> Result<(), AccountError> {
+    pub(crate) async fn prove_by_nonce(
+        &self,
+        visit: &Visit,
+        of: (Uuid, Uuid),
+        email: &str,
+        nonce: &Secret,
+    ) -> Result<(), AccountError> {
         self.budgets.mail_codes.take(&email, visit.moment.now).map_err(crate::password::too_many)?;
         let (key, moment) = (self.one_time.clone(), visit.moment);
         let (told, nonce) = (email.to_owned(), nonce.clone());
@@ -38,6 +45,7 @@ impl Core {
             })
         });
         if !taken.await? {
+            self.tell_wrong_proof(visit, of, "nonce").await?;
             return Err(LinkError::NonceInvalid.into());
         }
         self.budgets.mail_codes.give_back(&email);

@@ -107,7 +107,10 @@ impl Core {
         let (user, session) = sessions::of_caller(&caller)?;
         let now = visit.moment.now;
         self.budgets.codes.take(&user, now).map_err(too_many)?;
-        let hash = hash(user, &normal(code.expose()).ok_or(FactorError::CodeWrong)?);
+        let Some(code) = normal(code.expose()) else {
+            return self.tell_wrong_code(&visit, (user, session), Err(FactorError::CodeWrong.into())).await?;
+        };
+        let hash = hash(user, &code);
         let (core, visiting) = (self.clone(), visit.clone());
         let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, visit, hash) = (core.clone(), visiting.clone(), hash.clone());

@@ -4,6 +4,7 @@
 //! With confirmation the answer is the same either way, and so is the work: the whole sign-up is made for an address that nobody
 //! has, and rolled back; then the one who has the address is told by mail, so that the outbox tells no difference either.
 
+use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser, budget_key};
 use crate::mail::{Letter, MailKind};
 use crate::password::{self, too_many};
@@ -108,13 +109,17 @@ impl Core {
         }
         let of_email = records::by("email", Value::text(&email), USERS);
         let found = self.engine.records(&Caller::system(moment), of_email).await?.into_iter().next();
-        if found.is_some() && !settings.confirm_email {
+        if let Some(user) = found.as_ref().filter(|_| !settings.confirm_email) {
+            let event = Event::new("user_repeated_signup", Actor::Nobody, user.uuid("id")).from(visit.address);
+            self.note_alone(moment, event).await?;
             return Err(AccountError::EmailTaken);
         }
         // An account that was never confirmed is nobody's: the newest sign-up counts, with its password. One that the owner made, or
         // invited somebody to, stays as it is.
         let taken = found.as_ref().is_some_and(stays);
         let replaced = found.as_ref().filter(|_| !taken).and_then(|user| user.uuid("id"));
+        let repeated = found.as_ref().and_then(|user| user.uuid("id"));
+        let repeated = Event::new("user_repeated_signup", Actor::Nobody, repeated).from(visit.address);
         let notice = match found.as_ref().filter(|_| taken) {
             None => None,
             Some(user) if is_confirmed(user) => Some(Letter::to(MailKind::AccountExists, &email)),
@@ -143,6 +148,8 @@ impl Core {
                         return Err(Failure::Conflict);
                     }
                     core.remove_unconfirmed(transaction, &system, replaced).await?;
+                    let event = Event::new("user_deleted", Actor::System, replaced).from(visit.address);
+                    audit::note(transaction, moment, event.with(json!({ "why": "replaced" }))).await?;
                 }
                 let profile = profile::create(transaction.app().model(), id, Some(&email), &data, moment);
                 let profile = match profile {
@@ -184,7 +191,7 @@ impl Core {
         let made = made.await.map_err(or_taken)??;
         if let Some(notice) = notice {
             // The one that has the address is told; the one that signs up sees no difference, and this commit stands for the other one.
-            self.queue_notice(moment, notice).await?;
+            self.queue_notice(moment, notice, repeated).await?;
         }
         self.post.wake();
         match made {

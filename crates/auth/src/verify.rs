@@ -126,10 +126,28 @@ impl Core {
                 self.budgets.mail_codes.give_back(email);
             }
         }
+        if matches!(done, Err(AccountError::Link(LinkError::Expired))) {
+            self.tell_wrong_guess(&address, guessed.as_deref()).await?;
+        }
         let (redeemed, ended) = done?;
         self.revoked(ended, address.moment.now);
         self.post.wake();
         Ok(redeemed)
+    }
+
+    /// Notes a link or code that is good for nothing; the same work whether somebody has the address or not.
+    async fn tell_wrong_guess(&self, visit: &Visit, email: Option<&str>) -> Result<(), Failure> {
+        let user = match email {
+            Some(email) => {
+                let request = records::by("email", Value::text(email), USERS);
+                let rows = self.engine.records(&Caller::system(visit.moment), request).await?;
+                rows.first().and_then(|row| row.uuid("id"))
+            }
+            None => None,
+        };
+        let event = Event::new("login_failed", Actor::Nobody, user).from(visit.address);
+        let method = if email.is_some() { "otp" } else { "link" };
+        self.note_alone(visit.moment, event.with(serde_json::json!({ "method": method }))).await
     }
 
     async fn redeem_in(
@@ -206,6 +224,9 @@ impl Core {
         let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(used.user));
         transaction.write(system, request.with_row(row), None).await?;
         self.settle_identity(transaction, system, used.user, &used.email, Some(true)).await?;
+        let name = if used.kind == LinkKind::Invite { "invite_accepted" } else { "email_confirmed" };
+        let told = serde_json::json!({ "by": used.kind.name(), "sessions": ended.len() });
+        audit::note(transaction, system.moment(), Event::new(name, Actor::User, used.user).with(told)).await?;
         Ok(ended)
     }
 

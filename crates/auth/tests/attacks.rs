@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use undergird_auth::{Allowance, Allowances, Auth, Keys, Options, Transport};
+use undergird_auth::{Allowance, Allowances, AuditVerdict, Auth, Keys, Options, Transport};
 use undergird_engine::accounts::*;
 use undergird_engine::{Engine, Isolation, Outcome, Record};
 use undergird_model::{Source, Value, definition};
@@ -83,12 +83,11 @@ impl World {
         Visit { moment, address: Some(IpAddr::from([192, 0, 2, 1])), user_agent: None }
     }
 
-    /// The link's secret and the code of the newest mail, after sending what is due.
+    /// The link's secret and the code of the newest mail to an address, after sending what is due.
     async fn mail_to(&self, to: &str) -> (String, String) {
         self.auth.deliver().await.unwrap();
         let mails = self.auth.inbox().unwrap();
-        let mail = mails.first().unwrap_or_else(|| panic!("no mail"));
-        assert_eq!(mail.to, to);
+        let mail = mails.iter().find(|mail| mail.to == to).unwrap_or_else(|| panic!("no mail to {to}"));
         let token = mail.text.split("token=").nth(1).and_then(|rest| rest.split('&').next()).unwrap_or_default();
         let code = mail.text.lines().find(|line| line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit()));
         (token.to_owned(), code.unwrap_or_default().to_owned())
@@ -357,4 +356,86 @@ async fn accounts_that_nobody_uses_go_when_the_settings_say_so() {
     for why in ["anonymous", "unconfirmed"] {
         assert!(events.contains(&format!(r#"user_deleted {{"why":"{why}"}}"#)), "{events:?}");
     }
+}
+
+/// M9: wrong codes and links, wrong proofs, links that the owner makes, invitations and what was sent were not in the audit log.
+#[tokio::test]
+async fn the_audit_log_tells_what_was_tried_and_what_was_sent() {
+    let world = world("confirm_email = true").await;
+    let invite = InviteRequest { email: "invited@x.org".into(), data: Map::new(), redirect_to: None };
+    world.auth.invite(world.visit(), &world.owner(), invite).await.unwrap();
+    let (token, _) = world.mail_to("invited@x.org").await;
+    world.verify(&[LinkKind::Invite], &token).await.unwrap();
+    let recovery = GenerateLink {
+        kind: LinkKind::Recovery,
+        email: "invited@x.org".into(),
+        password: None,
+        data: Map::new(),
+        new_email: None,
+        redirect_to: None,
+    };
+    world.auth.generate_link(world.visit(), &world.owner(), recovery).await.unwrap();
+
+    world.sign_up("ann@x.org", ANOTHER).await.unwrap();
+    assert!(world.sign_in("ann@x.org", ANOTHER).await.is_err());
+    world.sign_up("ann@x.org", PASSWORD).await.unwrap();
+    let (token, _) = world.mail_to("ann@x.org").await;
+    let session = world.verify(SIGN_IN, &token).await.unwrap();
+    assert!(world.verify(SIGN_IN, &token).await.is_err());
+    world.sign_up("ann@x.org", ANOTHER).await.unwrap();
+    world.auth.send_link(world.visit(), link_to("ann@x.org")).await.unwrap();
+    world.mail_to("ann@x.org").await;
+    for email in ["ann@x.org", "nobody@x.org"] {
+        let proof = Proof::Code { email: email.into(), code: Secret::new("12345") };
+        assert!(world.auth.verify(world.visit(), SIGN_IN, proof).await.is_err());
+    }
+    let (code, verifier) = (Secret::new("ug_code_x"), Secret::new("x".repeat(43)));
+    assert!(world.auth.exchange(world.visit(), code, verifier).await.is_err());
+
+    let caller = world.caller(&session).unwrap();
+    let wrong = AccountChange {
+        password: Some(Secret::new(ANOTHER)),
+        current_password: Some(Secret::new(ANOTHER)),
+        ..Default::default()
+    };
+    assert!(world.auth.update(world.visit(), &caller, wrong).await.is_err());
+    let wrong = EnrollFactor { name: None, issuer: None, current_password: Some(Secret::new(ANOTHER)) };
+    assert!(world.auth.enroll_factor(world.visit(), &caller, wrong).await.is_err());
+    let wrong =
+        AccountChange { password: Some(Secret::new(ANOTHER)), nonce: Some(Secret::new("12345")), ..Default::default() };
+    assert!(world.auth.update(world.visit_later(DAY / 2), &caller, wrong).await.is_err());
+    let asked = EnrollFactor { name: None, issuer: None, current_password: None };
+    let factor = world.auth.enroll_factor(world.visit(), &caller, asked).await.unwrap().id;
+    let challenge = world.auth.challenge_factor(world.visit(), &caller, factor).await.unwrap().id;
+    let wrong = world.auth.verify_factor(world.visit(), &caller, factor, challenge, Secret::new("12345")).await;
+    assert!(wrong.is_err());
+    assert!(world.auth.verify_recovery_code(world.visit(), &caller, Secret::new("?")).await.is_err());
+
+    let events = world.events().await;
+    for (expected, times) in [
+        ("user_invited ", 1),
+        (r#"invite_accepted {"by":"invite","sessions":0}"#, 1),
+        (r#"link_generated {"kind":"recovery"}"#, 1),
+        (r#"login_failed {"method":"password","why":"unconfirmed"}"#, 1),
+        (r#"user_deleted {"why":"replaced"}"#, 1),
+        (r#"email_confirmed {"by":"signup","sessions":0}"#, 1),
+        (r#"login_failed {"method":"link"}"#, 1),
+        ("user_repeated_signup ", 1),
+        (r#"mail_asked {"kind":"magic_link"}"#, 1),
+        (r#"mail_sent {"kind":"magiclink"}"#, 1),
+        (r#"mail_sent {"kind":"invite"}"#, 1),
+        (r#"login_failed {"method":"otp"}"#, 2),
+        (r#"login_failed {"method":"pkce"}"#, 1),
+        (r#"reauthentication_failed {"method":"password"}"#, 2),
+        (r#"reauthentication_failed {"method":"nonce"}"#, 1),
+        ("mfa_failed ", 2),
+    ] {
+        let found = events.iter().filter(|event| *event == expected).count();
+        assert_eq!(found, times, "{expected} in {events:#?}");
+    }
+    world.auth.chain_audit().await.unwrap();
+    let verdict = world.auth.verify_audit(None).await.unwrap();
+    assert!(matches!(verdict, AuditVerdict::Whole { pending: 0, .. }), "{verdict:?}");
+    // No address and no secret in any of it.
+    assert!(!events.iter().any(|event| event.contains('@') || event.contains("ug_") || event.contains("12345")));
 }

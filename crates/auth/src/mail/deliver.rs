@@ -5,6 +5,7 @@
 //! between the server's yes and the removal.
 
 use super::{Letter, MailKind, template};
+use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::invite::Unconfirmed;
 use crate::mail::smtp::{Mail, Undelivered};
@@ -234,6 +235,8 @@ impl Core {
         let composed = Request::new(MAILS, Verb::Update).with_equal("id", Value::Uuid(id));
         let row = [("composed_at", Value::Timestamp(system.moment().now))];
         transaction.write(system, composed.with_row(row), None).await?;
+        let event = Event::new("mail_sent", Actor::System, token.user);
+        audit::note(transaction, system.moment(), event.with(serde_json::json!({ "kind": kind.name() }))).await?;
         Ok(Some(Composed { to, kind: letter.kind, secrets: Some(secrets) }))
     }
 

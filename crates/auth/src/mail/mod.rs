@@ -11,6 +11,7 @@ mod template;
 pub use smtp::{Smtp, SmtpTls};
 pub use template::{TemplateMistake, Templates};
 
+use crate::audit::{self, Actor, Event};
 use crate::core::{Core, Options, budget_key};
 use crate::pkce;
 use crate::records::MAILS;
@@ -211,18 +212,27 @@ impl Core {
     pub(crate) async fn queue_alone(self: &Arc<Self>, visit: &Visit, letter: Letter) -> Result<(), AccountError> {
         self.demand_post()?;
         self.spend_mail_to(visit, &letter.email)?;
-        self.queue_notice(visit.moment, letter).await?;
+        // Whose it is, if anybody's, is found out when it is sent.
+        let event = Event::new("mail_asked", Actor::Nobody, None).from(visit.address);
+        let event = event.with(serde_json::json!({ "kind": letter.kind.name() }));
+        self.queue_notice(visit.moment, letter, event).await?;
         self.post.wake();
         Ok(())
     }
 
-    /// Queues a mail in a transaction of its own, past the budgets.
-    pub(crate) async fn queue_notice(self: &Arc<Self>, moment: Moment, letter: Letter) -> Result<(), Failure> {
+    /// Queues a mail in a transaction of its own, past the budgets, with the event that it is about.
+    pub(crate) async fn queue_notice(
+        self: &Arc<Self>,
+        moment: Moment,
+        letter: Letter,
+        event: Event,
+    ) -> Result<(), Failure> {
         let core = self.clone();
         let queued = self.engine.transaction(Isolation::Serializable, move |transaction| {
-            let (core, letter) = (core.clone(), letter.clone());
+            let (core, letter, event) = (core.clone(), letter.clone(), event.clone());
             Box::pin(async move {
                 core.queue(transaction, &Caller::system(moment), letter).await?;
+                audit::note(transaction, moment, event).await?;
                 Ok(Outcome::commit(()))
             })
         });

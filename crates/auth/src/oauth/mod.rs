@@ -209,7 +209,9 @@ impl Core {
     /// Where a browser that came back goes on.
     pub(crate) async fn come_back(self: Arc<Self>, visit: Visit, told: Return) -> Landing {
         let mut to = self.site_url();
-        let outcome = match self.clone().arrive(visit, told, &mut to).await {
+        let arrived = self.clone().arrive(visit.clone(), told, &mut to).await;
+        let arrived = self.tell_refused(&visit, arrived).await;
+        let outcome = match arrived {
             Ok(Arrived::Session(started)) => {
                 self.tokens(*started).map(|session| Landed::SignedIn(Box::new(session))).map_err(AccountError::Failed)
             }
@@ -217,6 +219,20 @@ impl Core {
             Err(error) => Err(error),
         };
         Landing { to, outcome }
+    }
+
+    /// Notes that nobody was signed in by a provider; the verdict as it was.
+    async fn tell_refused<T>(&self, visit: &Visit, verdict: Result<T, AccountError>) -> Result<T, AccountError> {
+        // What a budget refuses is not written, and a state that is not there comes from who knows nothing.
+        let is_told = match &verdict {
+            Ok(_) | Err(AccountError::Failed(_) | AccountError::TooManyAttempts { .. }) => false,
+            Err(error) => *error != AccountError::Provider(ProviderError::StateMissing),
+        };
+        if is_told {
+            let event = Event::new("login_failed", Actor::Nobody, None).from(visit.address);
+            self.note_alone(visit.moment, event.with(json!({ "method": METHOD }))).await?;
+        }
+        verdict
     }
 
     async fn arrive(self: Arc<Self>, visit: Visit, told: Return, to: &mut String) -> Result<Arrived, AccountError> {
@@ -441,7 +457,8 @@ impl Core {
         visit: Visit,
         asked: TokenSignIn,
     ) -> Result<Session, AccountError> {
-        let person = self.person_of_token(&visit, &asked).await?;
+        let person = self.person_of_token(&visit, &asked).await;
+        let person = self.tell_refused(&visit, person).await?;
         self.session_for(visit, asked.provider, person, Purpose::SignIn).await
     }
 
