@@ -15,7 +15,7 @@ use crate::password::Hasher;
 use crate::records::{
     self, CHALLENGES, MAILS, ONE_TIME_TOKENS, PASSKEY_CHALLENGES, PROVIDER_FLOWS, REVOCATIONS, SESSIONS, SIGNING_KEYS,
 };
-use crate::revocations::Revocation;
+use crate::revocations::{Revocation, SKEW_MICROS};
 use crate::signing::{Derived, HANDOVER, KeyRing, SigningAlgorithm, SigningError, StoredKey};
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
@@ -62,9 +62,9 @@ impl Options {
 const POLL: Duration = Duration::from_secs(1);
 /// How often what ran out is removed, in polls.
 const SWEEP_POLLS: u32 = 600;
-/// A revocation is dated by its request and visible by its commit; one that took longer than this to commit is missed until the
-/// next start.
-const LATE_COMMIT_MICROS: i64 = 60_000_000;
+/// A revocation is dated by its request, on the clock of the node that had it, and visible by its commit. Read again are those of so long before, which
+/// is time for clocks that differ and a request that takes as long as one may; one that is later still is missed until the next start.
+const LATE_COMMIT_MICROS: i64 = SKEW_MICROS + 60_000_000;
 
 pub(crate) struct Budgets {
     pub(crate) account_and_address: Budget,
@@ -198,7 +198,7 @@ impl Core {
         let request = records::and(request, "created_at", Operator::Gte(None), since);
         let rows = records::all(&self.engine, &system, &request).await?;
         let revocation = |row: &undergird_engine::Record| {
-            Some(Revocation { session: row.uuid("id")?, before: row.int("before")?, until: row.int("until")? })
+            Some(Revocation { session: row.uuid("id")?, below: row.int("generation"), until: row.int("until")? })
         };
         self.revoked(rows.iter().filter_map(revocation).collect(), now);
         Ok(())

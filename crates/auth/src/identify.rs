@@ -98,7 +98,7 @@ impl Identifier {
                 verified
             }
         };
-        if self.revocations.covers(verified.session, verified.issued_at) {
+        if self.revocations.covers(verified.session, verified.generation) {
             return Err(Unidentified::SessionEnded);
         }
         Ok(Caller::user(verified.user, moment))

@@ -165,6 +165,7 @@ impl Core {
             session: kept.session,
             aal: level,
             methods: &methods,
+            generation: row.int("generation").unwrap_or(0),
             issued_at,
             // For this request alone.
             expires_at: issued_at.saturating_add(60),

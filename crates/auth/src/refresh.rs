@@ -93,9 +93,10 @@ impl Core {
             return Ok(Ended::Revoked(AccountError::Banned, ended));
         }
         let next = refresh_token(self.derived.successor(token.expose()));
+        let mut tokens_until = self.token_end(now, not_after);
         match found.int("used_at") {
             None => {
-                self.use_up(transaction, &system, &hash, &next, session).await?;
+                self.use_up(transaction, &system, &hash, &next, (session, tokens_until)).await?;
                 let event = Event::new("token_refreshed", Actor::User, user).in_session(session).from(visit.address);
                 audit::note(transaction, visit.moment, event).await?;
             }
@@ -111,6 +112,8 @@ impl Core {
                     let ended = self.end_sessions(transaction, &system, &[session]).await?;
                     return Ok(Ended::Revoked(AccountError::RefreshTokenUsed, ended));
                 }
+                // Written down already is how long the tokens of this session live; this one lives no longer.
+                tokens_until = row.int("tokens_until").unwrap_or(tokens_until).min(tokens_until);
             }
         }
         Ok(Ended::Next(Box::new(Started {
@@ -122,6 +125,8 @@ impl Core {
             second: Second::of(&row),
             created_at: row.int("created_at").unwrap_or(now),
             not_after,
+            generation: row.int("generation").unwrap_or(0),
+            tokens_until,
             displaced: Vec::new(),
             now,
         })))
@@ -133,7 +138,7 @@ impl Core {
         system: &Caller,
         hash: &[u8],
         next: &Secret,
-        session: uuid::Uuid,
+        (session, tokens_until): (uuid::Uuid, i64),
     ) -> Result<(), AccountError> {
         let now = system.moment().now;
         let mut used = Request::new(REFRESH_TOKENS, Verb::Update).with_equal("hash", Value::Bytes(hash.to_vec()));
@@ -150,7 +155,8 @@ impl Core {
         let row = token_row(next, session, Some(hash), now);
         transaction.write(system, Request::new(REFRESH_TOKENS, Verb::Create).with_row(row), None).await?;
         let of_session = Request::new(SESSIONS, Verb::Update).with_equal("id", Value::Uuid(session));
-        transaction.write(system, of_session.with_row([("refreshed_at", Value::Timestamp(now))]), None).await?;
+        let row = [("refreshed_at", Value::Timestamp(now)), ("tokens_until", Value::Timestamp(tokens_until))];
+        transaction.write(system, of_session.with_row(row), None).await?;
         Ok(())
     }
 }

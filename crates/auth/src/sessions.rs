@@ -7,7 +7,7 @@ use crate::api_keys::sha256;
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::records::{self, PAGE, REFRESH_TOKENS, REVOCATIONS, SESSIONS};
-use crate::revocations::Revocation;
+use crate::revocations::{Revocation, SKEW_MICROS, TOKEN_MICROS_MAX};
 use crate::signing::SigningError;
 use crate::token::{self, Grant};
 use base64::Engine as _;
@@ -46,6 +46,10 @@ pub(crate) struct Started {
     pub(crate) second: Option<Second>,
     pub(crate) created_at: i64,
     pub(crate) not_after: i64,
+    /// Of its access tokens, see [`crate::revocations`].
+    pub(crate) generation: i64,
+    /// When the access token runs out; kept with the session, so that it is known how long the last of them lives.
+    pub(crate) tokens_until: i64,
     /// The sessions that made room for this one.
     pub(crate) displaced: Vec<Revocation>,
     pub(crate) now: i64,
@@ -101,6 +105,19 @@ pub(crate) fn token_row<'a>(token: &Secret, session: Uuid, parent: Option<&[u8]>
     ]
 }
 
+/// The rows of these sessions.
+fn these(sessions: &[Uuid], verb: Verb) -> Request {
+    let ids = Operand::Values(sessions.iter().map(|id| Value::Uuid(*id)).collect());
+    records::and(Request::new(SESSIONS, verb), "id", Operator::In, ids)
+}
+
+/// When the last access token of a session has run out on every node, whatever the settings were when it was given out.
+fn last_token_gone(session: Option<&Record>, system: &Caller) -> i64 {
+    let latest = system.moment().now.saturating_add(TOKEN_MICROS_MAX);
+    let until = session.and_then(|row| row.int("tokens_until")).unwrap_or(latest);
+    until.saturating_add(SKEW_MICROS)
+}
+
 impl Core {
     /// Begins a session inside a transaction. Its id is always fresh: none can be fixed in advance.
     pub(crate) async fn start_session(
@@ -131,6 +148,7 @@ impl Core {
         let displaced = self.make_room(transaction, &system, user).await?;
         let days = transaction.app().model().settings.auth.session_days;
         let not_after = now.saturating_add(DAY_MICROS.saturating_mul(i64::from(days)));
+        let tokens_until = self.token_end(now, not_after);
         let session = self.new_id(now)?;
         let refresh_token = refresh_token(self.random()?);
         let agent = visit.user_agent.as_ref().map(|agent| agent.chars().take(USER_AGENT_CHARS_MAX).collect::<String>());
@@ -140,6 +158,7 @@ impl Core {
             ("created_at", Value::Timestamp(now)),
             ("refreshed_at", Value::Timestamp(now)),
             ("not_after", Value::Timestamp(not_after)),
+            ("tokens_until", Value::Timestamp(tokens_until)),
             ("method", Value::text(method)),
             ("aal", Value::text(AAL1)),
             // Text that the field would refuse (it holds no U+0000) must not hinder a sign-in.
@@ -158,6 +177,8 @@ impl Core {
             second: None,
             created_at: now,
             not_after,
+            generation: 0,
+            tokens_until,
             displaced,
             now,
         })
@@ -202,6 +223,7 @@ impl Core {
         let mut started = self.new_session(transaction, visit, user, method).await?;
         started.created_at = old.int("created_at").unwrap_or(started.created_at);
         started.not_after = old.int("not_after").unwrap_or(started.not_after);
+        started.tokens_until = started.tokens_until.min(started.not_after);
         started.aal = AAL2.into();
         let row = [
             ("created_at", Value::Timestamp(started.created_at)),
@@ -222,13 +244,17 @@ impl Core {
         Ok((started, ended))
     }
 
+    /// When an access token that is given out now runs out.
+    pub(crate) fn token_end(&self, now: i64, not_after: i64) -> i64 {
+        now.saturating_add(i64::from(self.access_token_seconds()).saturating_mul(1_000_000)).min(not_after)
+    }
+
     /// Signs the access token of a session. After the commit: a token for a session that never was would be worse than a session
     /// without a token.
     pub(crate) fn tokens(&self, started: Started) -> Result<Session, Failure> {
         self.revoked(started.displaced, started.now);
-        let life = i64::from(self.access_token_seconds());
         let issued_at = started.now.div_euclid(1_000_000);
-        let expires_at = issued_at.saturating_add(life).min(started.not_after.div_euclid(1_000_000));
+        let expires_at = started.tokens_until.div_euclid(1_000_000);
         let second = started.second.iter().map(|second| (second.method.as_str(), second.at));
         let methods: Vec<_> = second.chain([(started.method.as_str(), started.created_at)]).collect();
         let grant = Grant {
@@ -236,6 +262,7 @@ impl Core {
             session: started.session,
             aal: &started.aal,
             methods: &methods,
+            generation: started.generation,
             issued_at,
             expires_at,
         };
@@ -260,10 +287,14 @@ impl Core {
     ) -> Result<Vec<Revocation>, Failure> {
         let mut ended = Vec::new();
         for some in sessions.chunks(PAGE) {
-            let ids = || Operand::Values(some.iter().map(|id| Value::Uuid(*id)).collect());
-            let gone = records::and(Request::new(SESSIONS, Verb::Delete), "id", Operator::In, ids());
-            transaction.write(system, gone, None).await?;
-            ended.extend(self.revoke(transaction, system, some, true).await?);
+            let rows = transaction.records(system, these(some, Verb::Read)).await?;
+            transaction.write(system, these(some, Verb::Delete), None).await?;
+            // A session whose row is gone already counts as well: the token that was sent must be void afterwards.
+            let all = some.iter().map(|session| {
+                let row = rows.iter().find(|row| row.uuid("id") == Some(*session));
+                Revocation { session: *session, below: None, until: last_token_gone(row, system) }
+            });
+            ended.extend(self.revoke(transaction, system, all.collect()).await?);
         }
         Ok(ended)
     }
@@ -275,21 +306,36 @@ impl Core {
         system: &Caller,
         sessions: &[Uuid],
     ) -> Result<Vec<Revocation>, Failure> {
-        self.revoke(transaction, system, sessions, false).await
+        let mut void = Vec::new();
+        for some in sessions.chunks(PAGE) {
+            let rows = transaction.records(system, these(some, Verb::Read)).await?;
+            let generation = |row: &Record| row.int("generation").unwrap_or(0);
+            let mut generations: Vec<i64> = rows.iter().map(generation).collect();
+            generations.sort_unstable();
+            generations.dedup();
+            for old in generations {
+                let those: Vec<&Record> = rows.iter().filter(|row| generation(row) == old).collect();
+                let ids: Vec<Uuid> = those.iter().filter_map(|row| row.uuid("id")).collect();
+                let next = old.saturating_add(1);
+                let request = these(&ids, Verb::Update).with_row([("generation", Value::Int(next))]);
+                transaction.write(system, request, None).await?;
+                let all = those.iter().filter_map(|row| {
+                    let until = last_token_gone(Some(row), system);
+                    Some(Revocation { session: row.uuid("id")?, below: Some(next), until })
+                });
+                void.extend(self.revoke(transaction, system, all.collect()).await?);
+            }
+        }
+        Ok(void)
     }
 
     async fn revoke(
         &self,
         transaction: &mut Transaction<'_>,
         system: &Caller,
-        sessions: &[Uuid],
-        ended: bool,
+        all: Vec<Revocation>,
     ) -> Result<Vec<Revocation>, Failure> {
         let now = system.moment().now;
-        let until = now.saturating_add(i64::from(self.access_token_seconds()).saturating_mul(1_000_000));
-        // Of a session that ended every token is void, also one that a node with a faster clock gave out.
-        let before = if ended { until } else { now };
-        let all: Vec<_> = sessions.iter().map(|session| Revocation { session: *session, before, until }).collect();
         for some in all.chunks(PAGE) {
             let ids = Operand::Values(some.iter().map(|each| Value::Uuid(each.session)).collect());
             let older = records::and(Request::new(REVOCATIONS, Verb::Delete), "id", Operator::In, ids);
@@ -297,7 +343,8 @@ impl Core {
             let row = |each: &Revocation| {
                 let members = [
                     ("id", Value::Uuid(each.session)),
-                    ("before", Value::Timestamp(each.before)),
+                    ("before", Value::Timestamp(now)),
+                    ("generation", each.below.map_or(Value::Null, Value::Int)),
                     ("until", Value::Timestamp(each.until)),
                     ("created_at", Value::Timestamp(now)),
                 ];

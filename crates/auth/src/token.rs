@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: whether the session still stands ([`crate::revocations`]).
 
+use crate::revocations::SKEW_MICROS;
 use crate::signing::{KeyRing, SigningAlgorithm, SigningError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,7 +23,10 @@ pub const AUDIENCE: &str = "authenticated";
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 /// How far ahead another node's clock may be, in seconds.
-const SKEW_SECONDS: i64 = 30;
+const SKEW_SECONDS: i64 = SKEW_MICROS / 1_000_000;
+
+/// The claim that says which generation of its session's tokens a token is of; left out of the first.
+const GENERATION: &str = "token_generation";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,8 +41,8 @@ struct Header {
 pub(crate) struct Verified {
     pub(crate) user: Arc<User>,
     pub(crate) session: Uuid,
-    /// Seconds.
-    pub(crate) issued_at: i64,
+    /// Of the session's tokens, see [`crate::revocations`].
+    pub(crate) generation: i64,
     /// Seconds.
     pub(crate) expires_at: i64,
 }
@@ -50,6 +54,8 @@ pub(crate) struct Grant<'a> {
     pub(crate) aal: &'a str,
     /// The methods by which the session was proved, newest first, each with when it was used, in microseconds.
     pub(crate) methods: &'a [(&'a str, i64)],
+    /// Of the session's tokens.
+    pub(crate) generation: i64,
     /// Seconds.
     pub(crate) issued_at: i64,
     /// Seconds.
@@ -62,7 +68,7 @@ pub(crate) fn issue(ring: &KeyRing, account: &Account, grant: &Grant<'_>) -> Res
     let header = json!({ "alg": signer.algorithm().name(), "kid": signer.kid(), "typ": "JWT" });
     let method = |(method, at): &(&str, i64)| json!({ "method": method, "timestamp": at.div_euclid(1_000_000) });
     let amr: Vec<Json> = grant.methods.iter().map(method).collect();
-    let claims = json!({
+    let mut claims = json!({
         "iss": grant.issuer,
         "sub": account.id.to_string(),
         "aud": AUDIENCE,
@@ -79,6 +85,9 @@ pub(crate) fn issue(ring: &KeyRing, account: &Account, grant: &Grant<'_>) -> Res
         "session_id": grant.session.to_string(),
         "is_anonymous": account.is_anonymous,
     });
+    if grant.generation > 0 {
+        claims[GENERATION] = grant.generation.into();
+    }
     let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut token);
@@ -115,7 +124,11 @@ pub(crate) fn verify(ring: &KeyRing, issuer: &str, token: &str, now: i64) -> Res
         return Err(WrongClaims);
     }
     let (subject, session) = (id("sub")?, id("session_id")?);
-    let (not_before, issued_at, expires_at) = (seconds("nbf")?, seconds("iat")?, seconds("exp")?);
+    let (not_before, _, expires_at) = (seconds("nbf")?, seconds("iat")?, seconds("exp")?);
+    let generation = match claims.get(GENERATION) {
+        None => 0,
+        Some(generation) => generation.as_i64().ok_or(WrongClaims)?,
+    };
     let now = now.div_euclid(1_000_000);
     if now >= expires_at {
         return Err(Expired);
@@ -127,7 +140,7 @@ pub(crate) fn verify(ring: &KeyRing, issuer: &str, token: &str, now: i64) -> Res
     let email = (!email.is_empty()).then(|| email.to_owned());
     let roles = roles(claims.get("app_metadata").unwrap_or(&Json::Null));
     let user = Arc::new(User::new(subject, email, roles, claims));
-    Ok(Verified { user, session, issued_at, expires_at })
+    Ok(Verified { user, session, generation, expires_at })
 }
 
 /// `app_metadata.roles`: a list of texts; anything else in it counts for nothing.

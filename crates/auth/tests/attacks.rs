@@ -439,3 +439,44 @@ async fn the_audit_log_tells_what_was_tried_and_what_was_sent() {
     // No address and no secret in any of it.
     assert!(!events.iter().any(|event| event.contains('@') || event.contains("ug_") || event.contains("12345")));
 }
+
+/// M6, L2, L3: tokens were made void by whole seconds on one clock, for as long as tokens lived by the setting of the day.
+#[tokio::test]
+async fn what_is_void_is_decided_by_no_clock() {
+    let world = world("").await;
+    let ann = world.member("ann@x.org").await;
+    let roles = |name: &str| AccountSettings {
+        app_metadata: Some(members(json!({ "roles": [name] }))),
+        ..AccountSettings::default()
+    };
+    // All in one moment; then by nodes whose clocks are a minute apart, either way.
+    for (skew, name) in [(0, "one"), (55 * SECOND, "two"), (-55 * SECOND, "three")] {
+        let visit = world.visit_later(skew);
+        let asked = PasswordSignIn { email: "ann@x.org".into(), password: Secret::new(PASSWORD) };
+        let before = world.auth.sign_in(visit.clone(), asked).await.unwrap();
+        assert!(world.caller(&before).is_ok());
+        let here = if skew == 0 { visit.clone() } else { world.visit() };
+        world.auth.change_account(here, &world.owner(), ann.account.id, roles(name)).await.unwrap();
+        assert_eq!(world.caller(&before).err(), Some(Unidentified::SessionEnded), "{skew}");
+        let after = world.auth.refresh(visit, before.refresh_token.clone()).await.unwrap();
+        let caller = world.caller(&after).unwrap_or_else(|refused| panic!("{skew}: {refused:?}"));
+        let undergird_plan::Identity::User(user) = caller.identity() else { panic!() };
+        assert_eq!(user.roles(), [name], "{skew}");
+        // Another process knows the same.
+        let other = Auth::open(world.engine.clone(), &world.keys, &Options::new("https://api.x.org")).await.unwrap();
+        let known = |session: &Session| {
+            let bearer = format!("Bearer {}", session.access_token.expose());
+            let credentials = Credentials { apikey: None, authorization: Some(bearer.as_bytes()) };
+            other.identify(credentials, world.engine.moment()).map(|_| ())
+        };
+        assert_eq!((known(&before), known(&after)), (Err(Unidentified::SessionEnded), Ok(())), "{skew}");
+    }
+    // Tokens that were given out while they lived for longer are void for as long as they live.
+    let session = world.member("bob@x.org").await;
+    let caller = world.caller(&session).unwrap();
+    world.age("_sessions", &["tokens_until"], -DAY / 2).await;
+    let until = world.rows("_sessions").await.iter().filter_map(|row| row.int("tokens_until")).max().unwrap();
+    world.auth.sign_out(world.visit(), &caller, SignOutScope::Local).await.unwrap();
+    let revoked = world.rows("_revocations").await.iter().filter_map(|row| row.int("until")).max().unwrap();
+    assert!(revoked > until);
+}

@@ -182,7 +182,7 @@ fn a_token_ends_with_its_time_and_with_its_session() {
     assert_eq!(at(NOW + 3599), "user");
     assert_eq!(at(NOW + 3600), "Expired", "from the cache too");
     let until = (NOW + 4000) * 1_000_000;
-    let revocation = Revocation { session: Uuid::from_u128(2), before: (NOW + 5) * 1_000_000, until };
+    let revocation = Revocation { session: Uuid::from_u128(2), below: None, until };
     it.identifier.revocations.add([revocation], NOW * 1_000_000);
     assert_eq!(at(NOW + 6), "SessionEnded");
 }

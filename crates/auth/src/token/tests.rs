@@ -53,6 +53,7 @@ pub(crate) fn grant(issued_at: i64) -> Grant<'static> {
         session: Uuid::from_u128(2),
         aal: "aal1",
         methods: &[("password", NOW * 1_000_000)],
+        generation: 0,
         issued_at,
         expires_at: issued_at + 3600,
     }
