@@ -63,9 +63,11 @@ impl Session {
                 self.lease.busy = false;
                 Ok(())
             }
-            Err(Fault::Lost(why) | Fault::Store(StoreError::Unavailable(why))) => Err(StoreError::Unavailable(format!(
-                "the connection was lost while a transaction was committed, which may have happened or not: {why}"
-            ))),
+            Err(Fault::Lost(why) | Fault::Store(StoreError::Unavailable(why))) => {
+                Err(StoreError::Unavailable(format!(
+                    "the connection was lost while a transaction was committed, which may have happened or not: {why}"
+                )))
+            }
             Err(fault) => Err(fault.into()),
         }
     }

@@ -382,14 +382,18 @@ impl Core {
         let expected = self.passkey_key.challenge(challenge, Purpose::SignIn);
         let key = row.bytes("public_key").unwrap_or_default();
         let seen = ceremony::assert(answer, key, &Expected { party, challenge: &expected });
-        let seen = match seen.and_then(|seen| check_seen(row, &seen).map(|()| seen)) {
+        let seen = match seen {
             Ok(seen) => seen,
             Err(why) => return Ok(SignedIn::No { user: Some(user), why }),
         };
+        // Before the count: what is sent twice is no copy of a device.
+        use_up(transaction, &system, challenge, until).await?;
+        if let Err(why) = check_seen(row, &seen) {
+            return Ok(SignedIn::No { user: Some(user), why });
+        }
         let account = records::user(transaction, &system, user).await?.ok_or(AccountError::AccountMissing)?;
         may_sign_in(&account, visit.moment.now)?;
         self.budgets.good_passwords.take(&user, visit.moment.now).map_err(too_many)?;
-        use_up(transaction, &system, challenge, until).await?;
         if !note_seen(transaction, &system, row, &seen).await? {
             return no(Some(user), COUNT_BACK);
         }
