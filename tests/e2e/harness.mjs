@@ -25,7 +25,7 @@ export const environment = Object.fromEntries(
 export const installed = createRequire(path.join(CACHE, 'node', 'package.json'))
 
 /** Starts the binary on a copy of `examples/{example}`, after `change` had its folder. */
-export async function start(example, change = () => {}) {
+export async function start(example, change = () => {}, { listen = '127.0.0.1:0' } = {}) {
   const folder = mkdtempSync(path.join(SCRATCH, `${example}-`))
   const app = path.join(folder, 'app')
   const data = path.join(folder, 'data')
@@ -37,7 +37,7 @@ export async function start(example, change = () => {}) {
   const log = path.join(folder, 'server.log')
   const database = stores(['create'])
   const env = database ? { ...environment, UNDERGIRD_STORES_MAIN_URL: database } : environment
-  const child = spawn(BINARY, ['dev', app, '--data', data, '--listen', '127.0.0.1:0'], {
+  const child = spawn(BINARY, ['dev', app, '--data', data, '--listen', listen], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
