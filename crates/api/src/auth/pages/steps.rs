@@ -137,6 +137,9 @@ impl Room<'_> {
     /// A browser that followed a link of a mail, or comes from a provider: with a code that is of use to it alone, or in vain.
     pub(super) async fn come_back(&self) -> Answer {
         let Some(code) = self.query.get("code") else {
+            if self.query.get("error").is_none() && self.query.get("error_code").is_none() {
+                return self.go(&form::at("sign-in", &self.carried()));
+            }
             // Whoever made the URL wrote its words; ours are said instead.
             let text = match (self.query.text("error_code"), self.query.text("error")) {
                 ("otp_expired", _) => self.texts.link_in_vain,

@@ -83,9 +83,13 @@ pub(super) fn describe(which: PageOperation) -> Json {
         "security": [{}],
     });
     if sends {
-        let form = json!({ "schema": { "type": "object" } });
+        let about = "What makes the form one that the page gave to this browser.";
+        let form = json!({ "schema": {
+            "type": "object",
+            "properties": { "form_token": { "type": "string", "description": about } },
+        } });
         operation["requestBody"] =
-            json!({ "required": false, "content": { "application/x-www-form-urlencoded": form } });
+            json!({ "required": true, "content": { "application/x-www-form-urlencoded": form } });
     }
     if !is_file {
         let text = |name: &str, about: &str| json!({ "name": name, "in": "query", "required": false, "description": about, "schema": { "type": "string" } });
