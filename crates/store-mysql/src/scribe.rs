@@ -5,8 +5,8 @@
 use crate::ddl::{self, state};
 use crate::server::Server;
 use crate::types::form_check;
-use undergird_store::migration::{Effect, Effort, Scribe, Waits};
-use undergird_store::schema::{Applied, Step};
+use undergird_store::migration::{Effect, Effort, Group, Scribe, Waits};
+use undergird_store::schema::Step;
 
 /// The scribe of MySQL and MariaDB.
 pub static SCRIBE: &dyn Scribe = &MysqlScribe;
@@ -25,13 +25,13 @@ impl Scribe for MysqlScribe {
         crate::types::name(name)
     }
 
-    fn statements(&self, steps: &[Step], wanted: &Applied) -> Vec<String> {
+    fn statements(&self, Group { steps, wanted, .. }: Group<'_>) -> Vec<String> {
         let from = state::origin(steps, wanted);
         let script = ddl::script(&Server::named(WRITTEN_FOR), &from, steps, wanted);
         script.into_iter().flat_map(|taken| taken.lines).map(|line| line.sql).collect()
     }
 
-    fn effect(&self, step: &Step, steps: &[Step], _: &Applied) -> Effect {
+    fn effect(&self, step: &Step, Group { steps, .. }: Group<'_>) -> Effect {
         let writers = |effort| Effect { effort, waits: Waits::Writers };
         match step {
             Step::CreateTable(_)

@@ -4,6 +4,7 @@
 //! of the connection's own path, which is where queries look too. Foreign keys that are in the way of other changes step aside first
 //! and come back last. Absent: any decision about what is to change; that is [`undergird_store::schema::steps`].
 
+mod early;
 mod follow;
 mod migrate;
 
@@ -15,6 +16,7 @@ use crate::checks;
 use crate::types::{self, identifier, name, text};
 use std::collections::BTreeSet;
 use undergird_model::Type;
+use undergird_store::migration::Group;
 use undergird_store::schema::{self, Applied, Column, Index, OnDelete, Reference, Step, Table};
 
 /// Where the record of what was applied is kept.
@@ -29,6 +31,22 @@ pub(crate) const IDENTITY_TRIGGER: &str = "_undergird_identity";
 /// The statements that take the steps, in order, to be run in one transaction.
 pub fn statements(steps: &[Step], wanted: &Applied) -> Vec<String> {
     script(steps, wanted).into_iter().map(|line| line.sql).collect()
+}
+
+/// The same for a committed migration, for review: with the indexes that are built before the transaction.
+pub fn reviewed(group: Group<'_>) -> Vec<String> {
+    let Group { steps, wanted, is_first } = group;
+    let early: Vec<String> = match is_first {
+        true => steps.iter().filter_map(|step| early::statement(step, steps, wanted)).collect(),
+        false => Vec::new(),
+    };
+    let rest = script(steps, wanted).into_iter().map(|line| line.sql).filter(|sql| !early.contains(sql));
+    early.iter().map(|statement| early::shown(statement)).chain(rest).collect()
+}
+
+/// Whether nobody waits for an index of a committed migration.
+pub fn is_early(step: &Step, group: Group<'_>) -> bool {
+    group.is_first && early::statement(step, group.steps, group.wanted).is_some()
 }
 
 /// A statement, and the step that it takes, for the error when rows do not allow it.

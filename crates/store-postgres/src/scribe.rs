@@ -2,8 +2,8 @@
 //! (<https://www.postgresql.org/docs/current/sql-altertable.html>). Absent: any database.
 
 use crate::{ddl, types};
-use undergird_store::migration::{Effect, Effort, Scribe, Waits};
-use undergird_store::schema::{Applied, Step};
+use undergird_store::migration::{Effect, Effort, Group, Scribe, Waits};
+use undergird_store::schema::Step;
 
 /// PostgreSQL's scribe.
 pub static SCRIBE: &dyn Scribe = &PostgresScribe;
@@ -19,11 +19,12 @@ impl Scribe for PostgresScribe {
         types::name(name)
     }
 
-    fn statements(&self, steps: &[Step], wanted: &Applied) -> Vec<String> {
-        ddl::statements(steps, wanted)
+    fn statements(&self, group: Group<'_>) -> Vec<String> {
+        ddl::reviewed(group)
     }
 
-    fn effect(&self, step: &Step, _: &[Step], wanted: &Applied) -> Effect {
+    fn effect(&self, step: &Step, group: Group<'_>) -> Effect {
+        let wanted = group.wanted;
         let (scan, rewrite) = (Effort::Scan, Effort::Rewrite);
         let everybody = |effort| Effect { effort, waits: Waits::Everybody };
         let writers = |effort| Effect { effort, waits: Waits::Writers };
@@ -55,6 +56,7 @@ impl Scribe for PostgresScribe {
                 _ => Effect::INSTANT,
             },
             Step::AlterKey { .. } | Step::AddCheck { .. } => everybody(scan),
+            Step::CreateIndex { .. } if ddl::is_early(step, group) => Effect { effort: scan, waits: Waits::Nobody },
             Step::AddReference { .. } | Step::CreateIndex { .. } => writers(scan),
         }
     }

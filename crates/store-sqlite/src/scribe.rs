@@ -1,8 +1,8 @@
 //! Migrations on paper: what they are in SQLite's words, and what they cost. Absent: any database.
 
 use crate::ddl;
-use undergird_store::migration::{Effect, Effort, Scribe, Waits};
-use undergird_store::schema::{Applied, Step};
+use undergird_store::migration::{Effect, Effort, Group, Scribe, Waits};
+use undergird_store::schema::Step;
 
 /// SQLite's scribe.
 pub static SCRIBE: &dyn Scribe = &SqliteScribe;
@@ -18,11 +18,11 @@ impl Scribe for SqliteScribe {
         ddl::name(name)
     }
 
-    fn statements(&self, steps: &[Step], wanted: &Applied) -> Vec<String> {
+    fn statements(&self, Group { steps, wanted, .. }: Group<'_>) -> Vec<String> {
         ddl::statements(steps, wanted)
     }
 
-    fn effect(&self, step: &Step, steps: &[Step], _: &Applied) -> Effect {
+    fn effect(&self, step: &Step, Group { steps, .. }: Group<'_>) -> Effect {
         // Readers go on with the snapshot that they have; there is one writer for the whole file.
         let writers = |effort| Effect { effort, waits: Waits::Writers };
         match step {

@@ -3,7 +3,7 @@
 //! A migration waits for no lock longer than [`LOCK_PATIENCE_MILLIS`], because every statement of others that comes later would wait
 //! behind it; it gives way and tries again. Absent: statements about rows of the application beyond what a step says.
 
-use super::{HELPERS, Line, RECORD, follow, script};
+use super::{HELPERS, Line, RECORD, early, follow, script};
 use crate::backfill;
 use crate::introspect::{self, Home};
 use crate::migrations;
@@ -70,7 +70,8 @@ pub async fn migrate(client: &mut Client, steps: &[Step], wanted: &Applied, func
 }
 
 /// Takes a committed migration, or takes one back, in one transaction with the note of it; where a backfill is in it, in several, each
-/// with the note of how far it came. Between them another process may go on with it.
+/// with the note of how far it came. Between them another process may go on with it. Before each of them indexes are built that nobody
+/// needs to wait for.
 ///
 /// # Errors
 /// As [`migrate`].
@@ -84,11 +85,26 @@ pub async fn apply(client: &mut Client, run: &Run, functions: &str) -> Result<Ou
     }
     let mut outcome = Outcome::AlreadyThere;
     loop {
-        let came = patiently(client, Errand::Apply { run, functions }).await?;
+        let came = match early::build(client, run).await {
+            Ok(()) => patiently(client, Errand::Apply { run, functions }).await,
+            Err(error) => Err(error),
+        };
+        let came = match came {
+            Err(refused @ StoreError::SchemaMismatch(_)) => {
+                // Somebody must change something first, and what was built would slow down every write until then. That it cannot be
+                // dropped is the lesser news.
+                let _ = early::clear(client).await;
+                return Err(refused);
+            }
+            came => came?,
+        };
         if came.outcome == Outcome::Taken {
             outcome = Outcome::Taken;
         }
-        let Some(pause) = came.more else { return Ok(outcome) };
+        let Some(pause) = came.more else {
+            early::clear(client).await?;
+            return Ok(outcome);
+        };
         tokio::time::sleep(pause).await;
     }
 }
@@ -226,7 +242,7 @@ fn version(functions: &str) -> String {
 }
 
 /// An attempt that failed.
-enum Attempt {
+pub(super) enum Attempt {
     /// Somebody else was in the way: it may go better soon.
     Busy(String),
     Failed(StoreError),
@@ -372,8 +388,12 @@ async fn take(
     // What it is made of holds on to columns. It is raised again for the definition that the steps lead to.
     transaction.batch_execute(wall::TAKEN_DOWN).await.map_err(|error| failed("taking the wall down", &error))?;
     install(transaction, functions).await?;
+    let built =
+        early::built(transaction, home).await.map_err(|error| failed("looking for indexes that are built", &error))?;
     for line in script(steps, wanted) {
-        transaction.batch_execute(&line.sql).await.map_err(|error| refused(&error, &line))?;
+        let naming = early::named(&line, &built);
+        let sql = naming.as_deref().unwrap_or(&line.sql);
+        transaction.batch_execute(sql).await.map_err(|error| refused(&error, &line))?;
     }
     introspect::record(transaction, wanted, home).await?;
     Ok(())
@@ -536,7 +556,7 @@ fn unspeakable(wanted: &Applied) -> Option<String> {
 }
 
 /// A step that failed: rows that are there hinder it, people built on what it changes, or something is broken.
-fn refused(error: &tokio_postgres::Error, line: &Line<'_>) -> Attempt {
+pub(super) fn refused(error: &tokio_postgres::Error, line: &Line<'_>) -> Attempt {
     let Some(said) = error.as_db_error() else { return failed(&line.step.describe(), error) };
     let (code, message) = (said.code().code(), said.message());
     let refusal = match code.get(..2) {

@@ -5,6 +5,7 @@ mod capabilities;
 mod conformance;
 mod differential;
 mod driver;
+mod early;
 mod failing;
 mod finishing;
 mod pairs;

@@ -4,7 +4,7 @@
 //! docs/changing-a-model.md has a paragraph for each. Absent: what the database holds (only a run knows whether rows hinder a step).
 
 use super::{
-    Effect, Effort, Entry, Fill, Part, Phase, Resolved, Scribe, Snapshot, Sql, StepsFile, Waits, back, serves,
+    Effect, Effort, Entry, Fill, Group, Part, Phase, Resolved, Scribe, Snapshot, Sql, StepsFile, Waits, back, serves,
 };
 use crate::schema::{Applied, Step};
 
@@ -107,11 +107,12 @@ pub fn lint(
     scribes: &[&dyn Scribe],
 ) -> Vec<Finding> {
     let mut linter = Linter { before, after, file, scribes, findings: Vec::new() };
-    for part in &resolved.parts {
+    for (place, part) in resolved.parts.iter().enumerate() {
         match part {
             Part::Schema { steps, entries, from, wanted } => {
+                let group = Group { steps, wanted, is_first: resolved.is_first(place) };
                 for (step, entry) in steps.iter().zip(entries) {
-                    linter.step(step, *entry, steps, (from, wanted));
+                    linter.step(step, *entry, group, from);
                 }
             }
             Part::Sql { sql, about, entry, .. } => linter.sql(sql, about.as_deref(), *entry),
@@ -137,7 +138,8 @@ impl Linter<'_> {
         self.findings.push(Finding { lint, entry, message, hint, accepted: None });
     }
 
-    fn step(&mut self, step: &Step, entry: usize, steps: &[Step], (from, wanted): (&Applied, &Applied)) {
+    fn step(&mut self, step: &Step, entry: usize, group: Group<'_>, from: &Applied) {
+        let Group { steps, wanted, .. } = group;
         let at = Some(entry);
         if let Some(why) = step.blocked() {
             self.add(&CANNOT_CONVERT, at, why, Some(BESIDE.into()));
@@ -174,7 +176,7 @@ impl Linter<'_> {
             return;
         }
         let costs: Vec<(&str, Effect)> =
-            self.scribes.iter().map(|scribe| (scribe.name(), scribe.effect(step, steps, wanted))).collect();
+            self.scribes.iter().map(|scribe| (scribe.name(), scribe.effect(step, group))).collect();
         let said = |costs: Vec<&(&str, Effect)>| {
             costs.iter().map(|(name, effect)| format!("{name}: {effect}")).collect::<Vec<_>>().join("; ")
         };

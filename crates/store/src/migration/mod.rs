@@ -36,10 +36,21 @@ pub trait Scribe: Send + Sync {
     fn quoted(&self, name: &str) -> String;
 
     /// The statements that take the steps, in order, for people to read: the very ones that are run.
-    fn statements(&self, steps: &[Step], wanted: &Applied) -> Vec<String>;
+    fn statements(&self, group: Group<'_>) -> Vec<String>;
 
     /// What a step among its neighbours costs on a table with many rows.
-    fn effect(&self, step: &Step, steps: &[Step], wanted: &Applied) -> Effect;
+    fn effect(&self, step: &Step, group: Group<'_>) -> Effect;
+}
+
+/// Steps that are taken together.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a> {
+    /// In the order in which they are taken.
+    pub steps: &'a [Step],
+    /// The schema that they lead to.
+    pub wanted: &'a Applied,
+    /// Whether they are the first of their transaction: nothing that comes before them can matter to them.
+    pub is_first: bool,
 }
 
 /// What a step costs.

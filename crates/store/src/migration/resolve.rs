@@ -24,6 +24,13 @@ pub struct Resolved {
     pub hash: String,
 }
 
+impl Resolved {
+    /// Whether a part is the first of its transaction, where the store has that for DDL.
+    pub(super) fn is_first(&self, part: usize) -> bool {
+        part.checked_sub(1).is_none_or(|before| matches!(self.parts.get(before), Some(Part::Backfill { .. })))
+    }
+}
+
 /// What is taken at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {

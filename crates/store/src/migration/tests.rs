@@ -26,11 +26,11 @@ impl Scribe for Slow {
         format!("\"{name}\"")
     }
 
-    fn statements(&self, steps: &[Step], _: &Applied) -> Vec<String> {
+    fn statements(&self, Group { steps, .. }: Group<'_>) -> Vec<String> {
         steps.iter().map(Step::describe).collect()
     }
 
-    fn effect(&self, _: &Step, _: &[Step], _: &Applied) -> Effect {
+    fn effect(&self, _: &Step, _: Group<'_>) -> Effect {
         Effect { effort: Effort::Rewrite, waits: Waits::Everybody }
     }
 }

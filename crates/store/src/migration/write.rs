@@ -2,7 +2,9 @@
 //!
 //! Absent: where the text goes.
 
-use super::{Entry, Finding, Level, Part, Phase, Resolved, Scribe, Snapshot, Sql, StepsFile, Verb, access_changes};
+use super::{
+    Entry, Finding, Group, Level, Part, Phase, Resolved, Scribe, Snapshot, Sql, StepsFile, Verb, access_changes,
+};
 use crate::schema::{self, Step};
 use std::fmt::Write as _;
 
@@ -114,17 +116,16 @@ impl StepsFile {
 /// What an entry does and costs, as comments.
 fn words(at: usize, resolved: &Resolved, scribes: &[&dyn Scribe]) -> String {
     let mut text = String::new();
-    for part in &resolved.parts {
+    for (place, part) in resolved.parts.iter().enumerate() {
         let Part::Schema { steps, entries, wanted, .. } = part else { continue };
+        let group = Group { steps, wanted, is_first: resolved.is_first(place) };
         for (step, _) in steps.iter().zip(entries).filter(|(_, entry)| **entry == at) {
             let _ = writeln!(text, "# {}", step.describe());
             if matches!(step, Step::CreateTable(_) | Step::RenameCollection { .. } | Step::RenameField { .. }) {
                 continue;
             }
-            let costs: Vec<String> = scribes
-                .iter()
-                .map(|scribe| format!("{}: {}", scribe.name(), scribe.effect(step, steps, wanted)))
-                .collect();
+            let costs: Vec<String> =
+                scribes.iter().map(|scribe| format!("{}: {}", scribe.name(), scribe.effect(step, group))).collect();
             let _ = writeln!(text, "# {}", costs.join("; "));
         }
     }
@@ -163,10 +164,10 @@ pub fn sql_text(scribe: &dyn Scribe, title: &str, resolved: &Resolved) -> String
         scribe.name()
     );
     let before = text.len();
-    for part in &resolved.parts {
+    for (place, part) in resolved.parts.iter().enumerate() {
         match part {
             Part::Schema { steps, wanted, .. } => {
-                for statement in scribe.statements(steps, wanted) {
+                for statement in scribe.statements(Group { steps, wanted, is_first: resolved.is_first(place) }) {
                     let _ = write!(text, "\n{};\n", statement.trim_end().trim_end_matches(';'));
                 }
             }

@@ -1,0 +1,122 @@
+//! Indexes of committed migrations: built while others write, whatever becomes of the one who builds.
+
+use super::{Database, database};
+use std::time::Duration;
+use undergird_model::{Source, definition};
+use undergird_store::migration::{Direction, Outcome, Run, RunPart};
+use undergird_store::schema::{self, Applied};
+use undergird_store::{Store, StoreError};
+
+/// Indexes that have no place yet, and whether they are whole.
+const BUILT: &str = "SELECT count(*) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid WHERE starts_with(relname, '_undergird_new_')";
+const HALF: &str = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+     WHERE NOT indisvalid AND starts_with(relname, '_undergird_new_')";
+
+fn notes(slug: &str, more: &str) -> Applied {
+    let text = format!(
+        "[fields]\nid = {{ type = \"int\" }}\ntitle = {{ type = \"text\" }}\nslug = {{ type = \"text\"{slug} }}\n{more}"
+    );
+    let source = |path: &str, text: String| Source { name: path.into(), text: text.into() };
+    let sources = [source("undergird.toml", "name = \"early\"\n".into()), source("models/notes.toml", text)];
+    let (model, diagnostics) = definition::check(&sources, &[]);
+    schema::wanted(&model.unwrap_or_else(|| panic!("{diagnostics:?}")))
+}
+
+fn run(number: u32, from: &Applied, parts: Vec<RunPart>) -> Run {
+    Run {
+        number,
+        name: "x".into(),
+        hash: format!("{number}"),
+        direction: Direction::Forward,
+        after: number - 1,
+        from: from.fingerprint(),
+        compatible: false,
+        parts,
+    }
+}
+
+/// A database with the table and a hundred rows.
+async fn filled() -> Option<(Database, Applied)> {
+    let database = database().await?;
+    let first = notes("", "");
+    let store = database.open().await;
+    store.apply(&run(1, &Applied::empty(), vec![RunPart::Schema(first.clone())])).await.unwrap();
+    database.execute(&["INSERT INTO notes (title, slug) SELECT n % 10, n FROM generate_series(1, 100) n"]).await;
+    Some((database, first))
+}
+
+/// Waits until a number is so.
+async fn until(database: &Database, number: &str, wanted: i64) {
+    for _ in 0..1_000 {
+        if database.number(number).await == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{number} was never {wanted}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_write_while_an_index_is_built_and_a_half_built_one_is_built_again() {
+    let Some((database, first)) = filled().await else { return };
+    let second = notes(", unique = true", "[[indexes]]\nfields = [\"title\"]\n");
+    let change = run(2, &first, vec![RunPart::Schema(second.clone())]);
+    let (writer, wire) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(wire);
+    // Somebody who writes and does not end: the build waits for him, and nobody else for the build.
+    writer.batch_execute("BEGIN; INSERT INTO notes (title, slug) VALUES ('a', 'open')").await.unwrap();
+    let applying = {
+        let (store, change) = (database.open().await, change.clone());
+        tokio::spawn(async move { store.apply(&change).await })
+    };
+    until(&database, HALF, 1).await;
+    database.execute(&["SET lock_timeout = '1s'; INSERT INTO notes (title, slug) VALUES ('b', 'meanwhile')"]).await;
+    assert_eq!(database.open().await.schema().await.unwrap(), Some(first.clone()), "as it was");
+    // Whoever builds is gone, and what he left is no index.
+    applying.abort();
+    database
+        .execute(&[
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CREATE % CONCURRENTLY %' \
+        AND datname = current_database() AND pid <> pg_backend_pid()",
+        ])
+        .await;
+    until(&database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())", 0).await;
+    assert_eq!(database.number(HALF).await, 1);
+    writer.batch_execute("COMMIT").await.unwrap();
+    let store = database.open().await;
+    assert_eq!(store.apply(&change).await, Ok(Outcome::Taken));
+    assert_eq!(store.schema().await.unwrap(), Some(second));
+    assert_eq!((database.number(BUILT).await, database.number("SELECT count(*) FROM notes").await), (0, 102));
+    let valid = "SELECT count(*) FROM pg_index WHERE indrelid = 'notes'::regclass AND indisvalid AND NOT indisprimary";
+    assert_eq!(database.number(valid).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_forbid_an_index_leave_nothing_behind() {
+    let Some((database, first)) = filled().await else { return };
+    let second = notes("", "[[indexes]]\nfields = [\"title\"]\nunique = true\n[[indexes]]\nfields = [\"slug\"]\n");
+    let store = database.open().await;
+    let told = store.apply(&run(2, &first, vec![RunPart::Schema(second.clone())])).await;
+    assert!(matches!(&told, Err(StoreError::SchemaMismatch(why)) if why.contains("title")), "{told:?}");
+    assert_eq!(store.schema().await.unwrap(), Some(first.clone()));
+    assert_eq!(database.number(BUILT).await, 0);
+    // The rows are mended by hand, in the same migration before it: one transaction.
+    let mending = RunPart::Sql("UPDATE notes SET title = slug".into());
+    let change = run(2, &first, vec![mending, RunPart::Schema(second.clone())]);
+    let four: Vec<_> = (0..4)
+        .map(|_| {
+            let (url, change) = (database.url.clone(), change.clone());
+            tokio::spawn(async move {
+                let store = crate::PostgresStore::open(&url, crate::Options::default()).await.unwrap();
+                store.apply(&change).await
+            })
+        })
+        .collect();
+    let mut taken = 0;
+    for one in four {
+        taken += usize::from(one.await.unwrap().unwrap() == Outcome::Taken);
+    }
+    assert_eq!(taken, 1);
+    assert_eq!(store.schema().await.unwrap(), Some(second));
+    assert_eq!(database.number(BUILT).await, 0);
+}
