@@ -75,8 +75,15 @@ pub(super) fn is_ours(
     accounts: &dyn Accounts,
 ) -> bool {
     let (Some(browser), Some(token)) = (browser, fields.get(TOKEN)) else { return false };
-    let expected = accounts.page_secret(PageSecret::Form, browser);
-    same_site(request, &accounts.public_url()) && is_same(token.as_bytes(), expected.expose().as_bytes())
+    let (salt, _) = token.split_once('.').unwrap_or_default();
+    let expected = self::token(accounts, browser, salt);
+    same_site(request, &accounts.public_url()) && is_same(token.as_bytes(), expected.as_bytes())
+}
+
+/// What stands in a form: some salt, and what only we can make of it and of what the browser is known by.
+pub(super) fn token(accounts: &dyn Accounts, browser: &Secret, salt: &str) -> String {
+    let salted = Secret::new(format!("{}.{salt}", browser.expose()));
+    format!("{salt}.{}", accounts.page_secret(PageSecret::Form, &salted).expose())
 }
 
 /// Compares to the end, whatever differs.

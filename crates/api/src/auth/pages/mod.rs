@@ -30,7 +30,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::net::IpAddr;
 use texts::{ENGLISH, Texts};
-use undergird_engine::accounts::{AccountError, Accounts, Errand, PageSecret, Secret, Visit};
+use undergird_engine::accounts::{AccountError, Accounts, Errand, Secret, Visit};
 use undergird_model::operation::{Page, PageOperation};
 use undergird_model::settings::Settings;
 use undergird_plan::caller::Moment;
@@ -298,9 +298,7 @@ impl<'a> Room<'a> {
     /// which providers and mails lead back. Once: a proxy may write another name into each request.
     fn elsewhere(&self) -> Option<String> {
         let host = self.request.headers.get(HOST)?.to_str().ok()?;
-        let (_, authority) = self.public.split_once("://")?;
-        let is_here = name_of(host).eq_ignore_ascii_case(name_of(authority));
-        if is_here || self.query.get(form::HOP).is_some() {
+        if !is_another(host, &self.public) || self.query.get(form::HOP).is_some() {
             return None;
         }
         let page = self.request.path.rsplit('/').next().unwrap_or_default();
@@ -354,9 +352,11 @@ impl<'a> Room<'a> {
         self.page(shown, None, |html| view::ways_on(html, self))
     }
 
-    /// What makes a form of this browser ours.
-    fn form_token(&self) -> Secret {
-        self.accounts.page_secret(PageSecret::Form, &self.browser)
+    /// What makes a form of this browser ours. Another each time, since answers are compressed, and what is compressed beside what a URL
+    /// says is told by its length.
+    fn form_token(&self) -> String {
+        let salt = self.accounts.new_browser();
+        salt.map(|salt| form::token(self.accounts, &self.browser, salt.expose())).unwrap_or_default()
     }
 
     /// Whether mails leave from here.
@@ -388,11 +388,36 @@ fn is_secure(public: &str) -> bool {
     public.starts_with("https://")
 }
 
+/// Whether a request came by another name than the public one. Who listens on all addresses without saying by which it is reached has none.
+fn is_another(host: &str, public: &str) -> bool {
+    let public = name_of(public.split_once("://").map_or(public, |(_, authority)| authority));
+    !matches!(public, "0.0.0.0" | "[::]") && !name_of(host).eq_ignore_ascii_case(public)
+}
+
 /// The host without its port: cookies know no ports.
 fn name_of(authority: &str) -> &str {
     let authority = authority.split('/').next().unwrap_or_default();
     match authority.rfind(']') {
         Some(end) => &authority[..=end],
         None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_this_server() {
+        for (host, public, expected) in [
+            ("localhost:8090", "http://127.0.0.1:8090", true),
+            ("127.0.0.1:9", "http://127.0.0.1:8090", false),
+            ("Blog.Example.org", "https://blog.example.org/api", false),
+            ("[::1]:8090", "http://[::1]:8090", false),
+            ("192.0.2.7:8090", "http://0.0.0.0:8090", false),
+            ("blog.example.org.evil.example", "https://blog.example.org", true),
+        ] {
+            assert_eq!(is_another(host, public), expected, "{host} {public}");
+        }
     }
 }

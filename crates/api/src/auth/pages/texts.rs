@@ -57,7 +57,6 @@ pub(super) struct Texts {
     pub(super) about_second_factor: &'static str,
     pub(super) about_recovery_code: &'static str,
     pub(super) about_password: &'static str,
-    pub(super) signed_in_as: &'static str,
     pub(super) signed_out: &'static str,
     pub(super) no_errand: &'static str,
 
@@ -125,7 +124,6 @@ pub(super) const ENGLISH: Texts = Texts {
     about_second_factor: "Type the code that your authenticator app shows.",
     about_recovery_code: "Each of your recovery codes is good once, in place of a code of the app.",
     about_password: "At least {} characters. A few words that nobody would guess are good.",
-    signed_in_as: "Signed in as",
     signed_out: "You are signed out.",
     no_errand: "This page was opened by itself. Applications send you here, and you go back to them when you are signed in.",
 

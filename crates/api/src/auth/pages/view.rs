@@ -201,7 +201,6 @@ impl Room<'_> {
     pub(super) fn account(&self, held: &Held) -> Answer {
         let texts = self.texts;
         self.page(Shown::well(texts.account), None, |html| {
-            html.line("p", &[], texts.signed_in_as);
             whose(html, held);
             html.line("p", &[("class", "hint")], texts.no_errand);
             return_to(html, self);
@@ -298,7 +297,7 @@ fn providers(html: &mut Html, room: &Room<'_>) {
 fn form(html: &mut Html, room: &Room<'_>, page: &str, write: impl FnOnce(&mut Html)) {
     let action = form::at(page, &room.carried());
     html.element("form", &[("method", "post"), ("action", &action)], |html| {
-        hidden(html, TOKEN, room.form_token().expose());
+        hidden(html, TOKEN, &room.form_token());
         write(html);
     });
 }
