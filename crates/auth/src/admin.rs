@@ -167,6 +167,11 @@ impl Core {
         Ok(account)
     }
 
+    pub(crate) async fn ban_account(self: Arc<Self>, email: &str, micros: Option<i64>) -> Done<Account> {
+        let (account, _) = self.change_account(email, Change::Ban(micros)).await?;
+        Ok(account)
+    }
+
     pub(crate) async fn remove_account(self: Arc<Self>, email: &str) -> Done<()> {
         self.change_account(email, Change::Remove).await.map(|_| ())
     }
@@ -211,6 +216,9 @@ impl Core {
         let (name, detail) = match &change {
             Change::Roles(roles) => ("user_modified", serde_json::json!({ "roles": roles })),
             Change::Password(_) => ("user_modified", serde_json::json!({ "password": true })),
+            Change::Ban(micros) => {
+                ("user_modified", serde_json::json!({ "ban": micros.map_or(0, |micros| micros / 1_000_000) }))
+            }
             Change::EndSessions => ("logout", serde_json::json!({ "sessions": sessions.len() })),
             Change::Remove => ("user_deleted", serde_json::json!({})),
         };
@@ -234,6 +242,18 @@ impl Core {
                 one_time::void(transaction, system, id).await?;
                 self.end_sessions(transaction, system, &sessions).await?
             }
+            Change::Ban(micros) => {
+                let until = micros.map(|micros| system.moment().now.saturating_add(micros));
+                let row = row.with_row([("banned_until", records::optional_time(until)), updated_at]);
+                transaction.write(system, row, None).await?;
+                match until {
+                    Some(_) => {
+                        one_time::void(transaction, system, id).await?;
+                        self.end_sessions(transaction, system, &sessions).await?
+                    }
+                    None => Vec::new(),
+                }
+            }
             Change::EndSessions => self.end_sessions(transaction, system, &sessions).await?,
             Change::Remove => {
                 let ended = self.end_sessions(transaction, system, &sessions).await?;
@@ -252,6 +272,8 @@ impl Core {
 pub(crate) enum Change {
     Roles(Vec<String>),
     Password(String),
+    /// For so long, in microseconds; `None`: no longer.
+    Ban(Option<i64>),
     EndSessions,
     Remove,
 }

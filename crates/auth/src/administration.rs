@@ -28,7 +28,7 @@ use uuid::Uuid;
 /// Most accounts on a page, as in Supabase Auth.
 const PAGE_ROWS_MAX: u32 = 1_000;
 /// Longest ban: a hundred years and a bit, so that no sum of times runs over.
-const BAN_MICROS_MAX: i64 = 40_000 * 86_400_000_000;
+pub(crate) const BAN_MICROS_MAX: i64 = 40_000 * 86_400_000_000;
 
 /// Only the secret key passes.
 pub(crate) fn demand_owner(caller: &Caller) -> Result<(), AccountError> {
@@ -166,6 +166,17 @@ impl Core {
     pub(crate) async fn find(&self, caller: &Caller, id: Uuid) -> Result<Account, AccountError> {
         demand_owner(caller)?;
         self.account_by_id(&Caller::system(caller.moment()), id).await?.ok_or(AccountError::UserUnknown)
+    }
+
+    pub(crate) async fn show_account(
+        &self,
+        email: &str,
+    ) -> Result<(Account, Vec<AccountSession>), crate::admin::AdminError> {
+        let found = self.find_account(email).await?.ok_or(crate::admin::AdminError::NoSuchAccount)?;
+        let system = Caller::system(self.engine.moment());
+        let account = self.account_by_id(&system, found.id).await?.ok_or(crate::admin::AdminError::NoSuchAccount)?;
+        let sessions = self.list_sessions(&system, account.id, None).await?;
+        Ok((account, sessions))
     }
 
     async fn account_by_id(&self, system: &Caller, id: Uuid) -> Result<Option<Account>, Failure> {

@@ -242,6 +242,25 @@ impl Auth {
         self.0.clone().end_account_sessions(email).await
     }
 
+    /// Keeps an account from signing in for so long, which ends its sessions at once; `None` lifts a ban. At most a hundred years.
+    ///
+    /// # Errors
+    /// [`AdminError::NoSuchAccount`], or a failure of the store.
+    pub async fn ban_account(&self, email: &str, length: Option<std::time::Duration>) -> Result<Account, AdminError> {
+        let micros = |length: std::time::Duration| {
+            i64::try_from(length.as_micros()).unwrap_or(i64::MAX).min(administration::BAN_MICROS_MAX)
+        };
+        self.0.clone().ban_account(email, length.map(micros)).await
+    }
+
+    /// An account by its address, with its identities, its factors and its sessions.
+    ///
+    /// # Errors
+    /// [`AdminError::NoSuchAccount`], or a failure of the store.
+    pub async fn show_account(&self, email: &str) -> Result<(Account, Vec<AccountSession>), AdminError> {
+        self.0.show_account(email).await
+    }
+
     /// Removes an account with its sessions and its profile row.
     ///
     /// # Errors
@@ -317,6 +336,7 @@ impl Accounts for Auth {
             confirmed_at_once: !auth.confirm_email,
             anonymous: auth.anonymous,
             passkeys: self.0.relying_party().is_some(),
+            link_page: auth.link_page,
         }
     }
 }

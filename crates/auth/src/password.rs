@@ -203,7 +203,12 @@ impl Core {
             let why = if refused == AccountError::Banned { "banned" } else { "unconfirmed" };
             let told = serde_json::json!({ "method": "password", "why": why });
             self.note_alone(visit.moment, event.with(told)).await?;
-            return Err(refused);
+            let tells = self.engine.app().model().settings.auth.tell_unconfirmed;
+            return Err(match refused {
+                // Whoever signed up an address learns by this answer that nobody had it.
+                AccountError::EmailNotConfirmed if !tells => AccountError::InvalidCredentials,
+                refused => refused,
+            });
         }
         let fresh_hash = match hash.starts_with(CURRENT) {
             true => None,

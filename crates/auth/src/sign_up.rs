@@ -138,7 +138,11 @@ impl Core {
             let core = core.clone();
             let (visit, data, hash, confirmation) =
                 (visit.clone(), asked.data.clone(), hash.clone(), confirmation.clone());
-            let email = if taken { format!("{id}@taken.invalid") } else { email.clone() };
+            // Of the same domain: a rule of the profile about domains says the same of it.
+            let email = match email.rsplit_once('@').filter(|_| taken) {
+                Some((_, domain)) => format!("{}@{domain}", id.simple()),
+                None => email.clone(),
+            };
             Box::pin(async move {
                 let system = Caller::system(moment);
                 if let Some(replaced) = replaced {

@@ -21,6 +21,13 @@ id = { type = "uuid" }
 email = { type = "email", unique = true, optional = true }
 name = { type = "text", default = "?" }
 "#;
+/// Where only one domain may sign up.
+const STAFF: &str = r#"
+[fields]
+id = { type = "uuid" }
+email = { type = "text", optional = true, pattern = "@x[.]org$" }
+name = { type = "text", default = "?" }
+"#;
 const NOTES: &str = r#"
 [fields]
 id = { type = "uuid" }
@@ -54,10 +61,15 @@ async fn world(settings: &str) -> World {
 }
 
 async fn world_with(settings: &str, allowances: Allowances) -> World {
-    let app = format!("name = \"test\"\n[auth]\nprofile = \"people\"\n{settings}\n");
+    let profile = if settings.contains("staff") { "staff" } else { "people" };
+    let app = format!("name = \"test\"\n[auth]\nprofile = \"{profile}\"\n{}\n", settings.trim_start_matches("staff"));
     let source = |path: &str, text: &str| Source { name: path.into(), text: text.into() };
-    let sources =
-        [source("undergird.toml", &app), source("models/people.toml", PEOPLE), source("models/notes.toml", NOTES)];
+    let sources = [
+        source("undergird.toml", &app),
+        source("models/people.toml", PEOPLE),
+        source("models/notes.toml", NOTES),
+        source("models/staff.toml", STAFF),
+    ];
     let system = undergird_engine::SYSTEM.iter().chain(undergird_auth::SYSTEM);
     let system: Vec<Source> = system.map(|(name, text)| source(&format!("system/{name}.toml"), text)).collect();
     let (model, diagnostics) = definition::check(&sources, &system);
@@ -479,4 +491,28 @@ async fn what_is_void_is_decided_by_no_clock() {
     world.auth.sign_out(world.visit(), &caller, SignOutScope::Local).await.unwrap();
     let revoked = world.rows("_revocations").await.iter().filter_map(|row| row.int("until")).max().unwrap();
     assert!(revoked > until);
+}
+
+/// M5: whoever signed up an address learned by their own password, or by a rule of the profile about addresses, whether somebody had it before.
+#[tokio::test]
+async fn a_sign_up_need_not_tell_who_has_an_address() {
+    for settings in ["confirm_email = true\ntell_unconfirmed = false", "confirm_email = true"] {
+        let world = world(settings).await;
+        world.sign_up("ann@x.org", PASSWORD).await.unwrap();
+        let (token, _) = world.mail_to("ann@x.org").await;
+        world.verify(SIGN_IN, &token).await.unwrap();
+        let mut told = Vec::new();
+        for email in ["ann@x.org", "nobody@x.org"] {
+            assert!(matches!(world.sign_up(email, ANOTHER).await.unwrap(), SignedUp::Unconfirmed(_)));
+            told.push(world.sign_in(email, ANOTHER).await.unwrap_err());
+        }
+        let tells =
+            if settings.contains("false") { AccountError::InvalidCredentials } else { AccountError::EmailNotConfirmed };
+        assert_eq!(told, [AccountError::InvalidCredentials, tells]);
+    }
+    let world = world("staff\nconfirm_email = true").await;
+    world.sign_up("ann@x.org", PASSWORD).await.unwrap();
+    let (token, _) = world.mail_to("ann@x.org").await;
+    world.verify(SIGN_IN, &token).await.unwrap();
+    assert!(matches!(world.sign_up("ann@x.org", ANOTHER).await, Ok(SignedUp::Unconfirmed(_))));
 }

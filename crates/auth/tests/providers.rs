@@ -8,6 +8,28 @@ use fake::{CHALLENGE, Fake, OTHER, OWN, VERIFIER, World, claims, world, world_wi
 use serde_json::{Value as Json, json};
 use undergird_engine::accounts::*;
 
+/// M8: a way to link that is neither of PKCE nor of a known browser can be sent to another, whose identity would be linked.
+#[tokio::test]
+async fn linking_can_be_had_with_pkce_alone() {
+    for (settings, is_taken) in [("", true), ("link_needs_pkce = true", false)] {
+        let world = world(settings).await;
+        let session = sign_in(&world, &claims("1", "ann@example.org")).await.unwrap();
+        let caller = world.caller(&session);
+        let away = |challenge: Option<&str>, browser: Option<&str>| {
+            let browser = browser.map(Secret::new);
+            let challenge = challenge.map(str::to_owned);
+            let asked = Depart { provider: OTHER.into(), challenge, browser, ..Depart::default() };
+            let (world, caller) = (&world, &caller);
+            async move { world.auth.depart_to_link(world.visit(), caller, asked).await.map(|_| ()) }
+        };
+        let refused = Err(provider(ProviderError::LinkNeedsPkce));
+        assert_eq!(away(None, None).await, if is_taken { Ok(()) } else { refused.clone() }, "{settings}");
+        assert_eq!(away(None, Some("x")).await, if is_taken { Ok(()) } else { refused }, "{settings}");
+        assert_eq!(away(Some(CHALLENGE), None).await, Ok(()), "{settings}");
+        assert_eq!(away(None, Some(&"x".repeat(43))).await, Ok(()), "{settings}");
+    }
+}
+
 /// A browser signs in as who the claims tell, from nothing.
 async fn sign_in(world: &World, claims: &Json) -> Result<Session, AccountError> {
     let away = world.leave(OWN).await;

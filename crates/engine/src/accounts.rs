@@ -319,6 +319,8 @@ pub struct Offers {
     pub anonymous: bool,
     /// Whether passkeys are registered and sign in.
     pub passkeys: bool,
+    /// Whether a followed link shows a page with a button first.
+    pub link_page: bool,
 }
 
 /// Why a password is not taken.

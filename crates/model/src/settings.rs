@@ -101,6 +101,12 @@ pub struct Auth {
     pub anonymous_days: u32,
     /// `unconfirmed_days`: after how many days an account that somebody signed up and nobody confirmed is removed; never when 0. Default 30.
     pub unconfirmed_days: u32,
+    /// `tell_unconfirmed`: whether a right password tells that the address is not confirmed. Default true.
+    pub tell_unconfirmed: bool,
+    /// `link_page`: whether a followed link shows a page with a button first. Default false.
+    pub link_page: bool,
+    /// `link_needs_pkce`: whether an identity is linked only where the browser or the client that asked is known again. Default false.
+    pub link_needs_pkce: bool,
     /// `site_url`: where links in mails lead in the end; default the server's `public_url`.
     pub site_url: Option<String>,
     /// `redirect_urls`: where else they may lead, as patterns. None by default.
@@ -304,6 +310,9 @@ impl Default for Settings {
                 anonymous: false,
                 anonymous_days: 0,
                 unconfirmed_days: 30,
+                tell_unconfirmed: true,
+                link_page: false,
+                link_needs_pkce: false,
                 site_url: None,
                 redirect_urls: Vec::new(),
                 mail_token_seconds: 3600,

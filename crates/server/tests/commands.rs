@@ -201,6 +201,30 @@ fn accounts_are_made_beside_a_running_server() {
     assert_eq!(code, 0);
     let listed: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
     assert_eq!(listed["email"], "ann@example.org");
+    // A ban ends what there is, and is lifted; the running server knows at once.
+    let show = || -> serde_json::Value {
+        let (code, out, _) = said(&blog, &["users", "show", "Ann@example.org"], &[]);
+        assert_eq!(code, 0);
+        serde_json::from_str(out.trim()).unwrap()
+    };
+    let shown = show();
+    assert_eq!(shown["sessions"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&shown["banned_until"], &shown["identities"][0]["provider"]),
+        (&serde_json::Value::Null, &"email".into())
+    );
+    assert!(!shown.to_string().contains("argon2"));
+    assert_eq!(said(&blog, &["users", "ban", "ann@example.org", "--hours", "0"], &[]).0, 2);
+    for hours in [&["--hours", "1"][..], &[]] {
+        assert_eq!(said(&blog, &[&["users", "ban", "ann@example.org"], hours].concat(), &[]).0, 0);
+        assert_eq!(sign_in().json()["error_code"], "user_banned");
+        assert!(show()["banned_until"].is_string() && show()["sessions"] == serde_json::json!([]));
+        assert_eq!(said(&blog, &["users", "unban", "ann@example.org"], &[]).0, 0);
+        assert_eq!(sign_in().status, 200);
+    }
+    assert_eq!(said(&blog, &["users", "ban", "bob@example.org"], &[]).0, 1);
+    assert_eq!(said(&blog, &["users", "delete", "ann@example.org"], &[]).0, 0);
+    assert_eq!(said(&blog, &["users", "show", "ann@example.org"], &[]).0, 1);
     running.stop();
 }
 

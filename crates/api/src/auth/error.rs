@@ -321,6 +321,9 @@ fn provider(error: ProviderError) -> Problem {
         ProviderError::LastIdentity => {
             unprocessable("single_identity_not_deletable", "User must have at least 1 identity after unlinking")
         }
+        ProviderError::LinkNeedsPkce => {
+            bad("validation_failed", "Linking an identity needs PKCE: createClient(…, { auth: { flowType: 'pkce' } })")
+        }
         ProviderError::TooMany => unprocessable("too_many_identities", "Unlink an identity to link another"),
     }
 }

@@ -4,7 +4,7 @@
 use super::body::Members;
 use super::error::Problem;
 use super::{Answer, AuthRequest, answer, caller, json_answer, query_value, visit};
-use http::header::{CACHE_CONTROL, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -102,6 +102,10 @@ fn kinds(name: &str) -> Option<&'static [LinkKind]> {
 }
 
 async fn verify(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<Answer, Problem> {
+    if is_form(request) {
+        // The button of the page below, which posts to the link as it is.
+        return use_link(request, accounts).await;
+    }
     let members = Members::read(request.body)?;
     let kinds = match members.text("type")?.as_deref() {
         None => return Err(Problem::missing("type")),
@@ -123,6 +127,38 @@ async fn verify(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<An
 
 /// A link of a mail. Whatever happens, the browser goes on to a page of the application, which is told by the URL.
 async fn follow(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<Answer, Problem> {
+    if accounts.offers().link_page {
+        return Ok(link_page());
+    }
+    use_link(request, accounts).await
+}
+
+/// What a followed link shows where links wait for a person: scanners of mails follow links, and press no buttons. The form goes to the page's own
+/// address, so nothing of the request is written into it.
+fn link_page() -> Answer {
+    const PAGE: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+        content=\"width=device-width\"><meta name=\"robots\" content=\"noindex\"><title>Continue</title></head>\
+        <body><main><h1>Continue</h1><p>You followed a link from a mail. It is good once.</p>\
+        <form method=\"post\"><button autofocus>Continue</button></form></main></body></html>\n";
+    // No word about where forms lead: browsers would hold the redirect to the application against it.
+    const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+    let headers = HeaderMap::from_iter([
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ]);
+    Answer { status: StatusCode::OK, headers, body: PAGE.as_bytes().to_vec(), cause: None }
+}
+
+/// Whether the body is that of a form.
+pub(super) fn is_form(request: &AuthRequest<'_>) -> bool {
+    let kind = request.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+async fn use_link(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<Answer, Problem> {
     let value = |name: &str| query_value(request.query, name).filter(|value| !value.is_empty());
     let link = FollowedLink {
         kinds: value("type").as_deref().and_then(kinds),

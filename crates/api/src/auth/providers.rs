@@ -5,10 +5,10 @@
 
 use super::body::Members;
 use super::error::Problem;
-use super::mail::{pairs, redirect};
+use super::mail::{is_form, pairs, redirect};
 use super::pages::sign_in_url;
 use super::{Answer, AuthRequest, caller, json_answer, path_id, query_value, visit};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COOKIE};
+use http::header::{CACHE_CONTROL, COOKIE, HOST, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 use undergird_engine::Failure;
@@ -69,13 +69,7 @@ pub(super) async fn operate(
         }
         ProviderOperation::Callback => come_back(request, request.query, accounts).await,
         ProviderOperation::PostedCallback => {
-            let is_form = request.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
-                kind.split(';')
-                    .next()
-                    .unwrap_or_default()
-                    .trim()
-                    .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-            });
+            let is_form = is_form(request);
             let body = std::str::from_utf8(request.body).ok().filter(|_| is_form);
             come_back(request, body, accounts).await
         }

@@ -18,7 +18,7 @@ use undergird_plan::{FieldError, User};
 use uuid::Uuid;
 
 /// Answers everything with what it was told to.
-struct Told(Result<(), AccountError>);
+struct Told(Result<(), AccountError>, bool);
 
 fn account() -> Account {
     let id = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
@@ -111,7 +111,7 @@ impl Accounts for Told {
         json!({ "keys": [] })
     }
     fn offers(&self) -> Offers {
-        Offers { sign_up: true, confirmed_at_once: true, anonymous: false, passkeys: true }
+        Offers { sign_up: true, confirmed_at_once: true, anonymous: false, passkeys: true, link_page: self.1 }
     }
 }
 
@@ -174,6 +174,10 @@ impl Passwordless for Told {
 }
 
 fn ask(told: Result<(), AccountError>, line: &str, body: &str, headers: &[(&'static str, &str)]) -> Answer {
+    ask_of(&Told(told, false), line, body, headers)
+}
+
+fn ask_of(told: &Told, line: &str, body: &str, headers: &[(&'static str, &str)]) -> Answer {
     use AuthOperation::*;
     let (path, query) = line.split_once('?').map_or((line, None), |(path, query)| (path, Some(query)));
     let operation = match path {
@@ -211,7 +215,7 @@ fn ask(told: Result<(), AccountError>, line: &str, body: &str, headers: &[(&'sta
         peer: None,
         moment,
     };
-    handle(request, &Told(told)).now_or_never().unwrap()
+    handle(request, told).now_or_never().unwrap()
 }
 
 /// `status body`.
@@ -443,4 +447,26 @@ fn links_lead_on_with_what_they_gave() {
     );
     let broken = location(Err(AccountError::Failed(Failure::Internal("no such table: _users".into()))), "token=x");
     assert!(broken.contains("error=server_error") && !broken.contains("_users"), "{broken}");
+}
+
+#[test]
+fn where_links_wait_for_a_person_a_scanner_uses_none_up() {
+    // A link that was used leads to the error of that; a page leads nowhere.
+    let told = Told(Err(LinkError::Expired.into()), true);
+    let line = "verify?token=x%22%3Cscript%3E&type=recovery&redirect_to=https%3A%2F%2Fy.org";
+    let shown = ask_of(&told, &format!("GET {line}"), "", &[]);
+    assert_eq!((shown.status.as_u16(), shown.headers.get("location")), (200, None));
+    assert_eq!(shown.headers[CACHE_CONTROL], "no-store");
+    assert_eq!(shown.headers["referrer-policy"], "no-referrer");
+    let policy = shown.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("form-action"), "{policy}");
+    let page = String::from_utf8(shown.body).unwrap();
+    assert!(page.contains("<form method=\"post\">") && !page.contains("script") && !page.contains("y.org"), "{page}");
+    // The button posts to the page's own address.
+    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+    for told in [told, Told(Ok(()), true), Told(Ok(()), false)] {
+        let pressed = ask_of(&told, &format!("POST {line}"), "", &[FORM]);
+        assert_eq!(pressed.status.as_u16(), 303);
+        assert!(pressed.headers["location"].to_str().unwrap().starts_with("https://y.org?"));
+    }
 }

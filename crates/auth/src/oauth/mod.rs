@@ -142,6 +142,13 @@ impl Core {
         if let Some(challenge) = &asked.challenge {
             pkce::check_challenge(challenge)?;
         }
+        let is_link = matches!(purpose, Purpose::Link { .. });
+        if is_link && asked.challenge.is_none() && self.engine.app().model().settings.auth.link_needs_pkce {
+            let is_known = asked.browser.as_ref().is_some_and(|browser| flow::is_text(browser.expose()));
+            if !is_known {
+                return Err(ProviderError::LinkNeedsPkce.into());
+            }
+        }
         self.budgets.departures.take(&budget_key(visit.address), visit.moment.now).map_err(too_many)?;
         let open = self.open_provider(set, visit.moment.now).await?;
         let state = flow::text(self.random()?);

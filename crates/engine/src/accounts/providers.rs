@@ -143,6 +143,8 @@ pub enum ProviderError {
     LastIdentity,
     /// The account has as many as it may have.
     TooMany,
+    /// An identity is linked only with PKCE, or from a browser that is known.
+    LinkNeedsPkce,
 }
 
 impl fmt::Display for ProviderError {
@@ -162,6 +164,7 @@ impl fmt::Display for ProviderError {
             ProviderError::AddressTaken => "the address is another account's",
             ProviderError::IdentityUnknown => "the account has no such identity",
             ProviderError::LastIdentity => "it is the only way to sign in",
+            ProviderError::LinkNeedsPkce => "an identity is linked with PKCE alone",
             ProviderError::TooMany => "the account has as many identities as it may have",
         })
     }

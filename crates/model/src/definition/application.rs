@@ -44,6 +44,9 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         settings.auth.anonymous = auth.bool("anonymous").unwrap_or(settings.auth.anonymous);
         set(auth, "anonymous_days", &mut settings.auth.anonymous_days);
         set(auth, "unconfirmed_days", &mut settings.auth.unconfirmed_days);
+        flag(auth, "tell_unconfirmed", &mut settings.auth.tell_unconfirmed);
+        flag(auth, "link_page", &mut settings.auth.link_page);
+        flag(auth, "link_needs_pkce", &mut settings.auth.link_needs_pkce);
         set(auth, "mail_token_seconds", &mut settings.auth.mail_token_seconds);
         if let Some(table) = auth.table("passkeys") {
             settings.auth.passkeys = passkeys::read(table, report);
@@ -265,6 +268,10 @@ fn read_limits(limits: &Table, settings: &mut Settings) {
 }
 
 /// A whole number whose range the inventory has bounded below 2^32.
+fn flag(table: &Table, key: &str, target: &mut bool) {
+    *target = table.bool(key).unwrap_or(*target);
+}
+
 fn set(table: &Table, key: &str, target: &mut u32) {
     if let Some(number) = table.int(key).and_then(|number| u32::try_from(number).ok()) {
         *target = number;

@@ -142,6 +142,24 @@ const AUTH: &[Key] = &[
         "30",
         "After how many days an account is removed that somebody signed up and nobody confirmed; 0 means never.",
     ),
+    key(
+        "tell_unconfirmed",
+        Bool,
+        "true",
+        "Whether a sign-in with the right password says that the address is not confirmed; if not, it says `invalid_credentials`.",
+    ),
+    key(
+        "link_page",
+        Bool,
+        "false",
+        "Whether a link of a mail shows a page with a button, which uses the link up, so that no scanner of mails does.",
+    ),
+    key(
+        "link_needs_pkce",
+        Bool,
+        "false",
+        "Whether `linkIdentity` is taken only with PKCE or from a browser that is known again when it comes back.",
+    ),
     key("site_url", Text, "", "Where links in mails lead in the end; by default the server's `public_url`."),
     key(
         "redirect_urls",

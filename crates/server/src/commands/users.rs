@@ -6,8 +6,11 @@ use crate::say::say;
 use crate::server::{SchemaPolicy, Server};
 use serde_json::{Value as Json, json};
 use std::io::IsTerminal;
+use std::time::Duration;
 use undergird_auth::{AdminError, NewAccount};
-use undergird_engine::accounts::{Account, AccountError, PasswordWeakness, Secret};
+use undergird_engine::accounts::{
+    Account, AccountError, AccountFactor, AccountIdentity, AccountSession, PasswordWeakness, Secret,
+};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -30,6 +33,30 @@ enum Command {
         /// Fields of its profile, as a JSON object.
         #[arg(long, value_name = "JSON", default_value = "{}")]
         profile: String,
+    },
+    /// Keeps an account from signing in, which ends its sessions at once.
+    Ban {
+        /// Its e-mail address.
+        email: String,
+        /// For so long; without it for good.
+        #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=876_000))]
+        hours: Option<u32>,
+        #[command(flatten)]
+        application: Application,
+    },
+    /// Lifts a ban.
+    Unban {
+        /// Its e-mail address.
+        email: String,
+        #[command(flatten)]
+        application: Application,
+    },
+    /// Shows an account as JSON: what it is, how it signs in, its sessions.
+    Show {
+        /// Its e-mail address.
+        email: String,
+        #[command(flatten)]
+        application: Application,
     },
     /// Lists accounts.
     List {
@@ -54,6 +81,7 @@ enum Command {
         application: Application,
     },
     /// Removes an account with its profile row.
+    #[command(alias = "delete")]
     Remove {
         /// Its e-mail address.
         email: String,
@@ -90,6 +118,26 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
                 server.close().await;
                 say!("{}", shown(&added.map_err(refused)?))?;
                 Ok(())
+            }
+            Command::Ban { email, hours, application } => {
+                let length = hours.map_or(Duration::MAX, |hours| Duration::from_secs(u64::from(hours) * 3_600));
+                let server = open(&application).await?;
+                let banned = server.auth().ban_account(&email, Some(length)).await;
+                server.close().await;
+                say!("{}", shown(&banned.map_err(refused)?))
+            }
+            Command::Unban { email, application } => {
+                let server = open(&application).await?;
+                let lifted = server.auth().ban_account(&email, None).await;
+                server.close().await;
+                say!("{}", shown(&lifted.map_err(refused)?))
+            }
+            Command::Show { email, application } => {
+                let server = open(&application).await?;
+                let found = server.auth().show_account(&email).await;
+                server.close().await;
+                let (account, sessions) = found.map_err(refused)?;
+                say!("{}", in_full(&account, &sessions))
             }
             Command::List { application, json } => {
                 let server = open(&application).await?;
@@ -176,6 +224,37 @@ fn shown(account: &Account) -> String {
 
 fn as_json(account: &Account) -> Json {
     json!({ "id": account.id.to_string(), "email": account.email, "roles": roles(account) })
+}
+
+/// All that there is to say of an account; never a secret.
+fn in_full(account: &Account, sessions: &[AccountSession]) -> Json {
+    let time = |micros: i64| jiff::Timestamp::from_microsecond(micros).map(|at| at.to_string()).unwrap_or_default();
+    let maybe = |micros: Option<i64>| micros.map(time);
+    let identity = |identity: &AccountIdentity| json!({ "id": identity.id.to_string(), "provider": identity.provider, "last_sign_in_at": maybe(identity.last_sign_in_at) });
+    let factor = |factor: &AccountFactor| json!({ "id": factor.id.to_string(), "kind": factor.kind, "name": factor.name, "verified": factor.verified });
+    let session = |session: &AccountSession| {
+        json!({
+            "id": session.id.to_string(), "created_at": time(session.created_at), "refreshed_at": time(session.refreshed_at),
+            "not_after": time(session.not_after), "aal": session.aal, "method": session.method, "ip": session.ip,
+            "user_agent": session.user_agent,
+        })
+    };
+    json!({
+        "id": account.id.to_string(),
+        "email": account.email,
+        "new_email": account.new_email,
+        "is_anonymous": account.is_anonymous,
+        "created_at": time(account.created_at),
+        "email_confirmed_at": maybe(account.email_confirmed_at),
+        "invited_at": maybe(account.invited_at),
+        "last_sign_in_at": maybe(account.last_sign_in_at),
+        "banned_until": maybe(account.banned_until),
+        "app_metadata": account.app_metadata,
+        "user_metadata": account.user_metadata,
+        "identities": account.identities.iter().map(identity).collect::<Vec<_>>(),
+        "factors": account.factors.iter().map(factor).collect::<Vec<_>>(),
+        "sessions": sessions.iter().map(session).collect::<Vec<_>>(),
+    })
 }
 
 fn refused(error: AdminError) -> Exit {
