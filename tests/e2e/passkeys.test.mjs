@@ -148,6 +148,32 @@ test('an answer is good once, and on this page alone', async () => {
   }
 })
 
+test('an authenticator is a second factor, by the client’s own calls', async () => {
+  await open()
+  // What this client asks for by itself: a device of its own.
+  await device.add({ transport: 'usb' })
+  await signUp('cleo@example.com')
+  const registered = await page.evaluate(async () => {
+    const { data, error } = await api.auth.mfa.webauthn.register({ friendlyName: 'Key' })
+    const level = await api.auth.mfa.getAuthenticatorAssuranceLevel()
+    const factors = await api.auth.mfa.listFactors()
+    return { error: error?.message, token: data?.access_token, level: level.data.currentLevel, factors: factors.data?.webauthn }
+  })
+  assert.equal(registered.error, undefined)
+  assert.equal(registered.level, 'aal2')
+  assert.deepEqual(registered.factors.map((factor) => [factor.friendly_name, factor.status]), [['Key', 'verified']])
+  assert.deepEqual(claims(registered.token).amr.map((each) => each.method), ['mfa/webauthn', 'password'])
+  const raised = await page.evaluate(async ([email, password, factorId]) => {
+    await api.auth.signOut()
+    await api.auth.signInWithPassword({ email, password })
+    const before = (await api.auth.mfa.getAuthenticatorAssuranceLevel()).data
+    const { error } = await api.auth.mfa.webauthn.authenticate({ factorId })
+    const after = (await api.auth.mfa.getAuthenticatorAssuranceLevel()).data
+    return [before.currentLevel, before.nextLevel, error?.message, after.currentLevel]
+  }, ['cleo@example.com', PASSWORD, registered.factors[0].id])
+  assert.deepEqual(raised, ['aal1', 'aal2', undefined, 'aal2'])
+})
+
 /** Opens the page as a new visitor, with a device that is not there yet. */
 async function open() {
   const context = await browser.newContext()
@@ -161,7 +187,7 @@ async function open() {
   const options = { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true }
   const of = (more) => ({ authenticatorId: id, ...more })
   device = {
-    add: async () => ({ authenticatorId: id } = await devtools.send('WebAuthn.addVirtualAuthenticator', { options })),
+    add: async (more) => ({ authenticatorId: id } = await devtools.send('WebAuthn.addVirtualAuthenticator', { options: { ...options, ...more } })),
     remove: () => devtools.send('WebAuthn.removeVirtualAuthenticator', of()),
     credentials: async () => (await devtools.send('WebAuthn.getCredentials', of())).credentials,
     copy: (credential) => devtools.send('WebAuthn.addCredential', of({ credential })),

@@ -1,4 +1,5 @@
-//! Second factors: enrolling one, a challenge, a code, removing it (TOTP; recovery codes are in [`crate::recovery_codes`]).
+//! Second factors: enrolling one, a challenge, a code, removing it (TOTP; recovery codes are in [`crate::recovery_codes`], keys of
+//! authenticators in [`crate::passkeys`]).
 //!
 //! A code counts once: its time step is claimed in the very update that compares it, so of a hundred parallel uses one succeeds on every
 //! store. Whoever proves a second factor gets a new session of level `aal2` in place of the old one.
@@ -7,14 +8,14 @@
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::password::too_many;
-use crate::records::{self, CHALLENGES, FACTORS, SESSIONS, TOTP, USERS};
+use crate::records::{self, CHALLENGES, FACTOR_KINDS, FACTORS, SESSIONS, TOTP, USERS, WEBAUTHN};
 use crate::revocations::Revocation;
 use crate::sessions::{self, AAL1, AAL2, Second, Started, may_sign_in};
 use crate::signing::SigningError;
 use crate::totp::{self, SECRET_BYTES};
 use std::sync::Arc;
 use undergird_engine::accounts::{
-    AccountError, EnrollFactor, EnrolledFactor, FactorChallenge, FactorError, Secret, Session, Visit,
+    AccountError, EnrollFactor, EnrolledFactor, FactorChallenge, FactorError, KeyChallenge, Secret, Session, Visit,
 };
 use undergird_engine::failure::Kind;
 use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
@@ -80,9 +81,14 @@ pub(crate) async fn factors_of(
     transaction.records(system, records::by("user_id", Value::Uuid(user), FACTORS)).await
 }
 
+/// Whether it is a factor by itself.
+fn is_factor(row: &Record) -> bool {
+    row.text("kind").is_some_and(|kind| FACTOR_KINDS.contains(&kind))
+}
+
 /// Whether a factor counts: recovery codes stand in for one, but are none.
 pub(crate) fn counts(factor: &Record) -> bool {
-    factor.text("kind") == Some(TOTP) && factor.int("verified_at").is_some()
+    is_factor(factor) && factor.int("verified_at").is_some()
 }
 
 /// Whoever has a factor in use must have proved it for what could take it away.
@@ -94,7 +100,7 @@ pub(crate) fn demand_aal2(session: &Record, factors: &[Record]) -> Result<(), Ac
 }
 
 /// A factor that is not in use yet proves nothing about who has one in use already: it may have been planted.
-async fn demand_aal2_for_new(
+pub(crate) async fn demand_aal2_for_new(
     transaction: &mut Transaction<'_>,
     system: &Caller,
     user: Uuid,
@@ -163,7 +169,7 @@ impl Core {
             let (sealed, name) = (sealed.clone(), kept.clone());
             Box::pin(async move {
                 let system = Caller::system(visit.moment);
-                settle(enroll(transaction, &system, (user, session), id, name, sealed).await)
+                settle(enroll(transaction, &system, (user, session), id, name, (TOTP, Some(sealed))).await)
             })
         });
         let email = made.await.map_err(or_name_taken)??;
@@ -190,14 +196,41 @@ impl Core {
         self.budgets.challenges.take(&(user, factor), visit.moment.now).map_err(too_many)?;
         let id = self.new_id(visit.moment.now)?;
         let until = visit.moment.now.saturating_add(CHALLENGE_MICROS);
+        let core = self.clone();
         let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            let core = core.clone();
             Box::pin(async move {
                 let system = Caller::system(visit.moment);
-                settle(challenge(transaction, &system, (user, session), factor, id, until).await)
+                settle(core.challenge(transaction, &system, (user, session), factor, (id, until)).await)
             })
         });
-        made.await??;
-        Ok(FactorChallenge { id, expires_at: until.div_euclid(1_000_000) })
+        Ok(FactorChallenge { id, expires_at: until.div_euclid(1_000_000), key: made.await?? })
+    }
+
+    async fn challenge(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        (user, session): (Uuid, Uuid),
+        factor: Uuid,
+        (id, until): (Uuid, i64),
+    ) -> Result<Option<KeyChallenge>, AccountError> {
+        let row = session_of(transaction, system, user, session).await?;
+        let found = factor_of(transaction, system, user, factor, &FACTOR_KINDS).await?;
+        demand_aal2_for_new(transaction, system, user, &row, &found).await?;
+        let row = [
+            ("id", Value::Uuid(id)),
+            ("factor_id", Value::Uuid(factor)),
+            ("session_id", Value::Uuid(session)),
+            ("until", Value::Timestamp(until)),
+        ];
+        transaction.write(system, Request::new(CHALLENGES, Verb::Create).with_row(row), None).await?;
+        match found.text("kind") {
+            Some(WEBAUTHN) => {
+                Ok(Some(self.key_challenge(transaction, system, (user, session), &found, (id, until)).await?))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// A code against a challenge.
@@ -255,18 +288,9 @@ impl Core {
         let row = session_of(transaction, &system, user, session).await?;
         let account = records::user(transaction, &system, user).await?.ok_or(AccountError::AccountMissing)?;
         may_sign_in(&account, now)?;
-        let found = factor_of(transaction, &system, user, factor).await?;
+        let found = factor_of(transaction, &system, user, factor, &[TOTP]).await?;
         demand_aal2_for_new(transaction, &system, user, &row, &found).await?;
-        let asked = transaction.records(&system, records::by("id", Value::Uuid(challenge), CHALLENGES)).await?;
-        let good = asked.iter().any(|asked| {
-            asked.uuid("factor_id") == Some(factor)
-                && asked.uuid("session_id") == Some(session)
-                && asked.int("used_at").is_none()
-                && asked.int("until").is_some_and(|until| now < until)
-        });
-        if !good {
-            return Err(FactorError::ChallengeExpired.into());
-        }
+        find_challenge(transaction, &system, challenge, factor, session).await?;
         let sealed = found.bytes("secret").unwrap_or_default();
         let secret = self.derived.open_factor(factor, sealed).map_err(|SigningError| {
             Failure::Internal("the secret of a factor was sealed under another secret key".into())
@@ -275,24 +299,35 @@ impl Core {
         claim(transaction, &system, &found, step, challenge).await?;
         let mut ended = Vec::new();
         if found.int("verified_at").is_none() {
-            // From now on the account has two factors: sessions that proved one alone begin anew.
-            let of_user = records::by("user_id", Value::Uuid(user), SESSIONS).with_equal("aal", Value::text(AAL1));
-            let others = transaction.records(&system, of_user).await?;
-            let others: Vec<_> = others.iter().filter_map(|row| row.uuid("id")).filter(|id| *id != session).collect();
-            ended = self.end_sessions(transaction, &system, &others).await?;
-            // What was begun before, perhaps by another, is not brought to its end.
-            for other in factors_of(transaction, &system, user).await? {
-                let id = other.uuid("id").unwrap_or_default();
-                if id != factor && other.text("kind") == Some(TOTP) && !counts(&other) {
-                    let gone = Request::new(FACTORS, Verb::Delete).with_equal("id", Value::Uuid(id));
-                    transaction.write(&system, gone, None).await?;
-                }
-            }
+            ended = self.begin_anew(transaction, &system, (user, session), factor).await?;
         }
         let second = Second { factor, method: TOTP.into(), at: now };
         let (started, old) = self.raise_session(transaction, visit, &row, second).await?;
         ended.extend(old);
         Ok((started, ended))
+    }
+
+    /// From a factor's first proof on the account has two: sessions that proved one alone begin anew.
+    pub(crate) async fn begin_anew(
+        &self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        (user, session): (Uuid, Uuid),
+        factor: Uuid,
+    ) -> Result<Vec<Revocation>, Failure> {
+        let of_user = records::by("user_id", Value::Uuid(user), SESSIONS).with_equal("aal", Value::text(AAL1));
+        let others = transaction.records(system, of_user).await?;
+        let others: Vec<_> = others.iter().filter_map(|row| row.uuid("id")).filter(|id| *id != session).collect();
+        let ended = self.end_sessions(transaction, system, &others).await?;
+        // What was begun before, perhaps by another, is not brought to its end.
+        for other in factors_of(transaction, system, user).await? {
+            let id = other.uuid("id").unwrap_or_default();
+            if id != factor && is_factor(&other) && !counts(&other) {
+                let gone = Request::new(FACTORS, Verb::Delete).with_equal("id", Value::Uuid(id));
+                transaction.write(system, gone, None).await?;
+            }
+        }
+        Ok(ended)
     }
 
     /// Removes a factor of the caller's.
@@ -324,7 +359,7 @@ impl Core {
         factor: Uuid,
     ) -> Result<Vec<Revocation>, AccountError> {
         let row = session_of(transaction, system, user, session).await?;
-        let found = factor_of(transaction, system, user, factor).await?;
+        let found = factor_of(transaction, system, user, factor, &FACTOR_KINDS).await?;
         if counts(&found) && row.text("aal") != Some(AAL2) {
             return Err(FactorError::AssuranceNeeded.into());
         }
@@ -385,33 +420,35 @@ pub(crate) async fn note_factor(
     audit::note(transaction, system.moment(), event.with(detail)).await
 }
 
-/// A factor of a user.
-async fn factor_of(
+/// A factor of a user, of one of these kinds.
+pub(crate) async fn factor_of(
     transaction: &mut Transaction<'_>,
     system: &Caller,
     user: Uuid,
     factor: Uuid,
+    kinds: &[&str],
 ) -> Result<Record, AccountError> {
     let rows = transaction.records(system, records::by("id", Value::Uuid(factor), FACTORS)).await?;
-    let own = |row: &Record| row.uuid("user_id") == Some(user) && row.text("kind") == Some(TOTP);
+    let own =
+        |row: &Record| row.uuid("user_id") == Some(user) && row.text("kind").is_some_and(|kind| kinds.contains(&kind));
     rows.into_iter().find(own).ok_or_else(|| FactorError::Missing.into())
 }
 
 /// The account's address, when the factor was made.
-async fn enroll(
+pub(crate) async fn enroll(
     transaction: &mut Transaction<'_>,
     system: &Caller,
     (user, session): (Uuid, Uuid),
     id: Uuid,
     name: Option<String>,
-    sealed: Vec<u8>,
+    (kind, sealed): (&str, Option<Vec<u8>>),
 ) -> Result<Option<String>, AccountError> {
     let now = system.moment().now;
     let row = session_of(transaction, system, user, session).await?;
     let factors = factors_of(transaction, system, user).await?;
     demand_aal2(&row, &factors)?;
     let stale = |factor: &&Record| {
-        factor.text("kind") == Some(TOTP)
+        is_factor(factor)
             && factor.int("verified_at").is_none()
             && factor.int("created_at").is_some_and(|at| at.saturating_add(UNVERIFIED_MICROS) < now)
     };
@@ -428,9 +465,9 @@ async fn enroll(
     let row = [
         ("id", Value::Uuid(id)),
         ("user_id", Value::Uuid(user)),
-        ("kind", Value::text(TOTP)),
+        ("kind", Value::text(kind)),
         ("name", name.map_or(Value::Null, Value::Text)),
-        ("secret", Value::Bytes(sealed)),
+        ("secret", sealed.map_or(Value::Null, Value::Bytes)),
         ("created_at", Value::Timestamp(now)),
         ("updated_at", Value::Timestamp(now)),
     ];
@@ -438,27 +475,6 @@ async fn enroll(
     note_factor(transaction, system, "factor_in_progress", (user, session), id).await?;
     let account = records::user(transaction, system, user).await?.ok_or(AccountError::AccountMissing)?;
     Ok(account.text("email").map(str::to_owned))
-}
-
-async fn challenge(
-    transaction: &mut Transaction<'_>,
-    system: &Caller,
-    (user, session): (Uuid, Uuid),
-    factor: Uuid,
-    id: Uuid,
-    until: i64,
-) -> Result<(), AccountError> {
-    let row = session_of(transaction, system, user, session).await?;
-    let found = factor_of(transaction, system, user, factor).await?;
-    demand_aal2_for_new(transaction, system, user, &row, &found).await?;
-    let row = [
-        ("id", Value::Uuid(id)),
-        ("factor_id", Value::Uuid(factor)),
-        ("session_id", Value::Uuid(session)),
-        ("until", Value::Timestamp(until)),
-    ];
-    transaction.write(system, Request::new(CHALLENGES, Verb::Create).with_row(row), None).await?;
-    Ok(())
 }
 
 /// Uses up the time step and the challenge. The conditions are in the changes themselves: whoever comes second changes nothing, also where
@@ -479,10 +495,39 @@ async fn claim(
     if transaction.write(system, unused.with_row(row), None).await?.affected != 1 {
         return Err(FactorError::CodeWrong.into());
     }
+    claim_challenge(transaction, system, challenge).await
+}
+
+/// That a challenge is there for this factor and session, and was not used.
+pub(crate) async fn find_challenge(
+    transaction: &mut Transaction<'_>,
+    system: &Caller,
+    challenge: Uuid,
+    factor: Uuid,
+    session: Uuid,
+) -> Result<(), AccountError> {
+    let now = system.moment().now;
+    let asked = transaction.records(system, records::by("id", Value::Uuid(challenge), CHALLENGES)).await?;
+    let good = asked.iter().any(|asked| {
+        asked.uuid("factor_id") == Some(factor)
+            && asked.uuid("session_id") == Some(session)
+            && asked.int("used_at").is_none()
+            && asked.int("until").is_some_and(|until| now < until)
+    });
+    if good { Ok(()) } else { Err(FactorError::ChallengeExpired.into()) }
+}
+
+/// Uses a challenge up, in the change itself as well.
+pub(crate) async fn claim_challenge(
+    transaction: &mut Transaction<'_>,
+    system: &Caller,
+    challenge: Uuid,
+) -> Result<(), AccountError> {
+    let now = Value::Timestamp(system.moment().now);
     let open = Request::new(CHALLENGES, Verb::Update).with_equal("id", Value::Uuid(challenge));
     let open = crate::admin::where_null(open, "used_at").with_row([("used_at", now)]);
-    if transaction.write(system, open, None).await?.affected != 1 {
-        return Err(FactorError::ChallengeExpired.into());
+    match transaction.write(system, open, None).await?.affected {
+        1 => Ok(()),
+        _ => Err(FactorError::ChallengeExpired.into()),
     }
-    Ok(())
 }

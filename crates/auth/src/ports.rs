@@ -3,9 +3,9 @@
 use crate::{Auth, BoxFuture};
 use undergird_engine::accounts::{
     Account, AccountError, AccountPage, AccountSession, AccountSettings, Administration, Assertion, Depart, Departure,
-    EnrollFactor, EnrolledFactor, FactorChallenge, Factors, Landing, MakeRecoveryCodes, NewCredential, Page, Passkey,
-    PasskeyCreation, PasskeyRequest, Passkeys, Providers, RecoveryCodes, RecoveryStatus, Return, Secret, Session,
-    TokenSignIn, Visit,
+    EnrollFactor, EnrolledFactor, EnrolledKey, FactorChallenge, Factors, KeyAnswer, Landing, MakeRecoveryCodes,
+    NewCredential, Page, Passkey, PasskeyCreation, PasskeyRequest, Passkeys, Providers, RecoveryCodes, RecoveryStatus,
+    Return, Secret, Session, TokenSignIn, Visit,
 };
 use undergird_plan::Caller;
 use uuid::Uuid;
@@ -109,6 +109,21 @@ impl Passkeys for Auth {
 
     fn remove_passkey<'a>(&'a self, visit: Visit, caller: &'a Caller, passkey: Uuid) -> Answer<'a, ()> {
         Box::pin(self.0.clone().remove_passkey(visit, caller.clone(), passkey))
+    }
+
+    fn enroll_key<'a>(&'a self, visit: Visit, caller: &'a Caller, asked: EnrollFactor) -> Answer<'a, EnrolledKey> {
+        Box::pin(self.0.clone().enroll_key(visit, caller.clone(), asked))
+    }
+
+    fn verify_key<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        factor: Uuid,
+        challenge: Uuid,
+        answer: KeyAnswer,
+    ) -> Answer<'a, Session> {
+        Box::pin(self.0.clone().verify_key(visit, caller.clone(), factor, challenge, answer))
     }
 
     fn passkeys_of<'a>(&'a self, caller: &'a Caller, account: Uuid) -> Answer<'a, Vec<Passkey>> {

@@ -17,6 +17,10 @@ pub(crate) const FACTORS: &str = "_factors";
 /// The kinds of what is in there.
 pub(crate) const TOTP: &str = "totp";
 /// See [`TOTP`].
+pub(crate) const WEBAUTHN: &str = "webauthn";
+/// What counts as a factor by itself.
+pub(crate) const FACTOR_KINDS: [&str; 2] = [TOTP, WEBAUTHN];
+/// See [`TOTP`].
 pub(crate) const RECOVERY_CODE: &str = "recovery_code";
 pub(crate) const CHALLENGES: &str = "_factor_challenges";
 pub(crate) const RECOVERY_CODES: &str = "_recovery_codes";
@@ -139,7 +143,7 @@ pub(crate) fn to_account(user: &Record, identities: &[Record], factors: &[Record
 
 /// What counts as a factor by itself: clients know no kind beside, and what they do not know, they stumble over.
 fn to_factor(row: &Record) -> Option<AccountFactor> {
-    let kind = row.text("kind").filter(|kind| *kind == TOTP)?;
+    let kind = row.text("kind").filter(|kind| FACTOR_KINDS.contains(kind))?;
     Some(AccountFactor {
         id: row.uuid("id")?,
         kind: kind.to_owned(),

@@ -18,7 +18,8 @@ pub use factors::{
 };
 pub use pages::{Errand, HandedOver, Held, Hold, PageSecret, Pages};
 pub use passkeys::{
-    Assertion, KnownCredential, NewCredential, Passkey, PasskeyCreation, PasskeyError, PasskeyRequest, Passkeys,
+    Assertion, EnrolledKey, KeyAnswer, KeyChallenge, KnownCredential, NewCredential, Passkey, PasskeyCreation,
+    PasskeyError, PasskeyRequest, Passkeys,
 };
 pub use passwordless::{
     FollowedLink, GenerateLink, GeneratedLink, InboxMail, InviteRequest, Landed, Landing, LinkError, LinkKind,

@@ -143,6 +143,24 @@ impl Passkeys for Broken {
     fn remove_passkey<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<(), AccountError>> {
         panic!("canary")
     }
+    fn enroll_key<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: EnrollFactor,
+    ) -> BoxFuture<'a, Result<EnrolledKey, AccountError>> {
+        panic!("canary")
+    }
+    fn verify_key<'a>(
+        &'a self,
+        _: Visit,
+        _: &'a Caller,
+        _: Uuid,
+        _: Uuid,
+        _: KeyAnswer,
+    ) -> BoxFuture<'a, Result<Session, AccountError>> {
+        panic!("canary")
+    }
     fn passkeys_of<'a>(&'a self, _: &'a Caller, _: Uuid) -> BoxFuture<'a, Result<Vec<Passkey>, AccountError>> {
         panic!("canary")
     }

@@ -36,6 +36,7 @@ on_each_store!(
     a_count_that_goes_back_is_refused_and_noted,
     who_may_not_sign_in_may_not_by_passkey,
     a_planted_passkey_goes_with_the_password,
+    an_authenticator_is_a_second_factor,
 );
 
 struct World {
@@ -527,4 +528,90 @@ async fn a_planted_passkey_goes_with_the_password(on: On) {
     let link = Secret::new(mail.text.split("token=").nth(1).unwrap().split('&').next().unwrap());
     world.auth.verify(world.visit(world.now()), &[LinkKind::Recovery], Proof::Link(link)).await.unwrap();
     assert!(world.sign_in(&device).await.is_ok());
+}
+
+async fn an_authenticator_is_a_second_factor(on: On) {
+    let Some(world) = World::new(on, "").await else { return };
+    let ann = world.sign_up("ann@example.org").await;
+    let other = world.by_password("ann@example.org").await;
+    let (laptop, _) = world.register(&ann).await;
+    let now = || world.visit(world.now());
+    let asked = EnrollFactor { name: Some("Key".into()), ..EnrollFactor::default() };
+    let enrolled = world.auth.enroll_key(now(), &world.caller(&ann), asked).await.unwrap();
+    let factor = enrolled.id;
+    let challenge = async |session: &Session| {
+        let made = world.auth.challenge_factor(now(), &world.caller(session), factor).await.unwrap();
+        (made.id, made.key.unwrap())
+    };
+    let verify = async |session: &Session, id: Uuid, answer: KeyAnswer| {
+        world.auth.verify_key(now(), &world.caller(session), factor, id, answer).await
+    };
+
+    // It counts for nothing until its authenticator answered.
+    assert!(world.begin(&ann).await.is_ok());
+    let (id, KeyChallenge::Create(asked)) = challenge(&ann).await else { panic!("it has no key yet") };
+    assert!(!asked.discoverable && asked.exclude.len() == 1, "the laptop is a passkey already");
+    let mut key = Authenticator::new(&asked.user_handle);
+    let made = key.make(&asked.challenge);
+    assert!(rejected(&verify(&ann, id, KeyAnswer::Create(key.make(&[0; 32]))).await), "another challenge's");
+    let taken = verify(&ann, id, KeyAnswer::Create(laptop.make(&asked.challenge))).await;
+    assert_eq!(refused(taken), PasskeyError::Exists.into());
+    let signed = KeyAnswer::Request(key.sign(&asked.challenge));
+    assert_eq!(refused(verify(&ann, id, signed).await), FactorError::ChallengeExpired.into(), "nothing signs yet");
+    let elsewhere =
+        world.auth.verify_key(now(), &world.caller(&other), factor, id, KeyAnswer::Create(made.clone())).await;
+    assert_eq!(refused(elsewhere), FactorError::ChallengeExpired.into(), "another session's");
+    let raised = verify(&ann, id, KeyAnswer::Create(made)).await.unwrap();
+    let told = claims(raised.access_token.expose());
+    assert_eq!((&told["aal"], &told["amr"][0]["method"]), (&json!("aal2"), &json!("mfa/webauthn")), "{told}");
+    assert!(world.identify(&other).is_err() && world.identify(&ann).is_err(), "sessions of one factor begin anew");
+    let shown = &raised.account.factors[0];
+    assert_eq!((shown.kind.as_str(), shown.verified, shown.name.as_deref()), ("webauthn", true, Some("Key")));
+
+    // The next sign-in, by password or by passkey, is one factor again.
+    let again = world.sign_in(&laptop).await.unwrap();
+    assert_eq!(refused(world.begin(&again).await), FactorError::AssuranceNeeded.into());
+    let (id, KeyChallenge::Request(asked)) = challenge(&again).await else { panic!("it has a key") };
+    assert_eq!(asked.allow, [KnownCredential { id: key.id.to_vec(), transports: vec!["internal".into()] }]);
+    key.count = 5;
+    assert!(rejected(&verify(&again, id, KeyAnswer::Request(laptop.sign(&asked.challenge))).await), "a passkey's");
+    assert!(rejected(&verify(&again, id, KeyAnswer::Request(key.sign(&[0; 32]))).await));
+    let made = KeyAnswer::Create(Authenticator::new("x").make(&asked.challenge));
+    assert_eq!(refused(verify(&again, id, made).await), FactorError::ChallengeExpired.into(), "no second key");
+    let code = world.auth.verify_factor(now(), &world.caller(&again), factor, id, Secret::new("123456")).await;
+    assert_eq!(refused(code), FactorError::Missing.into(), "it has no codes");
+    let signed = key.sign(&asked.challenge);
+    let again = Arc::new(again);
+    let proved = hundred(|| {
+        let (world, again, signed) = (world.clone(), again.clone(), signed.clone());
+        async move {
+            // Whoever comes second finds the session replaced.
+            let Ok(caller) = world.identify(&again) else { return false };
+            let visit = world.visit(world.now());
+            world.auth.verify_key(visit, &caller, factor, id, KeyAnswer::Request(signed)).await.is_ok()
+        }
+    });
+    assert_eq!(proved.await, 1);
+    let once_more = world.sign_in(&laptop).await.unwrap();
+    let (id, KeyChallenge::Request(asked)) = challenge(&once_more).await else { panic!("it has a key") };
+    key.count = 5;
+    assert!(rejected(&verify(&once_more, id, KeyAnswer::Request(key.sign(&asked.challenge))).await), "a copy");
+    key.count = 6;
+    let raised = verify(&once_more, id, KeyAnswer::Request(key.sign(&asked.challenge))).await.unwrap();
+    assert!(world.noted("mfa_failed").await.iter().any(|detail| detail.contains("went back")));
+
+    // The key of a factor signs nobody in, is no passkey in the list, and goes with its factor.
+    let asked = world.asked().await;
+    key.count = 7;
+    let handle = Some(ann.account.id.to_string().into_bytes());
+    let signed = Assertion { user_handle: handle, ..key.sign(&asked.challenge) };
+    assert!(rejected(&world.auth.finish_passkey_sign_in(now(), asked.id, signed).await));
+    assert_eq!(world.auth.passkeys(&world.caller(&raised)).await.unwrap().len(), 1);
+    world.auth.remove_factor(now(), &world.caller(&raised), factor).await.unwrap();
+    let asked = EnrollFactor { name: Some("Key".into()), ..EnrollFactor::default() };
+    let factor = world.auth.enroll_key(now(), &world.caller(&raised), asked).await.unwrap().id;
+    let made = world.auth.challenge_factor(now(), &world.caller(&raised), factor).await.unwrap();
+    let Some(KeyChallenge::Create(asked)) = made.key else { panic!("it has no key yet") };
+    let answer = KeyAnswer::Create(key.make(&asked.challenge));
+    assert!(world.auth.verify_key(now(), &world.caller(&raised), factor, made.id, answer).await.is_ok(), "free again");
 }

@@ -117,6 +117,16 @@ impl Problem {
         Problem { challenge: Some(told.challenge), ..problem }
     }
 
+    /// What a factor means by passkeys that are not offered.
+    pub(super) fn of_key(error: AccountError) -> Problem {
+        match error {
+            AccountError::Passkey(PasskeyError::Off) => {
+                Problem::factor_unavailable("mfa_webauthn_enroll_not_enabled", "webauthn")
+            }
+            other => other.into(),
+        }
+    }
+
     /// What a change of an account means by a taken address.
     pub(super) fn of_update(error: AccountError) -> Problem {
         match error {

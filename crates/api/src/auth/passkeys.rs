@@ -11,7 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
 use undergird_engine::accounts::{
-    Accounts, Assertion, KnownCredential, NewCredential, PasskeyCreation, PasskeyError, PasskeyRequest, Secret,
+    Accounts, Assertion, KeyAnswer, KnownCredential, NewCredential, PasskeyCreation, PasskeyError, PasskeyRequest,
+    Secret,
 };
 use undergird_model::operation::PasskeyOperation;
 use uuid::Uuid;
@@ -162,7 +163,7 @@ fn parts(credential: &Map<String, Json>) -> Result<(Vec<u8>, &Map<String, Json>)
 }
 
 /// `RegistrationResponseJSON`.
-pub(super) fn new_credential(credential: &Map<String, Json>) -> Result<NewCredential, Problem> {
+fn new_credential(credential: &Map<String, Json>) -> Result<NewCredential, Problem> {
     let (id, response) = parts(credential)?;
     let transports = match response.get("transports") {
         Some(Json::Array(names)) => names.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
@@ -173,7 +174,7 @@ pub(super) fn new_credential(credential: &Map<String, Json>) -> Result<NewCreden
 }
 
 /// `AuthenticationResponseJSON`.
-pub(super) fn assertion(credential: &Map<String, Json>) -> Result<Assertion, Problem> {
+fn assertion(credential: &Map<String, Json>) -> Result<Assertion, Problem> {
     let (id, response) = parts(credential)?;
     Ok(Assertion {
         id,
@@ -182,4 +183,14 @@ pub(super) fn assertion(credential: &Map<String, Json>) -> Result<Assertion, Pro
         signature: some_octets(response, "signature")?,
         user_handle: Some(octets(response, "userHandle")?).filter(|handle| !handle.is_empty()),
     })
+}
+
+/// What auth-js sends as `webauthn` of a factor's challenge; `rpId` and `rpOrigins` in it are not looked at.
+pub(super) fn key_answer(told: &Map<String, Json>) -> Result<KeyAnswer, Problem> {
+    let credential = told.get("credential_response").and_then(Json::as_object).ok_or_else(malformed)?;
+    match told.get("type").and_then(Json::as_str) {
+        Some("create") => new_credential(credential).map(KeyAnswer::Create),
+        Some("request") => assertion(credential).map(KeyAnswer::Request),
+        _ => Err(malformed()),
+    }
 }

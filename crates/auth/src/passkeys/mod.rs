@@ -4,11 +4,13 @@
 //! asks for one writes nothing, an answer to another's challenge does not fit, and the age of a challenge is that of its id. Using one
 //! is making its row, and whoever made it was the only one.
 //!
-//! What makes an answer good is in [`ceremony`]; for whom passkeys are, in [`relying`]; keeping them, in [`keep`].
+//! What makes an answer good is in [`ceremony`]; for whom passkeys are, in [`relying`]; keeping them, in [`keep`]; the same keys as
+//! second factors, in [`factor`].
 
 mod cbor;
 mod ceremony;
 mod cose;
+mod factor;
 mod keep;
 mod relying;
 #[cfg(test)]
@@ -43,6 +45,8 @@ use uuid::Uuid;
 
 /// What sessions are told to have begun by: Supabase Auth's word.
 pub(crate) const METHOD: &str = "passkey";
+/// The same of a second factor.
+const METHOD_AS_FACTOR: &str = "mfa/webauthn";
 /// Most passkeys of an account, as in Supabase Auth.
 const PASSKEYS_MAX: usize = 10;
 /// How long a challenge may be answered.
@@ -65,6 +69,8 @@ enum Purpose {
     Register { user: Uuid, session: Uuid },
     /// That somebody is signed in.
     SignIn,
+    /// That the session of this account is raised by this factor.
+    Factor { user: Uuid, session: Uuid, factor: Uuid },
 }
 
 impl PasskeyKey {
@@ -77,12 +83,14 @@ impl PasskeyKey {
 
     /// The challenge with this id. All parts are of fixed length, so no two purposes have the same octets.
     fn challenge(&self, id: Uuid, purpose: Purpose) -> [u8; 32] {
-        let (name, user, session) = match purpose {
-            Purpose::Register { user, session } => (b'r', user, session),
-            Purpose::SignIn => (b's', Uuid::nil(), Uuid::nil()),
+        let none = Uuid::nil();
+        let (name, user, session, factor) = match purpose {
+            Purpose::Register { user, session } => (b'r', user, session, none),
+            Purpose::SignIn => (b's', none, none, none),
+            Purpose::Factor { user, session, factor } => (b'f', user, session, factor),
         };
         let mut context = hmac::Context::with_key(&self.0);
-        [[name].as_slice(), id.as_bytes(), user.as_bytes(), session.as_bytes()]
+        [[name].as_slice(), id.as_bytes(), user.as_bytes(), session.as_bytes(), factor.as_bytes()]
             .iter()
             .for_each(|part| context.update(part));
         let mut octets = [0; 32];

@@ -313,12 +313,15 @@ fn a_challenge_is_of_one_ceremony_account_and_session() {
         asked(one, Purpose::Register { user: three, session: two }),
         asked(one, Purpose::Register { user: two, session: two }),
         asked(one, Purpose::Register { user: Uuid::nil(), session: Uuid::nil() }),
+        asked(one, Purpose::Factor { user: two, session: three, factor: one }),
+        asked(one, Purpose::Factor { user: two, session: three, factor: two }),
+        asked(one, Purpose::Factor { user: two, session: three, factor: Uuid::nil() }),
         PasskeyKey::new(&Keys::generate().unwrap()).unwrap().challenge(one, Purpose::SignIn),
     ];
     assert_eq!(asked(one, Purpose::SignIn), all[0], "the same again");
     all.sort();
     all.dedup();
-    assert_eq!(all.len(), 7);
+    assert_eq!(all.len(), 10);
 }
 
 #[test]

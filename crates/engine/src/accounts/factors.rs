@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: wire forms (`api::auth`), and how codes are made and checked (`auth`).
 
-use super::{AccountError, Secret, Session, Visit};
+use super::{AccountError, KeyChallenge, Secret, Session, Visit};
 use futures_util::future::BoxFuture;
 use undergird_plan::Caller;
 use uuid::Uuid;
@@ -97,12 +97,14 @@ pub struct EnrolledFactor {
 }
 
 /// Leave to verify a code.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FactorChallenge {
     /// Its id.
     pub id: Uuid,
     /// Seconds since 1970.
     pub expires_at: i64,
+    /// Of an authenticator: what it is asked.
+    pub key: Option<KeyChallenge>,
 }
 
 /// Recovery codes to be.
@@ -141,7 +143,7 @@ pub struct RecoveryStatus {
 pub struct AccountFactor {
     /// Its id.
     pub id: Uuid,
-    /// `totp`.
+    /// `totp` or `webauthn`.
     pub kind: String,
     /// What its owner calls it.
     pub name: Option<String>,

@@ -3,7 +3,7 @@
 //! Each ceremony has two steps: a challenge that is told to a browser, and the authenticator's answer to it. Octets are octets here.
 //! Deliberately absent: wire forms (`api::auth`), and what makes an answer good (`auth`).
 
-use super::{AccountError, Secret, Session, Visit};
+use super::{AccountError, EnrollFactor, Secret, Session, Visit};
 use futures_util::future::BoxFuture;
 use undergird_plan::Caller;
 use uuid::Uuid;
@@ -59,6 +59,25 @@ pub trait Passkeys: Send + Sync + 'static {
         caller: &'a Caller,
         passkey: Uuid,
     ) -> BoxFuture<'a, Result<(), AccountError>>;
+
+    /// A new second factor that an authenticator will prove, not in use until it answered its first challenge
+    /// ([`super::Factors::challenge_factor`]).
+    fn enroll_key<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        request: EnrollFactor,
+    ) -> BoxFuture<'a, Result<EnrolledKey, AccountError>>;
+
+    /// What an authenticator answered to the challenge of such a factor. Good: as [`super::Factors::verify_factor`].
+    fn verify_key<'a>(
+        &'a self,
+        visit: Visit,
+        caller: &'a Caller,
+        factor: Uuid,
+        challenge: Uuid,
+        answer: KeyAnswer,
+    ) -> BoxFuture<'a, Result<Session, AccountError>>;
 
     /// The passkeys of an account, for the owner of the application.
     fn passkeys_of<'a>(
@@ -154,6 +173,33 @@ pub struct Assertion {
     pub signature: Vec<u8>,
     /// Whose it is, as the authenticator keeps it.
     pub user_handle: Option<Vec<u8>>,
+}
+
+/// A second factor that waits for its authenticator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrolledKey {
+    /// Its id.
+    pub id: Uuid,
+    /// What its owner calls it.
+    pub name: Option<String>,
+}
+
+/// What the authenticator of a second factor is asked.
+#[derive(Clone, Debug)]
+pub enum KeyChallenge {
+    /// For a key: it has none yet.
+    Create(PasskeyCreation),
+    /// For a signature of its key.
+    Request(PasskeyRequest),
+}
+
+/// What it answers.
+#[derive(Clone, Debug)]
+pub enum KeyAnswer {
+    /// To [`KeyChallenge::Create`].
+    Create(NewCredential),
+    /// To [`KeyChallenge::Request`].
+    Request(Assertion),
 }
 
 /// A passkey as its owner sees it. Times are microseconds since 1970.

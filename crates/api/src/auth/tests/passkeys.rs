@@ -85,6 +85,17 @@ impl Passkeys for Told {
     fn remove_passkey<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid) -> Given<'a, ()> {
         self.give(())
     }
+    fn enroll_key<'a>(&'a self, _: Visit, _: &'a Caller, asked: EnrollFactor) -> Given<'a, EnrolledKey> {
+        self.give(EnrolledKey { id: account().id, name: asked.name })
+    }
+    fn verify_key<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid, _: Uuid, answer: KeyAnswer) -> Given<'a, Session> {
+        let (id, client_data) = match answer {
+            KeyAnswer::Create(made) => (made.id, made.client_data),
+            KeyAnswer::Request(signed) => (signed.id, signed.client_data),
+        };
+        assert_eq!((id, client_data), (vec![1, 2, 4], vec![4]));
+        self.give(a_session())
+    }
     fn passkeys_of<'a>(&'a self, _: &'a Caller, _: Uuid) -> Given<'a, Vec<Passkey>> {
         self.give(vec![a_passkey(None)])
     }
@@ -211,4 +222,50 @@ fn failures_of_passkeys_have_their_codes() {
         let shown = String::from_utf8(answer.body).unwrap();
         assert!(answer.status == status && shown.contains(&format!("\"error_code\":\"{code}\"")), "{shown}");
     }
+}
+
+const KEY: u128 = 0x0199_0000_0000_7000_8000_0000_0000_000f;
+
+/// What the authenticator of this factor is asked, where it is one.
+pub(super) fn asked_of(factor: Uuid) -> Option<KeyChallenge> {
+    let (id, challenge, relying_party) = (factor, [0; 32], "example.org".into());
+    let allow = vec![KnownCredential { id: vec![1, 2, 4], transports: vec![] }];
+    let request = PasskeyRequest { id, expires_at: 300, challenge, relying_party, allow };
+    (factor.as_u128() == KEY).then_some(KeyChallenge::Request(request))
+}
+
+#[test]
+fn an_authenticator_as_a_second_factor_has_the_shapes_that_clients_read() {
+    let key = Uuid::from_u128(KEY).to_string();
+    let enrolled = format!(r#"200 {{"id":"{ID}","type":"webauthn","friendly_name":"Key"}}"#);
+    check(Ok(()), "POST factors", r#"{"factor_type":"webauthn","friendly_name":"Key"}"#, &[ANN], &enrolled);
+    let asked = concat!(
+        r#"200 {"id":"KEY","type":"webauthn","expires_at":300,"webauthn":{"type":"request","credential_options":{"publicKey":"#,
+        r#"{"challenge":"ZEROS","timeout":300000,"rpId":"example.org","allowCredentials":[{"type":"public-key","id":"AQIE"}],"#,
+        r#""userVerification":"required"}}}}"#,
+    );
+    let asked = asked.replace("KEY", &key).replace("ZEROS", ZEROS);
+    let told = r#"{"factorId":"x","webauthn":{"rpId":"evil.net","rpOrigins":["https://evil.net"]}}"#;
+    check(Ok(()), &format!("POST factors/{key}/challenge"), told, &[ANN], &asked);
+    let session = ask(Ok(()), "POST token?grant_type=password", GOOD, &[]).body;
+    let session = format!("200 {}", String::from_utf8(session).unwrap());
+    let line = format!("POST factors/{key}/verify");
+    let body = |kind: &str, response: Json| {
+        json!({ "challenge_id": ID, "webauthn": { "type": kind, "rpId": "evil.net", "credential_response": response } })
+            .to_string()
+    };
+    check(Ok(()), &line, &body("create", made()), &[ANN], &session);
+    check(Ok(()), &line, &body("request", signed()), &[ANN], &session);
+    for spoiled in [
+        body("create", signed()),
+        body("request", made()),
+        body("x", made()),
+        body("create", Json::Null),
+        body("create", json!([])),
+    ] {
+        assert_eq!(ask(Ok(()), &line, &spoiled, &[ANN]).status, 400, "{spoiled}");
+    }
+    let off = ask(Err(PasskeyError::Off.into()), "POST factors", r#"{"factor_type":"webauthn"}"#, &[ANN]);
+    let shown = String::from_utf8(off.body).unwrap();
+    assert!(off.status == 422 && shown.contains("mfa_webauthn_enroll_not_enabled"), "{shown}");
 }

@@ -22,7 +22,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>) {
             "description": "A second factor. It counts once it is `verified`.",
             "required": ["id", "factor_type", "status", "created_at", "updated_at"],
             "properties": {
-                "id": uuid(), "friendly_name": text(), "factor_type": { "type": "string", "enum": ["totp"] },
+                "id": uuid(), "friendly_name": text(), "factor_type": { "type": "string", "enum": ["totp", "webauthn"] },
                 "status": { "type": "string", "enum": ["unverified", "verified"] }, "created_at": time(), "updated_at": time(),
             },
         }),
@@ -56,7 +56,7 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>) {
             "title": "new factor",
             "required": ["factor_type"],
             "properties": {
-                "factor_type": { "type": "string", "enum": ["totp"] },
+                "factor_type": { "type": "string", "enum": ["totp", "webauthn"] },
                 "friendly_name": name(),
                 "issuer": { "type": ["string", "null"], "description": "Who asks for the code, as the app shows it.", "pattern": "^[^\\u0000]*$" },
                 "current_password": { "type": ["string", "null"], "description": "Needed when the sign-in is not recent." },
@@ -68,9 +68,9 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>) {
         "auth.enrolled",
         json!({
             "type": "object",
-            "required": ["id", "type", "totp"],
+            "required": ["id", "type"],
             "properties": {
-                "id": uuid(), "type": { "type": "string", "const": "totp" }, "friendly_name": text(),
+                "id": uuid(), "type": { "type": "string", "enum": ["totp", "webauthn"] }, "friendly_name": text(),
                 "totp": {
                     "type": "object",
                     "description": "Told this once.",
@@ -90,8 +90,19 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>) {
             "type": "object",
             "required": ["id", "type", "expires_at"],
             "properties": {
-                "id": uuid(), "type": { "type": "string", "const": "totp" },
+                "id": uuid(), "type": { "type": "string", "enum": ["totp", "webauthn"] },
                 "expires_at": { "type": "integer", "description": "Seconds since 1970." },
+                "webauthn": {
+                    "type": "object",
+                    "description": "Of an authenticator: what a browser asks it, for a key (`create`) or for a signature of the one that it has.",
+                    "required": ["type", "credential_options"],
+                    "properties": {
+                        "type": { "type": "string", "enum": ["create", "request"] },
+                        "credential_options": {
+                            "type": "object", "required": ["publicKey"], "properties": { "publicKey": { "type": "object" } },
+                        },
+                    },
+                },
             },
         }),
     );
@@ -99,9 +110,20 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>) {
         "auth.code",
         json!({
             "type": "object",
-            "title": "code of a factor",
-            "required": ["challenge_id", "code"],
-            "properties": { "challenge_id": uuid(), "code": { "type": "string", "description": "Six digits.", "minLength": 1 } },
+            "title": "answer of a factor",
+            "required": ["challenge_id"],
+            "properties": {
+                "challenge_id": uuid(),
+                "code": { "type": "string", "description": "Of an app: six digits.", "minLength": 1 },
+                "webauthn": {
+                    "type": "object",
+                    "description": "Of an authenticator: what `PublicKeyCredential.toJSON()` gives.",
+                    "required": ["type", "credential_response"],
+                    "properties": {
+                        "type": { "type": "string", "enum": ["create", "request"] }, "credential_response": { "type": "object" },
+                    },
+                },
+            },
             "examples": [{ "challenge_id": sample::UUID, "code": "123456" }],
         }),
     );
@@ -172,13 +194,13 @@ pub(super) fn describe(which: FactorOperation) -> Described {
         .takes("auth.enroll")
         .gives(json_of("auth.enrolled")),
         FactorOperation::Challenge => {
-            factor(Described::new("Ask for a code", "Leave to verify one code, for five minutes.", WRITE))
+            factor(Described::new("Ask for a proof", "Leave to verify one code, or what an authenticator is asked; for five minutes.", WRITE))
                 .may_take("auth.named")
                 .gives(json_of("auth.challenge"))
         }
         FactorOperation::Verify => factor(Described::new(
-            "Verify a code",
-            "A session of level `aal2` in place of the one that was sent. A code counts once.",
+            "Verify a code, or an authenticator's answer",
+            "A session of level `aal2` in place of the one that was sent. Each counts once.",
             WRITE,
         ))
         .takes("auth.code")
