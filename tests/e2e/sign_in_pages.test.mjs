@@ -115,6 +115,7 @@ test('by the code of a mail, without a password', async () => {
   await page.getByLabel('Code').fill('000000')
   await page.getByRole('button', { name: 'Continue', exact: true }).click()
   await page.getByRole('alert').filter({ hasText: 'is wrong' }).waitFor()
+  await keep('code')
   await page.getByLabel('Code').fill((await mail('ann@example.com')).code)
   await page.getByRole('button', { name: 'Continue', exact: true }).click()
   assert.equal((await arrive()).email, 'ann@example.com')

@@ -136,9 +136,9 @@ pub(super) const ENGLISH: Texts = Texts {
     not_a_form: "That was no form of this page.",
     held_no_more: "For your safety you have to begin again.",
     came_back_in_vain: "Signing in with the other provider did not work. Please try again, or choose another way.",
-    link_in_vain: "This link or code is wrong, was used already, or is too old. Ask for a new mail.",
-    other_browser: "This link belongs to another browser, or was used already. Follow it in the browser in which you asked for the mail, or type the \
-                    code of a new mail.",
+    link_in_vain: "This link or code is wrong, was used already, or is too old. Look at it again, or ask for a new mail.",
+    other_browser: "This link belongs to another browser, or was used already. If it was there to confirm your address, that is done: sign in. \
+                    Otherwise ask for a new mail, and follow its link in this browser or type its code here.",
     cancelled: "You were not signed in: the other provider did not agree, or you left its page.",
 };
 
