@@ -55,6 +55,7 @@ pub(super) struct Texts {
     pub(super) about_code_browser: &'static str,
     pub(super) about_new_password: &'static str,
     pub(super) about_second_factor: &'static str,
+    pub(super) about_other_factor: &'static str,
     pub(super) about_recovery_code: &'static str,
     pub(super) about_password: &'static str,
     pub(super) signed_out: &'static str,
@@ -122,6 +123,8 @@ pub(super) const ENGLISH: Texts = Texts {
     about_code_browser: "No mail after a few minutes? Look into the folder for spam, or have it sent again.",
     about_new_password: "You are signed in. Choose a new password; you will be signed out everywhere else.",
     about_second_factor: "Type the code that your authenticator app shows.",
+    about_other_factor: "Your second step is a security key or a passkey, which this page cannot ask for. Use a recovery code, or sign in where the \
+                         application asks for it.",
     about_recovery_code: "Each of your recovery codes is good once, in place of a code of the app.",
     about_password: "At least {} characters. A few words that nobody would guess are good.",
     signed_out: "You are signed out.",

@@ -133,21 +133,24 @@ impl Room<'_> {
         let texts = self.texts;
         self.page(self.shown(texts.second_factor, error), held.errand.as_ref(), |html| {
             whose(html, held);
-            html.line("p", &[], texts.about_second_factor);
-            form(html, self, "second-factor", |html| {
-                let all: Vec<_> = usable(held).collect();
-                if all.len() > 1 {
-                    html.line("label", &[("for", "factor")], texts.factor);
-                    html.element("select", &[("id", "factor"), ("name", "factor")], |html| {
-                        for factor in all {
-                            let name = factor.name.as_deref().unwrap_or(texts.unnamed_factor);
-                            html.line("option", &[("value", &factor.id.to_string())], name);
-                        }
-                    });
-                }
-                code_field(html, texts.code);
-                button(html, texts.do_code);
-            });
+            let all: Vec<_> = usable(held).collect();
+            let has_app = !all.is_empty();
+            html.line("p", &[], if has_app { texts.about_second_factor } else { texts.about_other_factor });
+            if has_app {
+                form(html, self, "second-factor", |html| {
+                    if all.len() > 1 {
+                        html.line("label", &[("for", "factor")], texts.factor);
+                        html.element("select", &[("id", "factor"), ("name", "factor")], |html| {
+                            for factor in all {
+                                let name = factor.name.as_deref().unwrap_or(texts.unnamed_factor);
+                                html.line("option", &[("value", &factor.id.to_string())], name);
+                            }
+                        });
+                    }
+                    code_field(html, texts.code);
+                    button(html, texts.do_code);
+                });
+            }
             html.element("details", &[], |html| {
                 html.line("summary", &[], texts.lost_device);
                 html.line("p", &[], texts.about_recovery_code);
