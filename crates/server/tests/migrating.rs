@@ -7,7 +7,8 @@ mod support;
 use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::Duration;
-use support::databases::{Database, On};
+use support::databases::On;
+use support::migrated::App;
 use support::{Folder, Running, said, undergird};
 
 on_each_store!(
@@ -17,6 +18,7 @@ on_each_store!(
     a_shaped_database_is_noted,
     a_backfill_goes_on_where_it_was_killed,
     nodes_of_two_definitions_serve_side_by_side,
+    an_unsafe_change_comes_in_three,
 );
 
 const NOTES: &str = r#"
@@ -28,62 +30,13 @@ read = "false"
 create = "true"
 "#;
 
-/// An application with its database.
-struct App {
-    folder: Folder,
-    url: String,
-    secret: String,
-    publishable: String,
-    store: &'static str,
-    _database: Database,
-}
-
 impl App {
     fn new(on: On) -> Option<App> {
-        let database = Database::new(on)?;
         let folder = Folder::new();
         std::fs::create_dir_all(folder.0.join("models")).unwrap();
         folder.write("undergird.toml", "name = \"notes\"\n");
         folder.write("models/notes.toml", NOTES);
-        let (code, keys, errors) = said(&folder, &["keys", "--json"], &[]);
-        assert_eq!(code, 0, "{errors}");
-        let keys: Value = serde_json::from_str(&keys).unwrap();
-        let key = |named: &str| keys[named].as_str().unwrap().to_owned();
-        let (secret, publishable) = (key("secret_key"), key("publishable_key"));
-        let store = match on {
-            On::Sqlite => "sqlite",
-            On::Postgres | On::Walled => "postgres",
-            On::Mysql => "mysql",
-        };
-        let url = database.url().to_owned();
-        Some(App { folder, url, secret, publishable, store, _database: database })
-    }
-
-    fn environment(&self) -> Vec<(&str, &str)> {
-        if self.url.is_empty() { Vec::new() } else { vec![("UNDERGIRD_STORES_MAIN_URL", &self.url)] }
-    }
-
-    /// Runs a command that must end so, with these words in what it says. Gives all that it said.
-    fn run(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
-        let (found, out, errors) = said(&self.folder, arguments, &self.environment());
-        let all = format!("{out}{errors}");
-        assert_eq!(found, code, "{arguments:?} on {}\n{all}", self.store);
-        for word in words {
-            assert!(all.contains(word), "{arguments:?} on {}: no {word:?} in\n{all}", self.store);
-        }
-        all
-    }
-
-    fn migrate(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
-        self.run(&[&["migrate"], arguments].concat(), code, words)
-    }
-
-    fn plan(&self, name: &str) -> String {
-        self.migrate(&["plan", "--name", name], 0, &["Wrote"])
-    }
-
-    fn serve(&self) -> Running {
-        Running::start(&self.folder, "serve", &self.environment())
+        App::of(on, folder)
     }
 
     fn post(&self, running: &Running, rows: &Value) {
@@ -94,14 +47,6 @@ impl App {
 
     fn get(&self, running: &Running, query: &str) -> Value {
         running.send("GET", &format!("/rest/v1/notes?{query}"), &[("apikey", &self.secret)], b"").json()
-    }
-
-    /// Changes a migration's steps.
-    fn edit(&self, title: &str, from: &str, to: &str) {
-        let file = format!("migrations/{title}/steps.toml");
-        let text = self.folder.read(&file);
-        assert!(text.contains(from), "no {from:?} in\n{text}");
-        self.folder.write(&file, &text.replacen(from, to, 1));
     }
 }
 
@@ -554,4 +499,82 @@ fn check_slug(app: &App, node: &Running) {
     app.post(node, &json!({"title": title, "slug": title}));
     let rows = app.get(node, &format!("select=slug&title=eq.{title}"));
     assert_eq!(rows, json!([{"slug": title}]));
+}
+
+async fn an_unsafe_change_comes_in_three(on: On) {
+    let Some(app) = App::new(on) else { return };
+    app.plan("initial");
+    app.migrate(&["apply"], 0, &["applied"]);
+    let running = app.serve();
+    app.post(&running, &json!([{"title": "one"}, {"title": "two"}]));
+    running.stop();
+    let old = another(&app);
+    let data = app.folder.0.join("data");
+    let data = data.to_str().unwrap();
+    let mut environment = app.environment();
+    environment.extend([
+        ("UNDERGIRD_DATA", data),
+        ("UNDERGIRD_SECRET_KEY", app.secret.as_str()),
+        ("UNDERGIRD_PUBLISHABLE_KEY", &app.publishable),
+    ]);
+    // One field gets another name, and another one comes that every row must have.
+    app.folder.write(
+        "models/notes.toml",
+        &NOTES
+            .replace("title = {", "heading = { renamed_from = \"title\",")
+            .replace("[access]", "slug = { type = \"text\", max = 300, unique = true }\n[access]"),
+    );
+    let said = app.plan("slugs");
+    // Beside the name that is another, the value that is missing, and the rule that rows may break.
+    assert_eq!(said.matches("migrate plan --again --split").count(), 3, "{said}");
+    let said = app.migrate(
+        &["plan", "--again", "--split"],
+        0,
+        &["0002_slugs_expand", "0003_slugs_fill", "0004_slugs_contract"],
+    );
+    assert!(
+        said.contains("error backfill-without-value: fill notes.slug") && said.contains("error data-loss"),
+        "{said}"
+    );
+    assert!(!app.folder.0.join("migrations/0002_slugs").exists());
+    app.edit("0003_slugs_fill", "set.slug = \"\"", "set.slug = \"title\"");
+    // What older nodes wrote meanwhile has no heading yet; the contract is refused as long as there is such a row.
+    app.migrate(&["apply"], 1, &["nothing was applied", "data-loss"]);
+    app.migrate(&["apply", "--before-contract"], 0, &["0002_slugs_expand: applied", "0003_slugs_fill: applied"]);
+    app.migrate(&["apply", "--before-contract"], 0, &["all migrations before a contract"]);
+    let new = app.serve();
+    let rows = json!([{"heading": "one", "slug": "one"}, {"heading": "two", "slug": "two"}]);
+    assert_eq!(app.get(&new, "select=heading,slug&order=heading"), rows);
+    app.post(&new, &json!({"heading": "three", "slug": "three"}));
+    new.stop();
+    let node = Running::start(&old, "serve", &environment);
+    app.post(&node, &json!({"title": "late"}));
+    node.stop();
+    app.edit(
+        "0004_slugs_contract",
+        "drop_column = \"notes.title\"\n",
+        "drop_column = \"notes.title\"\naccept.data-loss = \"copied by 0003\"\naccept.breaks-clients = \"all moved\"\n",
+    );
+    app.migrate(&["apply"], 1, &["0004_slugs_contract was not applied", "becomes required and some rows have null"]);
+    app.migrate(&["status"], 1, &["pending      0004_slugs_contract"]);
+    // The same filling once more, for what came late, in the contract itself.
+    app.edit(
+        "0004_slugs_contract",
+        "[[step]]",
+        "[[step]]\nbackfill = \"notes\"\nset.heading = \"title\"\nset.slug = \"title\"\nwhere = \"heading IS NULL\"\nundo = \"\"\n\n[[step]]",
+    );
+    app.migrate(&["apply"], 0, &["0004_slugs_contract: applied"]);
+    app.migrate(&["status"], 0, &[]);
+    let new = app.serve();
+    assert_eq!(
+        app.get(&new, "select=heading,slug&order=heading"),
+        json!([
+            {"heading": "late", "slug": "late"},
+            {"heading": "one", "slug": "one"},
+            {"heading": "three", "slug": "three"},
+            {"heading": "two", "slug": "two"}
+        ])
+    );
+    new.stop();
+    app.migrate(&["plan"], 0, &["Nothing changed"]);
 }

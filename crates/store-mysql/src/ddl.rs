@@ -5,11 +5,13 @@
 //! [`undergird_store::schema::steps`].
 
 mod checks;
+mod foreseen;
 pub(crate) mod state;
 
 use crate::server::Server;
 use crate::types::{column_definition, column_type, form_check, literal, name, short, table_options};
 use checks::check_clause;
+pub(crate) use foreseen::foreseen;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use undergird_model::Type;
@@ -64,13 +66,7 @@ impl Taken<'_> {
     /// to the same, and the server need not make the table anew. Measured with 180,000 rows: 1.3 s and 0.02 s instead of 15 s.
     pub(crate) fn look_before(&mut self) {
         let Step::AddReference { table, reference } = self.step else { return };
-        self.hindrances.push(format!(
-            "SELECT 1 FROM {} c WHERE c.{column} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {} p WHERE p.{} = c.{column}) LIMIT 1",
-            name(table),
-            name(&reference.table),
-            name(&reference.target),
-            column = name(&reference.column)
-        ));
+        self.hindrances.push(foreseen::dangling(table, reference));
         for line in &mut self.lines {
             line.held = false;
         }

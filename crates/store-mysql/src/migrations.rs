@@ -5,6 +5,7 @@
 //! commits, and is run again when the process is killed between the two.
 
 use crate::backfill;
+use crate::ddl::foreseen;
 use crate::introspect::{self, exists, wrong};
 use crate::migrate::{during, lock, migrate_locked, prepare, resume, unlock};
 use crate::server::Server;
@@ -13,7 +14,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
 use undergird_store::StoreError;
 use undergird_store::migration::{Done, Outcome, Ready, Run, RunPart, State, ready};
-use undergird_store::schema::{self, Step};
+use undergird_store::schema::{self, Applied, Step};
 
 /// Where they are written down.
 const MIGRATIONS: &str = "_undergird_migrations";
@@ -79,6 +80,10 @@ async fn apply_locked(conn: &mut Conn, server: &Server, run: &Run) -> Result<Out
         let text = format!("ALTER TABLE {} ADD COLUMN compatible boolean NOT NULL DEFAULT false", name(MIGRATIONS));
         conn.query_drop(text).await.map_err(|error| during("changing the table for migrations", error))?;
     }
+    // Before anything is noted or taken, so that a migration that rows refuse can be mended.
+    if let Some(RunPart::Schema(wanted)) = run.parts.get(from) {
+        foresee(conn, server, wanted).await?;
+    }
     if !run.parts.is_empty() {
         note(conn, run, from).await.map_err(wrong)?;
     }
@@ -91,6 +96,9 @@ async fn apply_locked(conn: &mut Conn, server: &Server, run: &Run) -> Result<Out
                 let steps = schema::steps(current.as_ref(), wanted);
                 if let Some(reason) = steps.iter().find_map(Step::blocked) {
                     return Err(StoreError::SchemaMismatch(reason));
+                }
+                if at > from {
+                    foresee(conn, server, wanted).await?;
                 }
                 migrate_locked(conn, server, &steps, wanted, false).await?;
                 note(conn, run, next).await.map_err(wrong)?;
@@ -109,6 +117,19 @@ async fn apply_locked(conn: &mut Conn, server: &Server, run: &Run) -> Result<Out
     }
     backfill::forget(conn).await?;
     Ok(Outcome::Taken)
+}
+
+/// Looks for rows that hinder one of the steps to this schema.
+async fn foresee(conn: &mut Conn, server: &Server, wanted: &Applied) -> Result<(), StoreError> {
+    let current = introspect::applied(conn, server).await?.unwrap_or_else(Applied::empty);
+    let steps = schema::steps(Some(&current), wanted);
+    for (step, query) in foreseen(server, &current, &steps) {
+        let found: Option<mysql_async::Row> = conn.query_first(query).await.map_err(wrong)?;
+        if found.is_some() {
+            return Err(StoreError::SchemaMismatch(step.mending().unwrap_or_else(|| step.describe())));
+        }
+    }
+    Ok(())
 }
 
 /// Writes down that so many parts are done.

@@ -11,6 +11,12 @@ use undergird_store::schema::{Check, CheckRule, Column, Condition, OnDelete, Ope
 
 /// The clause of a check. `None` for one that this server cannot hold, or about a column that is not there.
 pub(super) fn check_clause(server: &Server, table: &Table, check: &Check) -> Option<String> {
+    let test = check_test(server, table, check)?;
+    Some(format!("CONSTRAINT {} CHECK ({test})", name(&short(&check.name))))
+}
+
+/// What a check asks of a row.
+pub(super) fn check_test(server: &Server, table: &Table, check: &Check) -> Option<String> {
     let column = check.column.as_ref().and_then(|column| table.column(column));
     if !can_hold(server, table, check) {
         return None;
@@ -20,7 +26,7 @@ pub(super) fn check_clause(server: &Server, table: &Table, check: &Check) -> Opt
         Type::TEXT => format!("CHAR_LENGTH({})", name(&column.name)),
         Type::Scalar(_) | Type::Null | Type::Duration => format!("LENGTH({})", name(&column.name)),
     };
-    let test = match &check.rule {
+    Some(match &check.rule {
         CheckRule::OneOf(values) => {
             let values: Vec<String> = values.iter().map(|value| text(value)).collect();
             format!("{} IN ({})", name(&column?.name), values.join(", "))
@@ -30,8 +36,7 @@ pub(super) fn check_clause(server: &Server, table: &Table, check: &Check) -> Opt
         CheckRule::LengthAtLeast(bound) => format!("{} >= {bound}", length(column?)),
         CheckRule::LengthAtMost(bound) => format!("{} <= {bound}", length(column?)),
         CheckRule::Condition(rule) => condition(rule),
-    };
-    Some(format!("CONSTRAINT {} CHECK ({test})", name(&short(&check.name))))
+    })
 }
 
 /// Whether the server takes a check at all.

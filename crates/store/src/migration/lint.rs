@@ -6,7 +6,7 @@
 use super::{
     Effect, Effort, Entry, Fill, Group, Part, Phase, Resolved, Scribe, Snapshot, Sql, StepsFile, Waits, back, serves,
 };
-use crate::schema::{Applied, Step};
+use crate::schema::{Applied, Check, CheckRule, Step};
 
 /// A rule of the linter.
 #[derive(Debug, PartialEq, Eq)]
@@ -166,9 +166,11 @@ impl Linter<'_> {
             _ if step.mending().is_some()
                 && step.blocked().is_none()
                 && !is_widening(step)
+                && !is_held_already(step, steps)
                 && !is_on_new(step, steps) =>
             {
-                self.add(&ROWS_MAY_REFUSE, at, step.mending().unwrap_or_default(), None);
+                let hint = self.file.phase.is_none().then(|| SPLIT.to_owned());
+                self.add(&ROWS_MAY_REFUSE, at, step.mending().unwrap_or_default(), hint);
             }
             _ => {}
         }
@@ -232,7 +234,7 @@ impl Linter<'_> {
                         .and_then(|table| table.column(to))
                         .map_or(to, |column| &column.field);
                     let message = format!("{collection}.{former} is called {field}");
-                    self.add(&BREAKS_CLIENTS, at, message, Some(BESIDE.into()));
+                    self.add(&BREAKS_CLIENTS, at, message, Some(SPLIT.into()));
                 }
             }
             Step::RenameField { from, to, .. } => {
@@ -263,7 +265,14 @@ impl Linter<'_> {
                 let is_new = |column: &String| {
                     steps.iter().any(|other| matches!(other, Step::AddColumn { table, column: new } if table == step.table() && new.name == *column))
                 };
-                if !check.column.as_ref().is_some_and(is_new) {
+                if is_held_already(step, steps) {
+                    let same = |former: &Check| former.rule == check.rule;
+                    let is_same = former_checks(step, steps).any(same);
+                    if let (CheckRule::OneOf(_), false, Some(column)) = (&check.rule, is_same, &check.column) {
+                        let message = format!("{collection}.{column} may have values in answers that it had not");
+                        self.add(&CHANGES_CLIENTS, at, message, None);
+                    }
+                } else if !check.column.as_ref().is_some_and(is_new) {
                     let how = if again(&check.name) { "is another" } else { "is new" };
                     self.add(
                         &CHANGES_CLIENTS,
@@ -273,7 +282,7 @@ impl Linter<'_> {
                     );
                 }
             }
-            Step::CreateIndex { index, .. } if index.unique => {
+            Step::CreateIndex { index, .. } if index.unique && !is_held_already(step, steps) => {
                 self.add(
                     &CHANGES_CLIENTS,
                     at,
@@ -384,10 +393,13 @@ const BESIDE: &str = "in three migrations: add the new field beside the old one 
 /// The way for something that goes.
 const LATER: &str = "let clients stop using it first, then accept it here with the reason";
 
+/// The command that divides a migration.
+const SPLIT: &str = "`undergird migrate plan --again --split` divides it: the new beside the old, rows filled in batches, then the rule";
+
 /// Expand, backfill, contract: as it is written.
 fn in_three_steps(table: &str, column: &str) -> String {
     format!(
-        "give the field a literal `default`; or fill it on the way, by writing three steps in place of this one:\n\
+        "give the field a literal `default`; or, while older nodes serve, {SPLIT}; or fill it on the way, by writing three steps in place of this one:\n\
          [[step]]\nadd_column = \"{table}.{column}\"\noptional = true\n\
          [[step]]\nabout = \"fill {table}.{column}\"\nsql = \"UPDATE {table} SET {column} = … WHERE {column} IS NULL\"\nundo = \"\"\n\
          [[step]]\nalter_column = \"{table}.{column}\""
@@ -400,6 +412,34 @@ fn is_widening(step: &Step) -> bool {
         Step::AlterColumn { from, to, .. } => {
             from.ty == to.ty && (from.null == to.null || to.null || to.default.is_some())
         }
+        _ => false,
+    }
+}
+
+/// The checks that go as this one comes, on the same table and column (by their names after the steps).
+fn former_checks<'a>(step: &'a Step, steps: &'a [Step]) -> impl Iterator<Item = &'a Check> {
+    steps.iter().filter_map(move |other| match (step, other) {
+        (Step::AddCheck { table, check }, Step::DropCheck { table: on, check: gone })
+            if on == table && gone.column == check.column =>
+        {
+            Some(gone)
+        }
+        _ => None,
+    })
+}
+
+/// Whether what the step demands of rows was demanded before: a rule that comes back wider or under another name, a ref that only does
+/// something else when its row goes.
+fn is_held_already(step: &Step, steps: &[Step]) -> bool {
+    match step {
+        Step::AddCheck { check, .. } => former_checks(step, steps).any(|gone| check.rule.allows_all_of(&gone.rule)),
+        Step::AddReference { table, reference } => steps.iter().any(|other| {
+            matches!(other, Step::DropReference { table: on, reference: gone }
+                if on == table && (&gone.column, &gone.table, &gone.target) == (&reference.column, &reference.table, &reference.target))
+        }),
+        Step::CreateIndex { table, index } => steps.iter().any(|other| {
+            matches!(other, Step::DropIndex { table: on, index: gone } if on == table && gone.unique && gone.columns == index.columns)
+        }),
         _ => false,
     }
 }
@@ -417,6 +457,10 @@ fn is_on_new(step: &Step, steps: &[Step]) -> bool {
     };
     match step {
         Step::AddCheck { check, .. } => check.column.as_ref().is_some_and(is_new),
+        // Null in every row.
+        Step::AddReference { reference, .. } => steps.iter().any(|other| {
+            matches!(other, Step::AddColumn { table: on, column } if on == table && column.name == reference.column && column.null)
+        }),
         _ => false,
     }
 }

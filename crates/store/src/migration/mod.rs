@@ -13,6 +13,7 @@ mod lint;
 mod resolve;
 mod run;
 mod snapshot;
+mod split;
 mod write;
 
 pub use access::{AccessChange, access_changes};
@@ -23,6 +24,7 @@ pub use lint::{Finding, LINTS, Level, Lint, lint};
 pub use resolve::{Part, Resolved, back, resolve};
 pub use run::{Direction, Done, Outcome, Ready, Run, RunPart, Stage, State, ready};
 pub use snapshot::Snapshot;
+pub use split::{Piece, split};
 pub use write::{file_of, sql_text};
 
 use crate::schema::{Applied, Step};

@@ -278,3 +278,74 @@ fn nodes_serve_beside_what_they_need_not_know() {
         assert_eq!(found, expected, "{to}");
     }
 }
+
+#[test]
+fn an_unsafe_change_is_divided() {
+    let pieces = |to: &str| {
+        let (before, after) = snapshots(A, to);
+        let pieces = split(&before, &after, &[&Slow])?;
+        let mut from = before;
+        let mut said = Vec::new();
+        for piece in pieces {
+            let resolved = resolve(&from, &piece.after, &piece.file).unwrap();
+            let findings = lint(&from, &piece.after, &resolved, &piece.file, &[&Slow]);
+            // What the phases promise is held, or it is said that it is not: newer nodes count on a unique rule from the first request on.
+            let beside = findings.iter().all(|finding| finding.lint.name != "not-beside");
+            let unique = piece.file.steps.iter().any(|entry| entry.create_index.is_some());
+            assert_eq!(beside, !(unique && piece.phase == Phase::Contract), "{findings:#?}");
+            assert_eq!(resolved.compatible, piece.phase != Phase::Contract, "{piece:#?}");
+            for entry in &piece.file.steps {
+                said.push(format!("{:?} {}", piece.phase, entry.verb().unwrap()));
+            }
+            from = Snapshot::from_json(&piece.after.to_json()).unwrap();
+        }
+        assert!(from.is_same(&after), "{from:#?}");
+        Ok::<_, Vec<String>>(said)
+    };
+    let check = |from: &str, to: &str, wanted: &[&str]| {
+        assert_eq!(pieces(&A.replace(from, to)).unwrap(), wanted);
+    };
+    let size = "size = { type = \"int\", optional = true }";
+    let title = "title = { type = \"text\" }";
+    check("x", "x", &[]);
+    check(
+        size,
+        &format!("{size}\nslug = {{ type = \"text\", max = 9, unique = true }}"),
+        &[
+            "Expand add_column = \"notes.slug\"",
+            "Expand add_check = \"notes.notes_slug_max\"",
+            "Expand create_index = \"notes.notes_slug_key\"",
+            "Fill backfill = \"notes\"",
+            "Contract alter_column = \"notes.slug\"",
+        ],
+    );
+    check(
+        size,
+        "size = { type = \"int\", min = 0 }",
+        &[
+            "Fill backfill = \"notes\"",
+            "Contract alter_column = \"notes.size\"",
+            "Contract add_check = \"notes.notes_size_min\"",
+        ],
+    );
+    check(
+        title,
+        "heading = { type = \"text\", renamed_from = \"title\" }",
+        &[
+            "Expand alter_column = \"notes.title\"",
+            "Expand add_column = \"notes.heading\"",
+            "Fill backfill = \"notes\"",
+            "Contract alter_column = \"notes.heading\"",
+            "Contract drop_column = \"notes.title\"",
+        ],
+    );
+    check(title, "", &["Expand alter_column = \"notes.title\"", "Contract drop_column = \"notes.title\""]);
+    check(
+        title,
+        "title = { type = \"text\", max = 5, unique = true }",
+        &["Contract add_check = \"notes.notes_title_max\"", "Contract create_index = \"notes.notes_title_key\""],
+    );
+    check("\"false\"", "\"true\"", &["Contract access = \"notes.read\", from = \"false\", to = \"true\""]);
+    let why = pieces(&A.replace(size, "size = { type = \"text\", optional = true }")).unwrap_err();
+    assert!(why[0].contains("notes.size: a type cannot change"), "{why:?}");
+}

@@ -121,7 +121,9 @@ fn words(at: usize, resolved: &Resolved, scribes: &[&dyn Scribe]) -> String {
         let group = Group { steps, wanted, is_first: resolved.is_first(place) };
         for (step, _) in steps.iter().zip(entries).filter(|(_, entry)| **entry == at) {
             let _ = writeln!(text, "# {}", step.describe());
-            if matches!(step, Step::CreateTable(_) | Step::RenameCollection { .. } | Step::RenameField { .. }) {
+            let is_on_new_table =
+                steps.iter().any(|other| matches!(other, Step::CreateTable(table) if table.name == step.table()));
+            if is_on_new_table || matches!(step, Step::RenameCollection { .. } | Step::RenameField { .. }) {
                 continue;
             }
             let costs: Vec<String> =

@@ -142,6 +142,26 @@ pub enum CheckRule {
     Condition(Condition),
 }
 
+impl CheckRule {
+    /// Whether whatever fits another rule fits this one too. `false` where that is not plain to see.
+    pub fn allows_all_of(&self, other: &CheckRule) -> bool {
+        let bounds = |one: &Literal, other: &Literal| match (one, other) {
+            (Literal::Int(one), Literal::Int(other)) => Some(one.cmp(other)),
+            _ => (one == other).then_some(std::cmp::Ordering::Equal),
+        };
+        match (self, other) {
+            (CheckRule::OneOf(these), CheckRule::OneOf(those)) => those.iter().all(|value| these.contains(value)),
+            (CheckRule::AtLeast(this), CheckRule::AtLeast(that)) => {
+                bounds(this, that).is_some_and(|order| order.is_le())
+            }
+            (CheckRule::AtMost(this), CheckRule::AtMost(that)) => bounds(this, that).is_some_and(|order| order.is_ge()),
+            (CheckRule::LengthAtLeast(this), CheckRule::LengthAtLeast(that)) => this <= that,
+            (CheckRule::LengthAtMost(this), CheckRule::LengthAtMost(that)) => this >= that,
+            _ => self == other,
+        }
+    }
+}
+
 /// An index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,7 @@ use crate::migrations::{Migration, Verdict};
 use crate::say::say;
 use crate::stores;
 use undergird_store::StoreError;
-use undergird_store::migration::{Direction, Outcome};
+use undergird_store::migration::{Direction, Outcome, Phase};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Only up to this number.
     #[arg(long, value_name = "NUMBER")]
     to: Option<u32>,
+    /// Only up to the first contract: what older nodes can serve beside.
+    #[arg(long, conflicts_with = "to")]
+    before_contract: bool,
 }
 
 /// # Errors
@@ -52,9 +55,11 @@ async fn apply(opened: &Opened, arguments: &Arguments) -> Result<(), Exit> {
         .migrations
         .iter()
         .filter(|migration| migration.number > given && migration.number <= to)
+        .take_while(|migration| !(arguments.before_contract && migration.file.phase == Some(Phase::Contract)))
         .collect();
     if pending.is_empty() {
-        say!("The database has all migrations.")?;
+        let all = if arguments.before_contract { "all migrations before a contract" } else { "all migrations" };
+        say!("The database has {all}.")?;
         return Ok(());
     }
     // All are judged before the first is applied.

@@ -3,9 +3,10 @@
 use super::super::Application;
 use super::{scribes, show};
 use crate::cli::Exit;
-use crate::migrations::{Folder, as_name, is_name, write};
+use crate::migrations::{Folder, Migration, as_name, is_name, write};
 use crate::say::{say, tell};
-use undergird_store::migration::{self, Part, Snapshot, file_of};
+use std::sync::Arc;
+use undergird_store::migration::{self, Finding, Part, Phase, Resolved, Scribe, Snapshot, StepsFile, file_of};
 use undergird_store::schema::Step;
 
 /// What it takes.
@@ -22,6 +23,10 @@ pub struct Arguments {
     /// Plan the last migration again, in place of what is there: for one that no database was given yet.
     #[arg(long)]
     again: bool,
+    /// Divide it into three, so that nodes of both definitions serve meanwhile: what older nodes need not know, rows filled in batches,
+    /// and what holds or drops the rest.
+    #[arg(long)]
+    split: bool,
 }
 
 /// # Errors
@@ -42,6 +47,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Exit> {
     if after.is_same(&before) {
         say!("Nothing changed since the last migration; nothing was written.")?;
         return Ok(());
+    }
+    if arguments.split {
+        return divide(arguments, &folder, former.as_ref(), &scribes, &after);
     }
     let mut file = file_of(&before, &after);
     if let Some(former) = &former {
@@ -73,18 +81,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Exit> {
     };
     let title = format!("{number:04}_{name}");
     let findings = migration::lint(&before, &after, &resolved, &file, &scribes);
-    let mut files: Vec<(String, String)> = vec![
-        ("steps.toml".into(), file.to_toml(&title, &resolved, &findings, &scribes)),
-        ("snapshot.json".into(), after.to_json()),
-    ];
-    let sql = |scribe: &&dyn migration::Scribe| {
-        (format!("{}.sql", scribe.name()), migration::sql_text(*scribe, &title, &resolved))
-    };
-    files.extend(scribes.iter().map(sql));
-    if let Some(former) = &former {
-        std::fs::remove_dir_all(&former.path)
-            .map_err(|error| Exit::failed(format!("cannot remove {}: {error}", former.path.display())))?;
-    }
+    let files = texts(&title, &file, &after, &resolved, &findings, &scribes);
+    remove(former.as_ref())?;
     let path = write(&folder, &title, &files).map_err(Exit::Failed)?;
     say!("Wrote {}:", path.display())?;
     for step in &steps {
@@ -101,6 +99,100 @@ pub fn run(arguments: &Arguments) -> Result<(), Exit> {
             path.display()
         );
     }
+    Ok(())
+}
+
+/// The files of a migration.
+fn texts(
+    title: &str,
+    file: &StepsFile,
+    after: &Snapshot,
+    resolved: &Resolved,
+    findings: &[Finding],
+    scribes: &[&'static dyn Scribe],
+) -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = vec![
+        ("steps.toml".into(), file.to_toml(title, resolved, findings, scribes)),
+        ("snapshot.json".into(), after.to_json()),
+    ];
+    let sql = |scribe: &&'static dyn Scribe| {
+        (format!("{}.sql", scribe.name()), migration::sql_text(*scribe, title, resolved))
+    };
+    files.extend(scribes.iter().map(sql));
+    files
+}
+
+/// Takes out the migration that is planned again.
+fn remove(former: Option<&Migration>) -> Result<(), Exit> {
+    let Some(former) = former else { return Ok(()) };
+    std::fs::remove_dir_all(&former.path)
+        .map_err(|error| Exit::failed(format!("cannot remove {}: {error}", former.path.display())))
+}
+
+/// The same in up to three migrations.
+fn divide(
+    arguments: &Arguments,
+    folder: &Folder,
+    former: Option<&Migration>,
+    scribes: &[&'static dyn Scribe],
+    after: &Snapshot,
+) -> Result<(), Exit> {
+    let mut before = folder.last();
+    if before.schema.tables.is_empty() {
+        return Err(Exit::failed(
+            "the first migration has nothing beside which it would have to stand: plan it without --split",
+        ));
+    }
+    let pieces = migration::split(&before, after, scribes).map_err(|faults| {
+        let why = faults.join("\n  ");
+        Exit::failed(format!("this cannot be divided, so nothing was written:\n  {why}"))
+    })?;
+    let number = folder.next().map_err(Exit::Failed)?;
+    let name =
+        arguments.name.clone().or_else(|| former.map(|former| former.name.clone())).unwrap_or_else(|| "change".into());
+    let mut written = Vec::new();
+    for (number, piece) in (number..).zip(&pieces) {
+        let phase = match piece.phase {
+            Phase::Expand => "expand",
+            Phase::Fill => "fill",
+            Phase::Contract => "contract",
+        };
+        let title = format!("{number:04}_{}", as_name(&format!("{name} {phase}")));
+        let resolved =
+            migration::resolve(&before, &piece.after, &piece.file).map_err(|faults| Exit::failed(faults.join("\n")))?;
+        let findings = migration::lint(&before, &piece.after, &resolved, &piece.file, scribes);
+        let files = texts(&title, &piece.file, &piece.after, &resolved, &findings, scribes);
+        before = Arc::new(piece.after.clone());
+        written.push((title, files, resolved, findings));
+    }
+    // All are sound before the first is written.
+    remove(former)?;
+    let mut fatal = 0;
+    for (title, files, resolved, findings) in &written {
+        let path = write(folder, title, files).map_err(Exit::Failed)?;
+        say!("Wrote {}:", path.display())?;
+        for part in &resolved.parts {
+            match part {
+                Part::Schema { steps, .. } => steps.iter().try_for_each(|step| say!("  {}", step.describe()))?,
+                Part::Sql { about, .. } | Part::Backfill { about, .. } => {
+                    say!("  {}", about.as_deref().unwrap_or("by hand"))?
+                }
+            }
+        }
+        for change in &resolved.access {
+            say!("  {}", change.describe())?;
+        }
+        fatal += show(title, findings);
+    }
+    if fatal > 0 {
+        tell!(
+            "{}: mend them, or accept them in steps.toml with the reason (docs/changing-a-model.md)",
+            super::findings(fatal)
+        );
+    }
+    say!(
+        "Apply the contract when no older node serves any more: `undergird migrate apply --before-contract` stops before it."
+    )?;
     Ok(())
 }
 
