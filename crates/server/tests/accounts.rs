@@ -36,6 +36,7 @@ on_each_store!(
     the_audit_log_is_one_chain_whoever_writes,
     another_node_takes_up_a_new_signing_key,
     a_service_key_is_held_to_the_rules_and_ends,
+    a_ban_during_a_sign_in_holds,
 );
 
 const VAULT: &str = r#"
@@ -711,4 +712,39 @@ async fn a_service_key_is_held_to_the_rules_and_ends(on: On) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     keeping.abort();
+}
+
+/// A sign-in that was found good before the ban, and is written after it, begins no session.
+async fn a_ban_during_a_sign_in_holds(on: On) {
+    let Some(world) = World::new(on, "").await else { return };
+    let world = Arc::new(world);
+    let account = world.sign_up("ann@example.org").await.account.id;
+    for round in 0..3 {
+        let now = world.now();
+        let sign_ins: Vec<_> = (0..5)
+            .map(|_| {
+                let world = world.clone();
+                tokio::spawn(async move { world.sign_in("ann@example.org", now).await })
+            })
+            .collect();
+        // Hashing takes tens of milliseconds: the ban falls before, among and behind the sign-ins.
+        tokio::time::sleep(Duration::from_millis(30 * round)).await;
+        let ban = |ban: Ban| AccountSettings { ban: Some(ban), ..AccountSettings::default() };
+        let banned = ban(Ban::For(3_600 * SECOND));
+        world.auth.change_account(world.visit(now), &world.owner(), account, banned).await.unwrap();
+        for sign_in in sign_ins {
+            match sign_in.await.unwrap() {
+                Ok(session) => {
+                    assert_eq!(world.identify(&session, now).err(), Some(Unidentified::SessionEnded), "{round}");
+                    let refreshed = world.auth.refresh(world.visit(now), session.refresh_token).await;
+                    assert!(refreshed.is_err(), "{round}");
+                }
+                Err(AccountError::Banned | AccountError::Failed(Failure::Conflict | Failure::Overloaded)) => {}
+                Err(other) => panic!("{round}: {other:?}"),
+            }
+        }
+        let left = world.auth.sessions_of_account(&world.owner(), account).await.unwrap();
+        assert_eq!(left.len(), 0, "{round}");
+        world.auth.change_account(world.visit(now), &world.owner(), account, ban(Ban::Lifted)).await.unwrap();
+    }
 }

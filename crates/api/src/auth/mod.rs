@@ -6,6 +6,8 @@
 mod admin;
 mod answer;
 mod body;
+#[cfg(test)]
+pub(crate) mod codes;
 mod credentials;
 mod error;
 mod factors;

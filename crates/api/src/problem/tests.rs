@@ -22,6 +22,11 @@ fn page() -> String {
         let statuses: Vec<String> = code.statuses.iter().map(u16::to_string).collect();
         page += &format!("| `{}` | {} | {} | {} |\n", code.code, statuses.join(", "), code.title, code.about);
     }
+    page += "\n## Under /auth/v1\n\nThere errors have GoTrue's form, `{\"code\": 400, \"error_code\": …, \"msg\": …}`, or, for clients that say `X-Supabase-Api-Version: 2024-01-01`,\n`{\"code\": …, \"message\": …}`. Branch on the code.\n\n";
+    page += "| code | status | when, and what to do |\n|---|---|---|\n";
+    for (code, statuses, about) in crate::auth::codes::CODES {
+        page += &format!("| `{code}` | {statuses} | {about} |\n");
+    }
     page += "\n*This page is made from the table in `crates/api/src/problem/codes.rs`; a test compares them.*\n";
     page
 }
