@@ -67,7 +67,10 @@ FORESEEN = [
     (r"^auth\.update_user$", {"weak_password", "email_exists", "same_password"}),
     (r"^auth\.admin\.(create_user|update_user)$", {"weak_password", "email_exists", "validation_failed"}),
     (r"^auth\.factors\.enroll$", {"mfa_factor_name_conflict", "too_many_enrolled_mfa_factors", "invalid_credentials"}),
-    (r"^auth\.factors\.verify$", {"mfa_challenge_expired"}),
+    (r"^auth\.factors\.verify$", {"mfa_challenge_expired", "validation_failed", "webauthn_verification_failed"}),
+    (r"^auth\.passkeys\.begin_registration$", {"invalid_credentials"}),
+    (r"^auth\.passkeys\.finish_", {"webauthn_verification_failed", "webauthn_challenge_expired"}),
+    (r"^auth\.passkeys\.(rename|finish_registration)$", {"validation_failed"}),
     (r"^auth\.recovery_codes", {"mfa_recovery_codes_sole_factor", "mfa_verification_failed"}),
     # What the profile wants of `data`; which members go together; addresses that are taken.
     (r"^auth\.(otp|magiclink|invite|verify)$", {"validation_failed", "email_exists"}),

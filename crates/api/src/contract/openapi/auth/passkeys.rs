@@ -102,7 +102,6 @@ pub(super) fn describe(which: PasskeyOperation) -> Described {
             "For whatever passkey the browser's user picks; no account is named.",
             &[400, 404, 413, 500],
         )
-        .may_take("auth.named")
         .gives(json_of("auth.passkey_challenge"))
         .for_anybody(),
         PasskeyOperation::FinishSignIn => Described::new(
