@@ -11,8 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
 use undergird_engine::accounts::{
-    Accounts, Assertion, KeyAnswer, KnownCredential, NewCredential, PasskeyCreation, PasskeyError, PasskeyRequest,
-    Secret,
+    AccountError, Accounts, Assertion, KeyAnswer, KnownCredential, NewCredential, PasskeyCreation, PasskeyError,
+    PasskeyRequest, Secret,
 };
 use undergird_model::operation::PasskeyOperation;
 use uuid::Uuid;
@@ -43,6 +43,10 @@ pub(super) async fn operate(
         }
         PasskeyOperation::FinishRegistration => {
             let caller = caller(request, accounts)?;
+            // Who may is told before what is wrong with the answer.
+            if caller.role() == "anon" {
+                return Err(AccountError::NotAUser.into());
+            }
             let members = Members::read(request.body)?;
             let (challenge, credential) = answered(&members)?;
             let (credential, name) = (new_credential(&credential)?, members.text("friendly_name")?);
