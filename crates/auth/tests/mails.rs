@@ -406,8 +406,10 @@ async fn who_invites_or_recovers_takes_an_account_back() {
     // An invitation of an account that a stranger began: not even the sign-up's own confirmation keeps the password.
     let world = self::world("confirm_email = true").await;
     world.sign_up("victim@x.org", "the attacker's password").await;
+    world.auth.deliver().await.unwrap();
     let invite = InviteRequest { email: "victim@x.org".into(), data: Map::new(), redirect_to: None };
     world.auth.invite(world.visit(), &world.owner(), invite).await.unwrap();
+    world.auth.deliver().await.unwrap();
     let request = ResendRequest { kind: LinkKind::Confirmation, email: "victim@x.org".into(), wish: Wish::default() };
     world.auth.resend(world.visit(), request).await.unwrap();
     let got = world.mail_to("victim@x.org").await;
