@@ -379,6 +379,7 @@ impl Server {
             () = self.auth.keep_up() => false,
             () = self.engine.clone().keep_up() => false,
             () = self.keep_fitting() => false,
+            () = self.http.keep_watch() => false,
         }
     }
 

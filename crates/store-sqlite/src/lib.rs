@@ -36,12 +36,12 @@ use checkpoint::Log;
 use connection::Location;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use queue::Queue;
+use queue::{Queue, Room};
 use readers::Readers;
 use snapshots::Commits;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use undergird_plan::RowSink;
 use undergird_store::changes::Follow;
 use undergird_store::{
@@ -49,6 +49,9 @@ use undergird_store::{
     schema,
 };
 use writer::{Writer, Writes};
+
+/// Writes wait for the one that runs. A few groups of them may, also behind one that takes long.
+const WRITES: Room = Room { most: 4_096, few: 512, patience: Duration::from_millis(500) };
 
 /// How a store is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +69,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Options { writes_waiting: 4_096, readers: cores, long_readers: cores.clamp(2, 8), long_reads_waiting: 1_024 }
+        Options {
+            writes_waiting: WRITES.most,
+            readers: cores,
+            long_readers: cores.clamp(2, 8),
+            long_reads_waiting: 1_024,
+        }
     }
 }
 
@@ -89,7 +97,7 @@ impl SqliteStore {
         let location = Arc::new(Location::parse(url)?);
         location.prepare()?;
         let log = Arc::new(Log::default());
-        let queue = Arc::new(Queue::new(options.writes_waiting));
+        let queue = Arc::new(Queue::new(Room { most: options.writes_waiting, ..WRITES }));
         // The writer first: it makes the file and turns its log on.
         let commits = Arc::new(Commits::default());
         let writer = Writer::open(&location, &queue, &log, &commits)?;
@@ -220,7 +228,7 @@ impl Store for SqliteStore {
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.writes.raw(|connection| {
+        Box::pin(self.writes.raw_first(|connection| {
             connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| error::store_error(&error))
         }))
     }

@@ -2,43 +2,71 @@
 
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How much may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Never more.
+    pub(crate) most: usize,
+    /// So much may wait however old it gets.
+    pub(crate) few: usize,
+    /// When more than that waits, and the oldest for longer than this, nothing is added: it would come too late to be of use.
+    pub(crate) patience: Duration,
+}
 
 /// See the module.
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
-    most: usize,
+    room: Room,
 }
 
 struct State<T> {
-    waiting: VecDeque<T>,
+    waiting: VecDeque<(Instant, T)>,
     closed: bool,
 }
 
 /// Why something was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Too much is waiting.
+    /// Too much is waiting, or for too long.
     Full,
     /// Nothing is taken any more.
     Closed,
 }
 
 impl<T> Queue<T> {
-    pub(crate) fn new(most: usize) -> Queue<T> {
-        Queue { state: Mutex::new(State { waiting: VecDeque::new(), closed: false }), changed: Condvar::new(), most }
+    pub(crate) fn new(room: Room) -> Queue<T> {
+        Queue { state: Mutex::new(State { waiting: VecDeque::new(), closed: false }), changed: Condvar::new(), room }
     }
 
     /// Adds something, or gives it back.
     pub(crate) fn push(&self, item: T) -> Result<(), (Refused, T)> {
+        let now = Instant::now();
         let mut state = self.state.lock();
         if state.closed {
             return Err((Refused::Closed, item));
         }
-        if state.waiting.len() >= self.most {
+        let Room { most, few, patience } = self.room;
+        let old = state.waiting.front().is_some_and(|(since, _)| now.duration_since(*since) > patience);
+        if state.waiting.len() >= most || (old && state.waiting.len() >= few) {
             return Err((Refused::Full, item));
         }
-        state.waiting.push_back(item);
+        state.waiting.push_back((now, item));
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Adds something before all that waits, also where nothing else is taken for want of room: for what is short, rare and asked for by
+    /// those who look after the server. Gives it back when nothing is taken any more.
+    pub(crate) fn push_first(&self, item: T) -> Result<(), (Refused, T)> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err((Refused::Closed, item));
+        }
+        state.waiting.push_front((Instant::now(), item));
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -48,7 +76,7 @@ impl<T> Queue<T> {
     pub(crate) fn pop(&self) -> Option<T> {
         let mut state = self.state.lock();
         loop {
-            if let Some(item) = state.waiting.pop_front() {
+            if let Some((_, item)) = state.waiting.pop_front() {
                 return Some(item);
             }
             if state.closed {
@@ -61,7 +89,8 @@ impl<T> Queue<T> {
     /// The next, if there is one already and it is as wanted.
     pub(crate) fn pop_if(&self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
         let mut state = self.state.lock();
-        if state.waiting.front().is_some_and(wanted) { state.waiting.pop_front() } else { None }
+        let first = state.waiting.front().is_some_and(|(_, item)| wanted(item));
+        if first { state.waiting.pop_front().map(|(_, item)| item) } else { None }
     }
 
     /// Takes no more; what waits is still given out.

@@ -6,7 +6,7 @@ use crate::Options;
 use crate::connection::{Location, Purpose};
 use crate::control::{Control, Stopped};
 use crate::error::store_error;
-use crate::queue::{Queue, Refused};
+use crate::queue::{Queue, Refused, Room};
 use crate::session::{Session, execute};
 use crate::snapshots::{Commits, Next, Shared};
 use futures_util::FutureExt;
@@ -18,13 +18,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use undergird_plan::RowSink;
 use undergird_store::{Prepared, ReadAnswer, Statements, StoreError, Work, WorkAnswer, run};
 
 /// Most texts remembered as long.
 const LONG_TEXTS_MAX: usize = 1_024;
+
+/// Long reads that may wait for each thread however long it takes, and for how long the oldest waits before more are refused.
+const FEW: usize = 16;
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection that reads.
 pub(crate) struct Reader {
@@ -206,7 +210,11 @@ impl Readers {
         for _ in 0..options.readers.max(1) {
             inline.push(Mutex::new(Some(Reader::open(location)?)));
         }
-        let queue = Arc::new(Queue::new(options.long_reads_waiting));
+        let queue = Arc::new(Queue::new(Room {
+            most: options.long_reads_waiting,
+            few: FEW * options.long_readers.max(1),
+            patience: PATIENCE,
+        }));
         let long = Arc::new(Long::default());
         let mut threads = Vec::new();
         for number in 0..options.long_readers.max(1) {

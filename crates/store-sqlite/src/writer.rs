@@ -51,7 +51,7 @@ pub(crate) struct Writes {
 impl Writes {
     pub(crate) async fn transaction(&self, work: Box<dyn Work>, deadline: Instant) -> Answer {
         let (answer, coming) = oneshot::channel();
-        self.push(Task::Work(Job { work, deadline, answer, alone: false }))?;
+        self.queue.push(Task::Work(Job { work, deadline, answer, alone: false })).map_err(refused)?;
         coming.await.unwrap_or_else(|_| Err(StoreError::Internal("a write was lost".into())))
     }
 
@@ -60,19 +60,42 @@ impl Writes {
         &self,
         f: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, coming) = oneshot::channel();
-        self.push(Task::Raw(Box::new(move |connection| {
-            let _ = answer.send(f(connection));
-        })))?;
-        coming.await.unwrap_or_else(|_| Err(StoreError::Internal("a task was lost".into())))
+        let (task, coming) = task(f);
+        self.queue.push(task).map_err(refused)?;
+        coming.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    fn push(&self, task: Task) -> Result<(), StoreError> {
-        self.queue.push(task).map_err(|(refused, _)| match refused {
-            Refused::Full => StoreError::Overloaded,
-            Refused::Closed => closing(),
-        })
+    /// The same before all that waits: for probes, which must tell of the writer and not of its queue.
+    pub(crate) async fn raw_first<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (task, coming) = task(f);
+        self.queue.push_first(task).map_err(refused)?;
+        coming.await.unwrap_or_else(|_| Err(lost()))
     }
+}
+
+/// Something on the connection itself, and its answer to come.
+fn task<T: Send + 'static>(
+    f: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+) -> (Task, oneshot::Receiver<Result<T, StoreError>>) {
+    let (answer, coming) = oneshot::channel();
+    let task = Task::Raw(Box::new(move |connection| {
+        let _ = answer.send(f(connection));
+    }));
+    (task, coming)
+}
+
+fn refused((refused, _): (Refused, Task)) -> StoreError {
+    match refused {
+        Refused::Full => StoreError::Overloaded,
+        Refused::Closed => closing(),
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Internal("a task was lost".into())
 }
 
 /// The thread's own side.

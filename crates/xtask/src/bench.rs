@@ -10,15 +10,16 @@
 //!
 //! Absent: a verdict. `docs/performance.md` says what was seen and where the time goes.
 
+mod client;
+pub(crate) mod overload;
+
 use crate::process::{Running, capture, run, run_with};
-use memchr::memmem;
+use client::Client;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 3;
@@ -246,7 +247,7 @@ impl Works {
         Ok(works)
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(super) fn get(&self, path: &str) -> String {
         format!("GET {path} HTTP/1.1\r\nhost: bench\r\napikey: {}\r\n\r\n", self.publishable)
     }
 
@@ -360,59 +361,6 @@ impl Works {
             p99_milliseconds: at(0.99),
         })
     }
-}
-
-/// A keep-alive connection that sends a request and reads its answer.
-struct Client {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Client {
-    async fn connect(port: u16) -> Result<Client, String> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| format!("connect: {error}"))?;
-        stream.set_nodelay(true).map_err(|error| format!("nodelay: {error}"))?;
-        Ok(Client { stream, buffer: Vec::with_capacity(64 << 10) })
-    }
-
-    /// The status and the body. As cheap as it can be: what the client takes of the machine is missing to the server, and more so the
-    /// longer a head is read.
-    async fn send(&mut self, request: &str) -> Result<(u16, &[u8]), String> {
-        let failed = |error: std::io::Error| format!("the connection broke: {error}");
-        self.stream.write_all(request.as_bytes()).await.map_err(failed)?;
-        self.buffer.clear();
-        let (head, length, status) = loop {
-            if self.stream.read_buf(&mut self.buffer).await.map_err(failed)? == 0 {
-                return Err("the connection was closed".into());
-            }
-            if let Some(head) = memmem::find(&self.buffer, b"\r\n\r\n") {
-                let (status, length) =
-                    head_of(&self.buffer[..head]).ok_or("no status or length in the answer's head")?;
-                break (head + 4, length, status);
-            }
-        };
-        while self.buffer.len() < head + length {
-            if self.stream.read_buf(&mut self.buffer).await.map_err(failed)? == 0 {
-                return Err("the answer was cut off".into());
-            }
-        }
-        Ok((status, &self.buffer[head..head + length]))
-    }
-}
-
-/// The status and the length of the body. Both servers write their names of headers in small letters.
-fn head_of(head: &[u8]) -> Option<(u16, usize)> {
-    const LENGTH: &[u8] = b"\r\ncontent-length: ";
-    let number = |octets: &[u8]| std::str::from_utf8(octets).ok()?.parse::<usize>().ok();
-    let status = u16::try_from(number(head.get(9..12)?)?).ok()?;
-    let length = match memmem::find(head, LENGTH) {
-        Some(at) => {
-            let rest = &head[at + LENGTH.len()..];
-            number(rest.split(|octet| *octet == b'\r').next()?)?
-        }
-        None => 0,
-    };
-    Some((status, length))
 }
 
 fn parse(status: u16, expected: u16, body: &[u8]) -> Result<Value, String> {

@@ -18,6 +18,7 @@ type Chore = (&'static str, &'static str, fn(&Path, &[String]) -> Result<(), Str
 const CHORES: &[Chore] = &[
     ("test", "format, lints, tidy, every test, and whole apps through the real binary", test::run),
     ("bench", "four works over HTTP against a hand-written server, in one run", bench::bench),
+    ("overload", "what a server does with ten times what it can do", bench::overload::overload),
     ("services", "throw-away PostgreSQL and MariaDB: up, down, status", services::run),
     ("tidy", "the crate map, the stated absences, the dependencies that must not be there", tidy::run),
 ];

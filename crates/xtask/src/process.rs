@@ -73,6 +73,15 @@ impl Running {
         Err(format!("{shown} ended before it was ready"))
     }
 
+    /// Bytes in memory now.
+    pub(crate) fn resident(&self) -> Result<u64, String> {
+        let path = format!("/proc/{}/statm", self.child.id());
+        let statm = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        // Pages are of 4 KiB where this runs.
+        pages.map(|pages| pages * 4_096).ok_or_else(|| format!("{path}: {statm}"))
+    }
+
     /// CPU time so far, user and system, of all its threads.
     pub(crate) fn cpu(&self) -> Result<Duration, String> {
         let path = format!("/proc/{}/stat", self.child.id());

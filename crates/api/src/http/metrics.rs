@@ -53,6 +53,8 @@ pub struct Metrics {
     stages: Family<StageLabels, Seconds>,
     /// Requests under way.
     pub in_flight: Gauge<i64, AtomicI64>,
+    /// Requests that wait for their turn on the processor.
+    pub waiting: Gauge<i64, AtomicI64>,
     /// Open connections.
     pub connections: Gauge<i64, AtomicI64>,
     /// Requests that were shed because of overload.
@@ -94,6 +96,7 @@ impl Metrics {
         let durations = Family::new_with_constructor(histogram);
         let stages = Family::<StageLabels, Seconds>::default();
         let in_flight = Gauge::default();
+        let waiting = Gauge::default();
         let connections = Gauge::default();
         let (shed, auth_failures, secret_key_uses, panics) =
             (Counter::default(), Counter::default(), Counter::default(), Counter::default());
@@ -101,6 +104,7 @@ impl Metrics {
         registry.register("request_duration_seconds", "From a request's head to its answer's", durations.clone());
         registry.register("stage_seconds", "Time spent in each stage of requests", stages.clone());
         registry.register("requests_in_flight", "Requests under way", in_flight.clone());
+        registry.register("requests_waiting", "Requests that wait for their turn on the processor", waiting.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register("requests_shed", "Requests refused because of overload", shed.clone());
         registry.register("auth_failures", "Requests whose credentials were not accepted", auth_failures.clone());
@@ -113,6 +117,7 @@ impl Metrics {
             durations,
             stages,
             in_flight,
+            waiting,
             connections,
             shed,
             auth_failures,

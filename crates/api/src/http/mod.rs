@@ -19,6 +19,7 @@ pub mod route;
 mod service;
 #[cfg(test)]
 mod tests;
+mod turnstile;
 
 pub use access_log::{AccessLog, AccessRecord, AccessRecords};
 pub use answer::Answer;

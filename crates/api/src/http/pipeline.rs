@@ -11,6 +11,7 @@ use super::policy::Policy;
 use super::request_id::{RequestId, RequestIds};
 use super::route::Route;
 use super::service;
+use super::turnstile::{Turn, Turnstile};
 use crate::auth::pages::{self, Dress, PageRequest};
 use crate::auth::{self, AuthRequest};
 use crate::problem::Problem;
@@ -38,8 +39,9 @@ use undergird_model::operation::{AuthOperation, MailOperation, OperationKind, Pa
 use undergird_plan::caller::Moment;
 use undergird_plan::{Caller, Identity, Refusal};
 
-/// Requests under way at once. Each may hold a body of `limits.body_bytes` while it comes in.
-const IN_FLIGHT_MAX: i64 = 4_096;
+/// How long a request that is refused for overload waits for its answer. Reading and refusing costs as much as a short read of the database:
+/// whoever asks again at once would have the server do nothing else. The refused pay for that, and nobody else.
+const REFUSAL_TIME: Duration = Duration::from_millis(250);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -56,6 +58,7 @@ pub struct Http {
     ids: RequestIds,
     draining: AtomicBool,
     unfit: AtomicBool,
+    turnstile: Arc<Turnstile>,
 }
 
 /// What a connection knows about its requests.
@@ -133,6 +136,7 @@ impl Http {
             ids,
             draining: AtomicBool::new(false),
             unfit: AtomicBool::new(false),
+            turnstile: Turnstile::new(std::thread::available_parallelism().map_or(1, usize::from)),
         })
     }
 
@@ -164,6 +168,19 @@ impl Http {
     /// Whether [`Http::fit`] said no.
     pub fn is_unfit(&self) -> bool {
         self.unfit.load(Ordering::Relaxed)
+    }
+
+    /// Looks whether there is too much to do, for as long as it is polled. Without this, nobody is ever refused for that.
+    pub async fn keep_watch(&self) {
+        let mut watch = tokio::task::JoinSet::new();
+        // On a worker thread, as requests are: whoever waits for this may be on a thread of its own.
+        watch.spawn(self.turnstile.clone().watch());
+        watch.join_next().await;
+    }
+
+    /// Brings the figure of waiting requests up to date.
+    pub(super) fn count_waiting(&self) {
+        self.metrics.waiting.set(i64::try_from(self.turnstile.waiting()).unwrap_or(i64::MAX));
     }
 
     /// The engine.
@@ -200,7 +217,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let started = Instant::now();
-    let waiting = http.metrics.in_flight.inc();
+    http.metrics.in_flight.inc();
     let _in_flight = InFlight(&http.metrics);
     let id = http.ids.next();
     let policy = http.policy.load_full();
@@ -210,13 +227,17 @@ where
     let mut found = Found::default();
     let mut stages = Stages::default();
 
-    let way = Way { http, policy: &policy, head: &head, peer, id, moment, crowded: waiting >= IN_FLIGHT_MAX };
+    let way = Way { http, policy: &policy, head: &head, peer, id, moment };
     // A panic in a handler is one answer of 500, not the end of the connection's other requests.
     let work = AssertUnwindSafe(way.answer(body, &mut found, &mut stages)).catch_unwind();
     let answer = match work.await {
         Ok(Ok(answer)) => answer,
         Ok(Err(fault)) => {
             found.unread |= fault.leaves_body_unread();
+            if matches!(fault, Fault::Overloaded) {
+                http.metrics.shed.inc();
+                tokio::time::sleep(REFUSAL_TIME).await;
+            }
             if let Some(cause) = fault.cause() {
                 note_failure(&id, &head, cause);
             }
@@ -314,7 +335,6 @@ struct Way<'a> {
     peer: IpAddr,
     id: RequestId,
     moment: Moment,
-    crowded: bool,
 }
 
 impl Way<'_> {
@@ -344,8 +364,9 @@ impl Way<'_> {
         };
         found.operation = Some(operation);
         let kind = policy.app.operations()[operation].kind;
-        if self.crowded && !matches!(kind, OperationKind::Service(_)) {
-            http.metrics.shed.inc();
+        // Probes, figures and the contract are asked for by those who look after the server: they do not queue.
+        let queues = !matches!(kind, OperationKind::Service(_));
+        if queues && body.is_end_stream() && http.turnstile.refuses() {
             return Err(Fault::Overloaded);
         }
         let caller = if needs_caller(kind) {
@@ -370,6 +391,10 @@ impl Way<'_> {
         };
         let body = body::read(&head.headers, body, body_bytes, body::PACE).await?;
         found.unread = false;
+        let turn = match queues {
+            true => http.turnstile.enter().await.map_err(|_| Fault::Overloaded)?,
+            false => None,
+        };
         let exchange = Exchange {
             engine: &http.engine,
             app: &policy.app,
@@ -384,8 +409,8 @@ impl Way<'_> {
             id: self.id,
             stages,
         };
-        let handled = tokio::time::timeout(limits.request, dispatch(http, policy, exchange, caller)).await;
-        handled.map_err(|_| Fault::Timeout)?
+        let handled = tokio::time::timeout(limits.request, dispatch(http, policy, exchange, caller));
+        while_polled_once(turn, handled).await.map_err(|_| Fault::Timeout)?
     }
 
     fn options(&self, path: &str) -> Result<Answer, Fault> {
@@ -442,6 +467,18 @@ fn needs_caller(kind: OperationKind) -> bool {
         | OperationKind::Batch => true,
         OperationKind::Auth(_) | OperationKind::Page(_) | OperationKind::Service(_) => false,
     }
+}
+
+/// Keeps a turn until the future first waits for something, or is done.
+async fn while_polled_once<F: Future>(turn: Option<Turn>, future: F) -> F::Output {
+    let Some(turn) = turn else { return future.await };
+    let (mut turn, mut future) = (Some(turn), std::pin::pin!(future));
+    std::future::poll_fn(|context| {
+        let polled = future.as_mut().poll(context);
+        turn.take();
+        polled
+    })
+    .await
 }
 
 /// To each surface its own.

@@ -90,6 +90,7 @@ fn figures(http: &Http, policy: &Policy, exchange: &Exchange<'_>) -> Result<Answ
             return Err(Fault::SecretKeyNeeded { authenticated: caller.is_authenticated() });
         }
     }
+    http.count_waiting();
     let text = http.metrics().text(&http.engine().figures());
     Ok(Answer::new(StatusCode::OK, HeaderValue::from_static(metrics::CONTENT_TYPE), text))
 }

@@ -79,6 +79,6 @@ pub const CODES: &[Code] = &[
     code("UG422", &[422], "The idempotency key was used for another request", "A key stands for one request: method, path and body."),
     code("UG429", &[429], "Too many requests", "`Retry-After` says when to try again."),
     code("UG431", &[431], "The headers are too large", "Send fewer or shorter headers."),
-    code("UG503", &[503], "Too much to do", "More writes are waiting than `limits.writes_waiting`, or the server is stopping. `Retry-After` says when to try again."),
+    code("UG503", &[503], "Too much to do", "More comes than the server can answer in time, or it is stopping: see [overload](operating.md#overload). `Retry-After` says when to try again."),
     code("UG504", &[504], "The request took too long", "It was stopped after `limits.request_seconds`. Ask for less."),
 ];

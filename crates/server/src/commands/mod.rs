@@ -85,9 +85,14 @@ pub(crate) fn flag(name: &str, path: &[&str], value: Option<&String>) -> Option<
     })
 }
 
+/// After so many of its own tasks a worker thread takes one that comes from elsewhere. What the writer's thread has committed comes from
+/// elsewhere; left to tokio's own reckoning, its answers and probes waited for seconds while there was too much to do.
+const GLOBAL_QUEUE_INTERVAL: u32 = 2;
+
 /// Runs to the end on as many threads as there are cores.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().global_queue_interval(GLOBAL_QUEUE_INTERVAL).build();
     let runtime = runtime.map_err(|error| Exit::failed(format!("cannot start: {error}")))?;
     runtime.block_on(work)
 }
