@@ -28,6 +28,10 @@ const DRAINED_MAX: usize = 1_000;
 /// The session's time zone decides what a timestamp is as a text, and plans of a millisecond are not worth compiling.
 const SETTINGS: &str = "SET TimeZone = 'UTC'; SET standard_conforming_strings = on; SET default_transaction_read_only = on; SET jit = off; \
      SET idle_in_transaction_session_timeout = '60s'; SET client_connection_check_interval = '10s'; SET statement_timeout = ";
+/// What a connection needs whose statements write by themselves, each its own transaction: see [`Line::lone`].
+const LONE: &str = "SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'";
+/// The way back from there.
+const NOT_LONE: &str = "SET default_transaction_read_only = on";
 /// Behind a transaction pooler, only what it carries from one server connection to another.
 const SETTINGS_OF_POOLED: &str = "SET TimeZone = 'UTC'; SET standard_conforming_strings = on";
 
@@ -53,6 +57,9 @@ pub(crate) struct Line {
     pub(crate) committing: bool,
     /// Whether it is of no further use.
     pub(crate) broken: bool,
+    /// Whether a statement may write by itself on it, without `BEGIN` and `COMMIT`. Such a line is used for nothing else, because a
+    /// transaction whose `BEGIN` was lost would write piece by piece.
+    pub(crate) lone: bool,
     /// When its statements were prepared, by the pool's count of changes.
     pub(crate) epoch: u64,
     /// Since when there is this connection.
@@ -126,6 +133,7 @@ impl Line {
             open: false,
             committing: false,
             broken: false,
+            lone: false,
             epoch: 0,
             born: Instant::now(),
         };
@@ -179,6 +187,37 @@ impl Line {
             client.batch_execute(text).await.map_err(Fault::from)
         });
         done.await
+    }
+
+    /// Makes it a line whose statements write by themselves.
+    pub(crate) async fn make_lone(&mut self) -> Result<(), Fault> {
+        // Before the server knows: should nobody hear its answer, it counts as what it may have become.
+        self.lone = true;
+        self.execute(LONE).await
+    }
+
+    /// Makes it a line for all else again.
+    pub(crate) async fn make_common(&mut self) -> Result<(), Fault> {
+        self.execute(NOT_LONE).await?;
+        self.lone = false;
+        Ok(())
+    }
+
+    /// Prepares a statement that is not.
+    pub(crate) async fn prepare(&mut self, statement: &Statement, values: &[Bound<'_>]) -> Result<(), Fault> {
+        if self.unnamed || self.is_prepared(statement) {
+            return Ok(());
+        }
+        let Line { client, wired, ending, .. } = self;
+        let types: Vec<_> = values.iter().map(parameter_type).collect();
+        let kept = wired
+            .drive(async {
+                finish(ending).await?;
+                client.prepare_typed(&statement.text, &types).await.map_err(Fault::from)
+            })
+            .await?;
+        self.keep(statement, kept);
+        Ok(())
     }
 
     /// Sends a statement that fails where this server may not answer ([`crate::replicas`]). The next statement goes right behind it, and

@@ -37,7 +37,7 @@ pub(crate) struct Pool {
     guard: Option<&'static str>,
     /// One permit per connection; whoever waits first gets one first.
     permits: Arc<Semaphore>,
-    idle: Mutex<VecDeque<(Line, Instant)>>,
+    idle: Mutex<Idle>,
     /// Of the transactions that are serializable.
     pub(crate) turns: Turns,
     waiting: AtomicUsize,
@@ -49,6 +49,14 @@ pub(crate) struct Pool {
     /// Why the last connection could not be made, so that those who waited in vain can be told.
     refused: Mutex<Option<StoreError>>,
     runtime: Handle,
+}
+
+/// The connections at rest, those of last use last.
+#[derive(Default)]
+struct Idle {
+    common: VecDeque<(Line, Instant)>,
+    /// Those whose statements write by themselves ([`Line::lone`]).
+    lone: VecDeque<(Line, Instant)>,
 }
 
 /// A connection in use.
@@ -103,18 +111,48 @@ impl Pool {
         let permit = self.permit(until).await?;
         let epoch = self.epoch.load(Ordering::Relaxed);
         loop {
-            let Some((mut line, _)) = self.idle.lock().pop_back() else { break };
-            if line.epoch != epoch {
-                line.forget();
-                line.epoch = epoch;
+            let found = {
+                let mut idle = self.idle.lock();
+                idle.common.pop_back().or_else(|| idle.lone.pop_back())
+            };
+            let Some((mut line, _)) = found else { break };
+            if !self.is_of_use(&mut line, epoch) {
+                continue;
             }
-            if line.is_sound() && line.born.elapsed() < AGE_MAX {
-                return Ok(Checkout { line: Some(line), permit: Some(permit), pool: self.clone() });
+            if line.lone {
+                match tokio::time::timeout_at(until.into(), line.make_common()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => continue,
+                    Err(_) => return Err(StoreError::Unavailable(format!("{} does not answer", self.target.shown()))),
+                }
             }
+            return Ok(Checkout { line: Some(line), permit: Some(permit), pool: self.clone() });
         }
         let mut line = self.fresh(until).await?;
         line.epoch = epoch;
         Ok(Checkout { line: Some(line), permit: Some(permit), pool: self.clone() })
+    }
+
+    /// Whether an idle line may still be used; what it keeps of another time is forgotten.
+    fn is_of_use(&self, line: &mut Line, epoch: u64) -> bool {
+        if line.epoch != epoch {
+            line.forget();
+            line.epoch = epoch;
+        }
+        line.is_sound() && line.born.elapsed() < AGE_MAX
+    }
+
+    /// Exchanges a line at rest for one whose statements write by themselves, where one is idle. There are never more connections than
+    /// permits: each holder of one gives a line for a line.
+    pub(crate) fn exchange_for_lone(&self, line: &mut Line) {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        while !line.lone {
+            let Some((mut lone, _)) = self.idle.lock().lone.pop_back() else { return };
+            if self.is_of_use(&mut lone, epoch) {
+                let common = std::mem::replace(line, lone);
+                self.put_back(common);
+            }
+        }
     }
 
     async fn permit(&self, until: Instant) -> Result<OwnedSemaphorePermit, StoreError> {
@@ -170,7 +208,7 @@ impl Pool {
 
     /// After one idle connection turned out to be dead, the others of its time most likely are too.
     pub(crate) fn drop_idle(&self) {
-        self.idle.lock().clear();
+        *self.idle.lock() = Idle::default();
     }
 
     fn put_back(&self, line: Line) {
@@ -179,9 +217,17 @@ impl Pool {
         if self.closed.load(Ordering::Relaxed) {
             return;
         }
-        idle.push_back((line, Instant::now()));
-        while idle.front().is_some_and(|(_, since)| since.elapsed() > IDLE_MAX) {
-            late.extend(idle.pop_front());
+        let now = Instant::now();
+        if line.lone {
+            idle.lone.push_back((line, now));
+        } else {
+            idle.common.push_back((line, now));
+        }
+        let Idle { common, lone } = &mut *idle;
+        for lines in [common, lone] {
+            while lines.front().is_some_and(|(_, since)| now.duration_since(*since) > IDLE_MAX) {
+                late.extend(lines.pop_front());
+            }
         }
         drop(idle);
         for (line, _) in late {
@@ -192,9 +238,13 @@ impl Pool {
     /// Figures worth watching.
     pub(crate) fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
         let used = self.options.connections.saturating_sub(self.permits.available_permits());
+        let idle = {
+            let idle = self.idle.lock();
+            idle.common.len() + idle.lone.len()
+        };
         vec![
             ("postgres_connections_used", "Connections in use.", used as f64),
-            ("postgres_connections_idle", "Connections at rest.", self.idle.lock().len() as f64),
+            ("postgres_connections_idle", "Connections at rest.", idle as f64),
             (
                 "postgres_requests_waiting",
                 "Requests that wait for a connection.",
@@ -217,8 +267,8 @@ impl Pool {
             let _ = tokio::time::timeout(CLOSING_MAX, self.permits.acquire_many(all)).await;
         }
         self.shut();
-        let lines = std::mem::take(&mut *self.idle.lock());
-        for (line, _) in lines {
+        let Idle { common, lone } = std::mem::take(&mut *self.idle.lock());
+        for (line, _) in common.into_iter().chain(lone) {
             line.close().await;
         }
     }

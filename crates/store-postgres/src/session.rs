@@ -1,12 +1,13 @@
 //! A line as the store's [`Connection`]: one read, or one transaction with its savepoints.
 //!
 //! `BEGIN`, `SAVEPOINT` and the like go together with the statement that follows, so they cost no round trip; nor does the `COMMIT` of work
-//! that says which statement is its last ([`Connection::finishing`]). In *careful* mode each
+//! that says which statement is its last ([`Connection::finishing`]). When that is its first too, it goes without either, on a line that is
+//! for this alone ([`Line::lone`]): the server answers once and not three times. In *careful* mode each
 //! writing statement has a savepoint of its own before it, because PostgreSQL aborts the whole transaction when one fails.
 
 use crate::error::Fault;
 use crate::line::{Before, Line};
-use crate::settings::Target;
+use crate::pool::Pool;
 use crate::wall::Told;
 use futures_util::future::BoxFuture;
 use std::pin::pin;
@@ -52,8 +53,10 @@ pub(crate) enum End {
 /// One use of a line.
 pub(crate) struct Session<'l> {
     line: &'l mut Line,
-    /// Where statements that commit are cancelled, when they are late.
-    target: Option<&'l Target>,
+    /// Where the line is from: for another, and to cancel a late statement that commits.
+    pool: Option<&'l Pool>,
+    /// Whether a statement that is all of its work needs no `BEGIN`.
+    plain: bool,
     deadline: Instant,
     /// What goes before the next statement.
     before: String,
@@ -98,12 +101,12 @@ impl<'l> Session<'l> {
     /// A transaction of work, which begins with its first statement.
     pub(crate) fn work(
         line: &'l mut Line,
-        target: &'l Target,
+        pool: &'l Pool,
         isolation: Isolation,
         careful: bool,
         deadline: Instant,
     ) -> Session<'l> {
-        Session { target: Some(target), ..Session::begin(line, isolation, careful, deadline) }
+        Session { pool: Some(pool), ..Session::begin(line, isolation, careful, deadline) }
     }
 
     /// The statements of one read, all of one moment. Like a single statement's, this moment is one of commits, which is not always one
@@ -128,6 +131,7 @@ impl<'l> Session<'l> {
         };
         let mut session = Session::new(line, deadline, mode, text);
         session.careful = careful;
+        session.plain = isolation == Isolation::Committed;
         // Behind a pooler a statement whose BEGIN failed could write by itself; see the settings of lines.
         session.wait = mode == Mode::Write && session.line.is_unnamed();
         session
@@ -136,7 +140,8 @@ impl<'l> Session<'l> {
     fn new(line: &'l mut Line, deadline: Instant, mode: Mode, before: &str) -> Session<'l> {
         Session {
             line,
-            target: None,
+            pool: None,
+            plain: false,
             deadline,
             before: before.to_owned(),
             facts: None,
@@ -255,19 +260,25 @@ impl<'l> Session<'l> {
         if Instant::now() >= self.deadline {
             return Err(self.finish(StoreError::Deadline));
         }
+        let pool = match std::mem::take(&mut self.finishing) {
+            true if self.mode == Mode::Write && !self.careful && self.marks == 0 => self.pool,
+            _ => None,
+        };
+        if let Some(pool) = pool
+            && self.plain
+            && !self.begun
+            && !self.line.is_unnamed()
+        {
+            // Apart, for the sake of the others' size.
+            return Box::pin(self.run_lone(pool, statement, values, each)).await;
+        }
         self.line.busy = true;
         if self.mode != Mode::Alone {
             self.line.open = true;
             self.begun = true;
         }
-        if std::mem::take(&mut self.finishing)
-            && self.mode == Mode::Write
-            && !self.careful
-            && self.marks == 0
-            && let Some(target) = self.target.filter(|_| self.line.is_prepared(statement))
-        {
-            // Apart, for the sake of the others' size.
-            return Box::pin(self.run_last(target, statement, values, each)).await;
+        if let Some(pool) = pool.filter(|_| self.line.is_prepared(statement)) {
+            return Box::pin(self.run_last(pool, statement, values, each)).await;
         }
         let before = std::mem::take(&mut self.before);
         let wait = std::mem::take(&mut self.wait);
@@ -315,7 +326,7 @@ impl<'l> Session<'l> {
     /// Runs a statement with its `COMMIT` behind it in the same packet. When the statement fails, the server takes that for `ROLLBACK`.
     async fn run_last(
         &mut self,
-        target: &Target,
+        pool: &Pool,
         statement: &Statement,
         values: &[Bound<'_>],
         each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
@@ -330,7 +341,7 @@ impl<'l> Session<'l> {
                 Ok(ended) => Ok(ended),
                 Err(_) => {
                     // Stopped, it tells what has become of it. A stop that comes too late is one of nothing.
-                    crate::cancel::cancel(target, &token).await;
+                    crate::cancel::cancel(&pool.target, &token).await;
                     tokio::time::timeout(COMMIT_GRACE, query).await.map_err(|_| "no answer in time")
                 }
             }
@@ -359,10 +370,83 @@ impl<'l> Session<'l> {
         })
     }
 
+    /// Runs a statement that is all of its work, without a transaction around it: it is one by itself, and on disk when it answers.
+    async fn run_lone(
+        &mut self,
+        pool: &Pool,
+        statement: &Statement,
+        values: &[Bound<'_>],
+        each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
+    ) -> Result<u64, StoreError> {
+        pool.exchange_for_lone(self.line);
+        self.begun = true;
+        self.before.clear();
+        self.line.busy = true;
+        let line = &mut *self.line;
+        let ready = async {
+            if !line.lone {
+                line.make_lone().await?;
+            }
+            line.prepare(statement, values).await
+        };
+        match tokio::time::timeout_at(self.deadline.into(), ready).await {
+            // The line stays busy, so the pool cleans it.
+            Err(_) => return Err(self.finish(StoreError::Deadline)),
+            Ok(Err(fault)) => {
+                self.line.busy = false;
+                return Err(self.failed(fault, false));
+            }
+            Ok(Ok(())) => {}
+        }
+        self.line.committing = true;
+        let token = self.line.cancel_token();
+        let deadline = self.deadline;
+        let ended = {
+            let before = Before { text: "", wait: false, facts: None };
+            let mut query = pin!(self.line.query(before, statement, values, each));
+            match tokio::time::timeout_at(deadline.into(), &mut query).await {
+                Ok(ended) => Ok(ended),
+                Err(_) => {
+                    // Stopped, it tells what has become of it. A stop that comes too late is one of nothing.
+                    crate::cancel::cancel(&pool.target, &token).await;
+                    tokio::time::timeout(COMMIT_GRACE, query).await.map_err(|_| "no answer in time")
+                }
+            }
+        };
+        let why = match ended {
+            Ok(Ok(answer)) => {
+                self.line.at_rest();
+                // More rows than anybody wants are no matter: the statement is over on the server only when all are read.
+                if !answer.over {
+                    (self.line.busy, self.line.committing) = (true, true);
+                    return Err(self.finish(unknown("more rows came than were asked for")));
+                }
+                self.finished = Some(answer.rows);
+                return Ok(if statement.writes { answer.rows } else { 0 });
+            }
+            // This server takes no writes since a moment ago, and nothing of ours is lost: another may.
+            Ok(Err(Fault::Store(StoreError::Unavailable(why)))) => {
+                self.line.at_rest();
+                return Err(self.failed(Fault::Lost(why), false));
+            }
+            Ok(Err(Fault::Lost(why))) => why,
+            Ok(Err(fault)) => {
+                self.line.at_rest();
+                return Err(self.failed(fault, false));
+            }
+            Err(why) => why.into(),
+        };
+        self.line.broken = true;
+        Err(self.finish(unknown(&why)))
+    }
+
     /// That a statement may be sent.
     fn check(&mut self) -> Result<(), StoreError> {
         if let Some(error) = &self.over {
             return Err(error.clone());
+        }
+        if self.finished.is_some() {
+            return Err(StoreError::Internal("a statement came after the one that was said to be the last".into()));
         }
         let Some(error) = &self.aborted else { return Ok(()) };
         if self.careful {

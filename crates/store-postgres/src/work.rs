@@ -206,7 +206,7 @@ pub(crate) async fn transaction(
             Isolation::Snapshot | Isolation::Committed => None,
         };
         let mut checkout = pool.checkout(deadline).await?;
-        let mut session = Session::work(checkout.line(), &pool.target, isolation, tries.careful, deadline);
+        let mut session = Session::work(checkout.line(), pool, isolation, tries.careful, deadline);
         let answer = work.run(&mut session).await;
         let end = session.end(answer).await;
         // Before any pause: others need the connection and what it holds locked.

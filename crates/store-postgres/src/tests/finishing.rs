@@ -9,7 +9,7 @@ use undergird_store::{ConstraintKind, Decision, Isolation, StoreError, WorkAnswe
 
 const INSERT: &str = "INSERT INTO things (id, name, parent) VALUES ($1::bigint, $2::text, $3::bigint)";
 
-/// A table, and a store of one connection on which [`INSERT`] is prepared: only such a statement can be sent with its commit. One row,
+/// A table, and a store of one connection on which [`INSERT`] is prepared: only such a statement can be sent between `BEGIN` and `COMMIT`. One row,
 /// 1, is there.
 async fn things() -> Option<(Database, Arc<PostgresStore>)> {
     let database = database().await?;
@@ -57,6 +57,66 @@ async fn it_is_committed_when_it_answers() {
         assert_eq!(after, before + 1, "{isolation:?}: others see it before the work is over");
     }
     assert_eq!(read(&store, &["SELECT count(*) FROM things"]).await.unwrap(), ["0 3"]);
+}
+
+/// A statement that is all of its work needs no transaction around it, and its line may write by itself. No other may: there a lost
+/// `BEGIN` must not leave a piece of a transaction behind.
+#[tokio::test]
+async fn only_what_is_all_of_its_work_goes_without_a_transaction() {
+    let Some((database, store)) = things().await else { return };
+    const TOLD: &str = "INSERT INTO things (id, name, parent) \
+         SELECT $1::bigint, current_setting('default_transaction_read_only') || $1::bigint, $1::bigint";
+    let cases = [
+        (Isolation::Committed, false, true, "off"),
+        (Isolation::Committed, true, true, "on"),
+        (Isolation::Committed, false, false, "on"),
+        (Isolation::Serializable, false, true, "on"),
+        (Isolation::Committed, false, true, "off"),
+    ];
+    for (case, (isolation, earlier, says, expected)) in cases.into_iter().enumerate() {
+        let id = 10 + case as i64;
+        let done = transact::<(), _>(&store, isolation, move |connection| {
+            Box::pin(async move {
+                if earlier {
+                    count(connection, "SELECT count(*) FROM things").await?;
+                }
+                if says {
+                    connection.finishing();
+                }
+                change(connection, TOLD, vec![int(id)]).await?;
+                commit(())
+            })
+        });
+        done.await.unwrap();
+        let found = format!("SELECT count(*) FROM things WHERE name = '{expected}{id}'");
+        assert_eq!(database.number(&found).await, 1, "case {case}: {expected}");
+        // A read comes by the same connection in between, and it is one that writes nothing.
+        let setting = "SELECT (current_setting('default_transaction_read_only') = 'on')::int::bigint";
+        assert_eq!(read(&store, &[setting]).await.unwrap(), ["0 1"], "case {case}");
+    }
+    // All by one connection, which changed sides.
+    let others =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'undergird'";
+    assert!(database.number(others).await <= 2, "the pool has one connection, and the notices may have one");
+}
+
+/// Nothing comes behind the statement that was said to be the last: by itself it would be written for good.
+#[tokio::test]
+async fn nothing_comes_behind_the_last() {
+    let Some((database, store)) = things().await else { return };
+    for isolation in [Isolation::Committed, Isolation::Serializable] {
+        let told = transact::<(), _>(&store, isolation, move |connection| {
+            Box::pin(async move {
+                let id = if isolation == Isolation::Committed { 2 } else { 12 };
+                connection.finishing();
+                change(connection, INSERT, vec![int(id), text(&id.to_string()), int(1)]).await?;
+                change(connection, INSERT, vec![int(id + 1), text(&(id + 1).to_string()), int(1)]).await?;
+                commit(())
+            })
+        });
+        assert!(matches!(told.await, Err(StoreError::Internal(_))), "{isolation:?}");
+    }
+    assert_eq!(database.number("SELECT count(*) FROM things WHERE id IN (3, 13)").await, 0);
 }
 
 #[tokio::test]
