@@ -63,11 +63,22 @@ pub enum MetricsAccess {
     Public,
 }
 
+/// What is on disk when a write is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// `"full"`: the write.
+    Full,
+    /// `"relaxed"`: what was written some 0.2 s ago. SQLite only.
+    Relaxed,
+}
+
 /// `[stores.main]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreSettings {
     /// `url`: `sqlite:data/main.db` by default, relative to the application's directory.
     pub url: String,
+    /// `durability`: what is on disk when a write is answered. Default [`Durability::Full`].
+    pub durability: Durability,
     /// `replicas`: where standbys of it are, for reads that may be old. None by default.
     pub replicas: Vec<String>,
     /// `replica_lag_seconds`: how old such a read may be. Default 5 seconds.
@@ -278,6 +289,7 @@ impl Default for StoreSettings {
     fn default() -> Self {
         StoreSettings {
             url: "sqlite:data/main.db".into(),
+            durability: Durability::Full,
             replicas: Vec::new(),
             replica_lag: Duration::from_secs(5),
             row_security: false,

@@ -4,7 +4,7 @@ use crate::cli::Exit;
 use crate::server::StartError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use undergird_model::settings::Settings;
+use undergird_model::settings::{Durability, Settings};
 use undergird_store::adopt::Survey;
 use undergird_store::migration::Scribe;
 use undergird_store::{Store, StoreError};
@@ -162,7 +162,11 @@ fn sqlite(settings: &Settings, application: &Path, data: &Path) -> Result<Arc<dy
         Ok(Place::Elsewhere(path)) => format!("sqlite:{}", path.display()),
         Err(_) => "sqlite::memory:".to_owned(),
     };
-    let options = Options { writes_waiting: settings.limits.writes_waiting as usize, ..Options::default() };
+    let relaxed = settings.store.durability == Durability::Relaxed;
+    if relaxed {
+        tracing::warn!("durability is relaxed: a power cut may take acknowledged writes of the last moment");
+    }
+    let options = Options { writes_waiting: settings.limits.writes_waiting as usize, relaxed, ..Options::default() };
     let store = SqliteStore::open(&url, &options)
         .map_err(|error| StartError::Failed(format!("cannot open the database {url}: {error}")))?;
     Ok(store)

@@ -38,6 +38,8 @@ pub(crate) struct Location {
     pub(crate) path: PathBuf,
     /// Whether it goes when the store goes.
     temporary: Option<PathBuf>,
+    /// Whether commits do not wait for the disk.
+    relaxed: bool,
 }
 
 impl Location {
@@ -50,7 +52,7 @@ impl Location {
         if path.is_empty() {
             return Err(StoreError::Unavailable("the store's url names no file: write sqlite:data/main.db".into()));
         }
-        Ok(Location { path: PathBuf::from(path), temporary: None })
+        Ok(Location { path: PathBuf::from(path), temporary: None, relaxed: false })
     }
 
     /// A file in memory rather than SQLite's own in-memory database, which has no WAL and therefore other locks: a test should
@@ -62,7 +64,9 @@ impl Location {
             let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
             let folder = root.join(format!("undergird-{}-{nanos}-{attempt}", std::process::id()));
             match std::fs::create_dir(&folder) {
-                Ok(()) => return Ok(Location { path: folder.join("main.db"), temporary: Some(folder) }),
+                Ok(()) => {
+                    return Ok(Location { path: folder.join("main.db"), temporary: Some(folder), relaxed: false });
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(StoreError::Unavailable(format!("{}: {error}", folder.display()))),
             }
@@ -70,12 +74,23 @@ impl Location {
         Err(StoreError::Unavailable(format!("no folder can be made in {}", root.display())))
     }
 
+    /// The same, where commits do not wait for the disk.
+    pub(crate) fn relaxed(mut self, relaxed: bool) -> Location {
+        self.relaxed = relaxed;
+        self
+    }
+
+    /// The write-ahead log.
+    pub(crate) fn log(&self) -> PathBuf {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        log.into()
+    }
+
     /// Bytes of the database and of its write-ahead log.
     pub(crate) fn sizes(&self) -> (u64, u64) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len());
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        (size(&self.path), size(Path::new(&log)))
+        (size(&self.path), size(&self.log()))
     }
 
     /// Makes the folder that the file is to be in.
@@ -119,7 +134,8 @@ impl Location {
             connection.pragma_update(None, "page_size", 4096)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
         }
-        connection.pragma_update(None, "synchronous", "FULL")?;
+        // NORMAL still syncs before and after folding, so that a power cut takes the end of the log and harms nothing.
+        connection.pragma_update(None, "synchronous", if self.relaxed { "NORMAL" } else { "FULL" })?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;

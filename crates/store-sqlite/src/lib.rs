@@ -19,6 +19,7 @@ mod kept;
 mod migrations;
 mod queue;
 mod readers;
+mod relaxed;
 mod scribe;
 mod session;
 mod signature;
@@ -30,6 +31,7 @@ mod values;
 mod writer;
 
 pub use dialect::{DIALECT, Sqlite};
+pub use relaxed::RELAXED_MAX;
 pub use scribe::SCRIBE;
 
 use checkpoint::Log;
@@ -38,6 +40,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use queue::{Queue, Room};
 use readers::Readers;
+use relaxed::Syncs;
 use snapshots::Commits;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -58,6 +61,8 @@ const WRITES: Room = Room { most: 4_096, few: 512, patience: Duration::from_mill
 pub struct Options {
     /// Most writes in the queue before new ones are shed: `[limits] writes_waiting`.
     pub writes_waiting: usize,
+    /// Whether writes are answered before they are on disk, which they are [`RELAXED_MAX`] later: `[stores.main] durability`.
+    pub relaxed: bool,
     /// Connections for reads on callers' threads: as many as there are worker threads.
     pub readers: usize,
     /// Threads for reads that take long.
@@ -71,6 +76,7 @@ impl Default for Options {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Options {
             writes_waiting: WRITES.most,
+            relaxed: false,
             readers: cores,
             long_readers: cores.clamp(2, 8),
             long_reads_waiting: 1_024,
@@ -84,6 +90,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     writes: Writes,
     log: Arc<Log>,
+    syncs: Option<Arc<Syncs>>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -94,13 +101,14 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Unavailable`] when the file cannot be opened or is no database.
     pub fn open(url: &str, options: &Options) -> Result<Arc<SqliteStore>, StoreError> {
-        let location = Arc::new(Location::parse(url)?);
+        let location = Arc::new(Location::parse(url)?.relaxed(options.relaxed));
         location.prepare()?;
         let log = Arc::new(Log::default());
+        let syncs = options.relaxed.then(|| Arc::new(Syncs::default()));
         let queue = Arc::new(Queue::new(Room { most: options.writes_waiting, ..WRITES }));
         // The writer first: it makes the file and turns its log on.
         let commits = Arc::new(Commits::default());
-        let writer = Writer::open(&location, &queue, &log, &commits)?;
+        let writer = Writer::open(&location, &queue, &log, &commits, syncs.as_ref())?;
         let readers = Arc::new(Readers::open(&location, options, &commits)?);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
@@ -110,15 +118,20 @@ impl SqliteStore {
         };
         let (folding, place) = (Arc::clone(&log), Arc::clone(&location));
         let (of_writer, of_folding) = (Arc::clone(&readers), Arc::clone(&readers));
-        let threads = vec![
+        let mut threads = vec![
             spawn("sqlite-write", Box::new(move || writer.run(&of_writer)))?,
             spawn("sqlite-fold", Box::new(move || folding.run(&place, &of_folding)))?,
         ];
+        if let Some(syncs) = syncs.clone() {
+            let log = location.log();
+            threads.push(spawn("sqlite-sync", Box::new(move || syncs.run(&log)))?);
+        }
         Ok(Arc::new(SqliteStore {
             location,
             readers,
             writes: Writes { queue },
             log,
+            syncs,
             threads: Arc::new(Mutex::new(threads)),
         }))
     }
@@ -129,6 +142,9 @@ impl Drop for SqliteStore {
         self.readers.close();
         self.writes.queue.close();
         self.log.close();
+        if let Some(syncs) = &self.syncs {
+            syncs.close();
+        }
         // Now, because the process may end before the threads do.
         self.location.forget();
     }
@@ -248,6 +264,9 @@ impl Store for SqliteStore {
         self.readers.close();
         self.writes.queue.close();
         self.log.close();
+        if let Some(syncs) = &self.syncs {
+            syncs.close();
+        }
         let (readers, threads) = (Arc::clone(&self.readers), Arc::clone(&self.threads));
         Box::pin(async move {
             let (done, waiting) = tokio::sync::oneshot::channel();

@@ -7,6 +7,7 @@ use crate::control::Control;
 use crate::error::{is_broken, store_error};
 use crate::queue::{Queue, Refused};
 use crate::readers::{Readers, closing};
+use crate::relaxed::Syncs;
 use crate::session::{Session, execute};
 use crate::snapshots::Commits;
 use futures_util::FutureExt;
@@ -104,6 +105,7 @@ pub(crate) struct Writer {
     queue: Arc<Queue<Task>>,
     log: Arc<Log>,
     commits: Arc<Commits>,
+    syncs: Option<Arc<Syncs>>,
     /// `None` while it cannot be opened.
     open: Option<(Connection, Arc<Control>)>,
     again: VecDeque<Job>,
@@ -115,12 +117,14 @@ impl Writer {
         queue: &Arc<Queue<Task>>,
         log: &Arc<Log>,
         commits: &Arc<Commits>,
+        syncs: Option<&Arc<Syncs>>,
     ) -> Result<Writer, StoreError> {
         let mut writer = Writer {
             location: Arc::clone(location),
             queue: Arc::clone(queue),
             log: Arc::clone(log),
             commits: Arc::clone(commits),
+            syncs: syncs.cloned(),
             open: None,
             again: VecDeque::new(),
         };
@@ -132,10 +136,13 @@ impl Writer {
         self.open = None;
         let mut connection = self.location.open(Purpose::Write)?;
         let control = Control::attach(&mut connection).map_err(|error| store_error(&error))?;
-        let log = Arc::clone(&self.log);
+        let (log, syncs) = (Arc::clone(&self.log), self.syncs.clone());
         connection
             .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
                 log.grown(pages);
+                if let Some(syncs) = &syncs {
+                    syncs.grown();
+                }
                 Ok(())
             }))
             .map_err(|error| store_error(&error))?;

@@ -9,7 +9,7 @@ use super::tree::{Data, Node, Table};
 use super::ui;
 use crate::networks::Network;
 use crate::redirects;
-use crate::settings::{Auth, Concealed, Mail, MailTls, MetricsAccess, Settings, StoreSettings};
+use crate::settings::{Auth, Concealed, Durability, Mail, MailTls, MetricsAccess, Settings, StoreSettings};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -85,6 +85,19 @@ fn read_store(store: &Table, settings: &mut StoreSettings, report: &mut Report) 
     }
     if let Some(seconds) = store.int("replica_lag_seconds") {
         settings.replica_lag = Duration::from_secs(seconds.unsigned_abs());
+    }
+    if let Some((durability, place)) = store.text("durability")
+        && durability == "relaxed"
+    {
+        settings.durability = Durability::Relaxed;
+        if !settings.url.starts_with("sqlite:") {
+            report
+                .error(place, codes::BAD_VALUE, "\"durability\" is for SQLite alone, and \"url\" names another store")
+                .hint(
+                    "remove it, and tell the server: ALTER DATABASE … SET synchronous_commit = off (PostgreSQL), \
+                     innodb_flush_log_at_trx_commit = 2 (MySQL, MariaDB)",
+                );
+        }
     }
     settings.row_security = store.bool("row_security").unwrap_or(settings.row_security);
     settings.reader_url = store.text("reader_url").map(|(url, _)| url.to_owned());

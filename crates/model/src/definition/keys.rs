@@ -110,6 +110,12 @@ const STORES: &[Key] = &[key("main", Table(STORE), "", "The main store.")];
 
 const STORE: &[Key] = &[
     key("url", Text, "\"sqlite:data/main.db\"", "Where it is; a relative path starts at the application's directory."),
+    key(
+        "durability",
+        Choice(&["full", "relaxed"]),
+        "\"full\"",
+        "SQLite only: `relaxed` answers writes before they are on disk, and a power cut may take those of the last 0.2 s.",
+    ),
     key("replicas", Texts, "[]", "PostgreSQL only: URLs of standbys, for reads that ask for `consistency=eventual`."),
     key("replica_lag_seconds", Int(1, 3_600), "5", "How old such a read may be; an older replica is not asked."),
     key(

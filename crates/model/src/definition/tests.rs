@@ -212,6 +212,17 @@ fn overrides_lie_over_the_file() {
     assert_eq!(settings.store.replicas, ["postgres://u:p@a/d", "postgres://b/d"]);
     assert_eq!(settings.store.replica_lag.as_secs(), 2);
 
+    let relaxed = |url| {
+        let over = [over("UNDERGIRD_STORES_MAIN_DURABILITY", "relaxed"), over("UNDERGIRD_STORES_MAIN_URL", url)];
+        let (model, diagnostics) = check_with(std::slice::from_ref(&file), &[], &over);
+        (model.map(|model| model.settings.store.durability), told(&diagnostics))
+    };
+    assert_eq!(relaxed("sqlite:one.db"), (Some(crate::settings::Durability::Relaxed), String::new()));
+    for server in ["postgres://a/d", "mysql://a/d"] {
+        let (_, told) = relaxed(server);
+        assert!(told.contains("\"durability\" is for SQLite alone"), "{told}");
+    }
+
     // A provider has a name of its own; the whole of one can come from outside.
     let (model, diagnostics) = check_with(
         std::slice::from_ref(&file),
