@@ -12,6 +12,7 @@
 
 mod client;
 pub(crate) mod overload;
+pub(crate) mod slow;
 
 use crate::process::{Running, capture, run, run_with};
 use client::Client;
@@ -251,7 +252,7 @@ impl Works {
         format!("GET {path} HTTP/1.1\r\nhost: bench\r\napikey: {}\r\n\r\n", self.publishable)
     }
 
-    fn post(&self, path: &str, body: &str, bearer: &str) -> String {
+    pub(super) fn post(&self, path: &str, body: &str, bearer: &str) -> String {
         format!(
             "POST {path} HTTP/1.1\r\nhost: bench\r\napikey: {}\r\nauthorization: Bearer {bearer}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

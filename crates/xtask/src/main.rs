@@ -20,6 +20,7 @@ const CHORES: &[Chore] = &[
     ("bench", "four works over HTTP against a hand-written server, in one run", bench::bench),
     ("overload", "what a server does with ten times what it can do", bench::overload::overload),
     ("services", "throw-away PostgreSQL and MariaDB: up, down, status", services::run),
+    ("slow", "what slow clients cost the others", bench::slow::slow),
     ("tidy", "the crate map, the stated absences, the dependencies that must not be there", tidy::run),
 ];
 

@@ -13,7 +13,7 @@ use crate::process::{Running, run};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -44,21 +44,14 @@ pub(crate) fn overload(root: &Path, given: &[String]) -> Result<(), String> {
     if !options.built {
         run(root, "cargo", &["build", "--release", "--locked", "-p", "undergird", "-p", "xtask"])?;
         let again: Vec<&str> = ["overload", "--built"].into_iter().chain(given.iter().map(String::as_str)).collect();
-        let client = format!("{}-{}", cores() / 2, cores().saturating_sub(1));
+        let client = client_cores();
         let program = root.join("target/release/xtask");
         let again: Vec<&str> = ["-c", &client, text(&program)?].into_iter().chain(again).collect();
         return run(root, "taskset", &again);
     }
+    let app = overload_app(root)?;
+    let publishable = undergird_keys(root, &app)?;
     let undergird = root.join("target/release/undergird");
-    let app = root.join("target/bench/overload");
-    if !app.join("data/main.db").exists() {
-        let _ = fs::remove_dir_all(&app);
-        copy_directory(&root.join("examples/blog"), &app)?;
-        run(root, text(&undergird)?, &["seed", text(&app)?, "--rows", "users=1000,posts=100000"])?;
-    }
-    let keys: serde_json::Value = serde_json::from_str(&capture(text(&undergird)?, &["keys", text(&app)?, "--json"])?)
-        .map_err(|error| format!("undergird keys: {error}"))?;
-    let publishable = keys["publishable_key"].as_str().unwrap_or_default().to_owned();
     let server = format!("0-{}", (cores() / 2).saturating_sub(1));
     // All clients have one address here.
     let many = [("UNDERGIRD_LIMITS_CONNECTIONS_PER_ADDRESS", "10000")];
@@ -70,6 +63,26 @@ pub(crate) fn overload(root: &Path, given: &[String]) -> Result<(), String> {
         .map_err(|error| format!("the client's runtime: {error}"))?;
     let set = tokio::task::LocalSet::new();
     set.block_on(&runtime, phases(&running, &publishable, &options))
+}
+
+/// The application that is measured, with its rows.
+pub(super) fn overload_app(root: &Path) -> Result<PathBuf, String> {
+    let app = root.join("target/bench/overload");
+    if !app.join("data/main.db").exists() {
+        let _ = fs::remove_dir_all(&app);
+        copy_directory(&root.join("examples/blog"), &app)?;
+        let undergird = root.join("target/release/undergird");
+        run(root, text(&undergird)?, &["seed", text(&app)?, "--rows", "users=1000,posts=100000"])?;
+    }
+    Ok(app)
+}
+
+/// Its publishable key.
+pub(super) fn undergird_keys(root: &Path, app: &Path) -> Result<String, String> {
+    let undergird = root.join("target/release/undergird");
+    let keys: serde_json::Value = serde_json::from_str(&capture(text(&undergird)?, &["keys", text(app)?, "--json"])?)
+        .map_err(|error| format!("undergird keys: {error}"))?;
+    Ok(keys["publishable_key"].as_str().unwrap_or_default().to_owned())
 }
 
 fn options(given: &[String]) -> Result<Options, String> {
@@ -92,13 +105,19 @@ fn options(given: &[String]) -> Result<Options, String> {
 const USAGE: &str = "usage: cargo xtask overload [--seconds N] [--times N] [--connections N] [--heavy (long lists)] \
     [--built (use the release binaries as they are)]";
 
-fn cores() -> usize {
+/// The second half of the machine's cores.
+pub(super) fn client_cores() -> String {
+    format!("{}-{}", cores() / 2, cores().saturating_sub(1))
+}
+
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).max(2)
 }
 
 async fn phases(running: &Running, publishable: &str, options: &Options) -> Result<(), String> {
     let works = Works::prepare(running.port, running.port, publishable).await?;
-    let requests = Rc::new(Requests { works, heavy: options.heavy, next: RefCell::default() });
+    let requests =
+        Rc::new(Requests { works, mix: if options.heavy { Mix::Long } else { Mix::Short }, next: RefCell::default() });
     let mut peak = 0.0f64;
     for width in WIDTHS {
         let begun = Instant::now();
@@ -141,11 +160,23 @@ async fn phases(running: &Running, publishable: &str, options: &Options) -> Resu
     Ok(())
 }
 
+#[derive(Clone, Copy)]
+enum Mix {
+    Short,
+    Long,
+    Reads,
+}
+
+/// Reads of one row, by turns.
+pub(super) fn reads(works: Works) -> Rc<Requests> {
+    Rc::new(Requests { works, mix: Mix::Reads, next: RefCell::default() })
+}
+
 /// What is asked for, in turn: of twenty requests 12 read one row, 4 list 20, 2 list 20 with authors, 2 create; with `heavy`, 18 list
 /// 200 with authors and 2 create.
-struct Requests {
+pub(super) struct Requests {
     works: Works,
-    heavy: bool,
+    mix: Mix,
     next: RefCell<usize>,
 }
 
@@ -154,9 +185,10 @@ impl Requests {
     fn next(&self) -> (String, bool) {
         let n = self.next.replace_with(|n| *n + 1);
         let run = usize::try_from(std::process::id()).unwrap_or(0);
-        let work = match (n % 10, self.heavy) {
+        let work = match (n % 10, self.mix) {
+            (_, Mix::Reads) => 0,
             (9, _) => 3,
-            (_, true) => {
+            (_, Mix::Long) => {
                 let path = "/rest/v1/posts?select=*,author:users(id,name)&status=eq.published&order=created_at.desc";
                 return (self.works.get(&format!("{path}&limit=200")), false);
             }
@@ -170,7 +202,7 @@ impl Requests {
 
 /// What came of a phase.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     good: usize,
     late: usize,
     shed: usize,
@@ -210,7 +242,7 @@ impl Seen {
         self.good + self.late + self.shed + self.bad
     }
 
-    fn at(&self, share: f64) -> Duration {
+    pub(super) fn at(&self, share: f64) -> Duration {
         at(&self.latencies, share)
     }
 
@@ -218,7 +250,12 @@ impl Seen {
         at(&self.pulses, share)
     }
 
-    fn times(&self) -> String {
+    /// Good answers in a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.good as f64 / self.took.as_secs_f64()
+    }
+
+    pub(super) fn times(&self) -> String {
         let writes = (ms(at(&self.writes, 0.5)), ms(at(&self.writes, 0.99)));
         let all = (ms(self.at(0.5)), ms(self.at(0.99)), ms(self.at(0.999)));
         let writes = format!("writes alone p50 {:.1}, p99 {:.1} ms", writes.0, writes.1);
@@ -236,17 +273,17 @@ impl std::fmt::Display for Seen {
     }
 }
 
-fn at(sorted: &[Duration], share: f64) -> Duration {
+pub(super) fn at(sorted: &[Duration], share: f64) -> Duration {
     let last = sorted.len().saturating_sub(1);
     sorted.get(((sorted.len() as f64 * share) as usize).min(last)).copied().unwrap_or_default()
 }
 
-fn ms(time: Duration) -> f64 {
+pub(super) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
 /// Each of `width` clients asks again when it was answered.
-async fn closed(port: u16, requests: &Rc<Requests>, width: usize, time: Duration) -> Result<Seen, String> {
+pub(super) async fn closed(port: u16, requests: &Rc<Requests>, width: usize, time: Duration) -> Result<Seen, String> {
     let seen = Rc::new(RefCell::new(Seen::default()));
     let begun = Instant::now();
     let mut clients = Vec::with_capacity(width);
