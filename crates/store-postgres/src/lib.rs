@@ -22,6 +22,7 @@ mod replicas;
 mod scribe;
 mod session;
 mod settings;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -78,7 +79,7 @@ impl PostgresStore {
         let notices = Notices::new(target.clone());
         let replicas = Replicas::new(&target, &options)?;
         let wall = wall::Wall::new(&options)?;
-        let pool = Pool::new(target, options);
+        let pool = Pool::sharing(target, options);
         // So that what is wrong is told now, and the first request finds a connection.
         drop(pool.checkout(Instant::now() + HEALTH_MAX).await?);
         let mut store = PostgresStore { pool, notices, replicas, wall };

@@ -444,6 +444,11 @@ impl Line {
         Ok((main, commit.map_err(Fault::from)))
     }
 
+    /// Its two sides, for whoever moves its bytes otherwise. `None` when it has ended.
+    pub(crate) fn into_parts(self) -> Option<(Client, Wire)> {
+        self.wired.0.map(|wire| (self.client, *wire))
+    }
+
     /// Says good-bye, so that the server need not wonder.
     pub(crate) async fn close(self) {
         let Line { client, wired, statements, ending, guard, .. } = self;
@@ -513,7 +518,8 @@ async fn run(
     Ok((Some(kept), lend(rows, statement, each).await?))
 }
 
-async fn lend(
+/// Lends a statement's rows.
+pub(crate) async fn lend(
     rows: RowStream,
     statement: &Statement,
     each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),

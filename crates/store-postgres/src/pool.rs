@@ -8,6 +8,7 @@
 
 use crate::line::Line;
 use crate::settings::{Options, Target};
+use crate::shared::{self, Shared};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub(crate) struct Pool {
     /// One permit per connection; whoever waits first gets one first.
     permits: Arc<Semaphore>,
     idle: Mutex<Idle>,
+    /// For quick reads, where some of the connections are shared.
+    pub(crate) shared: Option<Arc<Shared>>,
     /// Of the transactions that are serializable.
     pub(crate) turns: Turns,
     waiting: AtomicUsize,
@@ -69,16 +72,31 @@ pub(crate) struct Checkout {
 
 impl Pool {
     pub(crate) fn new(target: Target, options: Options) -> Arc<Pool> {
-        Pool::with(target, options, None)
+        Pool::with(target, options, None, None)
+    }
+
+    /// The same, where some of the connections are shared by quick reads.
+    pub(crate) fn sharing(target: Target, options: Options) -> Arc<Pool> {
+        let shared = Shared::new(&target, &options);
+        Pool::with(target, options, None, shared)
     }
 
     /// The same, where each new connection is asked first whether it may be used: a row that `guard` gives names a login that must not.
     pub(crate) fn guarded(target: Target, options: Options, guard: &'static str) -> Arc<Pool> {
-        Pool::with(target, options, Some(guard))
+        Pool::with(target, options, Some(guard), None)
     }
 
-    fn with(target: Target, options: Options, guard: Option<&'static str>) -> Arc<Pool> {
+    fn with(
+        target: Target,
+        mut options: Options,
+        guard: Option<&'static str>,
+        shared: Option<Arc<Shared>>,
+    ) -> Arc<Pool> {
+        if shared.is_some() {
+            options.connections -= shared::lines(&options);
+        }
         Arc::new(Pool {
+            shared,
             guard,
             target,
             permits: Arc::new(Semaphore::new(options.connections.max(1))),
@@ -204,6 +222,9 @@ impl Pool {
     /// What is prepared on any connection is not used any more.
     pub(crate) fn forget_prepared(&self) {
         self.epoch.fetch_add(1, Ordering::Relaxed);
+        if let Some(shared) = &self.shared {
+            shared.forget();
+        }
     }
 
     /// After one idle connection turned out to be dead, the others of its time most likely are too.
@@ -242,7 +263,7 @@ impl Pool {
             let idle = self.idle.lock();
             idle.common.len() + idle.lone.len()
         };
-        vec![
+        let mut all = vec![
             ("postgres_connections_used", "Connections in use.", used as f64),
             ("postgres_connections_idle", "Connections at rest.", idle as f64),
             (
@@ -256,7 +277,9 @@ impl Pool {
                 self.made.load(Ordering::Relaxed) as f64,
             ),
             ("postgres_runs_again", "Pieces of work that were run again.", self.again.load(Ordering::Relaxed) as f64),
-        ]
+        ];
+        all.extend(self.shared.iter().flat_map(|shared| shared.gauges()));
+        all
     }
 
     /// Lets what is under way end, and closes.
@@ -276,6 +299,9 @@ impl Pool {
     /// Gives no more connections.
     pub(crate) fn shut(&self) {
         self.closed.store(true, Ordering::Relaxed);
+        if let Some(shared) = &self.shared {
+            shared.shut();
+        }
         self.permits.close();
     }
 }

@@ -11,6 +11,7 @@ mod finishing;
 mod pairs;
 mod pooler;
 mod replicas;
+mod shared;
 mod values;
 mod wall;
 
