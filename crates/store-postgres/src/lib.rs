@@ -1,6 +1,6 @@
 //! PostgreSQL: one driver, one dialect, its DDL and introspection.
 //!
-//! A pool of connections, each polled by whoever uses it. A read of one statement is one round trip, and so is a write of one statement, which goes without `BEGIN` and `COMMIT`;
+//! A pool of connections, each polled by whoever uses it, and a few that quick reads share. A read of one statement is one round trip, and so is a write of one statement, which goes without `BEGIN` and `COMMIT`;
 //! any other transaction is one per statement and one for its commit. Deliberately absent: any decision about access, and any SQL text beyond transactions, settings
 //! and the schema: statements arrive written.
 
