@@ -4,6 +4,7 @@
 //! Deliberately absent: HTTP, wire formats, concrete stores.
 
 pub mod accounts;
+mod adopted;
 pub mod failure;
 pub mod idempotency;
 pub mod observe;

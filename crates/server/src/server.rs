@@ -230,7 +230,10 @@ impl Builder {
             fit(&store, &model, self.schema).await?;
         }
         let dress = self.dress(&model).map_err(StartError::Wrong)?;
-        let engine = Engine::new(model, store);
+        let engine = Engine::new(model.clone(), store);
+        if self.schema != SchemaPolicy::Leave {
+            readable(&engine, &model).await?;
+        }
         let auth = crate::accounts::open(&engine, &keys, &self.directory, self.shows_mails).await;
         let auth = auth.map_err(StartError::Failed)?;
         let cursors = crate::keys::cursor_key(&keys);
@@ -316,6 +319,7 @@ impl Server {
     pub async fn follow(&self, model: Arc<Model>, accept_data_loss: bool) -> Result<String, StartError> {
         let dress = self.builder.dress(&model).map_err(StartError::Wrong)?;
         let done = fit(self.engine.store(), &model, SchemaPolicy::Follow { accept_data_loss }).await?;
+        readable(&self.engine, &model).await?;
         self.engine.replace(model);
         self.http.dress(dress);
         self.http.refresh();
@@ -469,6 +473,20 @@ fn speakable(store: &Arc<dyn Store>, model: &Model) -> Result<(), StartError> {
         )));
     }
     callable(store, model)
+}
+
+/// That adopted tables have what their models say.
+async fn readable(engine: &Engine, model: &Arc<Model>) -> Result<(), StartError> {
+    let told = engine.estranged(model).await;
+    let told = told.map_err(|error| StartError::Failed(format!("cannot read the adopted tables: {error}")))?;
+    if told.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = told.iter().map(|(collection, why)| format!("  {collection}: {why}")).collect();
+    Err(StartError::Schema(format!(
+        "adopted tables are not as their models say; change the models (or `undergird adopt` into another folder and compare):\n{}",
+        lines.join("\n")
+    )))
 }
 
 /// Holds a database to a definition, or brings it there. Gives what was done, in words.

@@ -6,6 +6,12 @@ use undergird_store::{ConstraintKind, StoreError};
 
 /// An error of SQLite's in the store's terms.
 pub(crate) fn store_error(error: &rusqlite::Error) -> StoreError {
+    // SQLite has one code for this and for mistakes of ours. With the place in the statement it is another variant.
+    if let rusqlite::Error::SqlInputError { msg: words, .. } | rusqlite::Error::SqliteFailure(_, Some(words)) = error
+        && (words.starts_with("no such table") || words.starts_with("no such column"))
+    {
+        return StoreError::SchemaMismatch(words.clone());
+    }
     let rusqlite::Error::SqliteFailure(failure, message) = error else {
         return StoreError::Internal(error.to_string());
     };

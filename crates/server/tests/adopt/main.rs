@@ -253,7 +253,50 @@ async fn every_shape_is_read(on: On) {
     running.stop();
 }
 
-on_each_store!(chinook_is_served, every_shape_is_read);
+/// A table that was changed with other tools is told at the start, each of them, and not when somebody asks for it.
+async fn what_was_changed_elsewhere_is_told(on: On) {
+    tokio::task::spawn_blocking(move || {
+        let Some(foreign) = Foreign::new(on, "chinook", chinook(on)) else { return };
+        foreign.adopt();
+        let app = Folder(foreign.folder.0.join("app"));
+        // Once, so that Undergird's own tables are there.
+        foreign.serve().stop();
+        let names = match on {
+            On::Postgres | On::Walled => ["album", "title", "name", "genre", "kind"],
+            On::Sqlite | On::Mysql => ["Album", "Title", "Name", "Genre", "Kind"],
+        };
+        let [album, title, name, genre, kind] = names;
+        let change = |title: &str, name: &str, genre: &str, kind: &str| {
+            let changes = vec![
+                format!("ALTER TABLE {album} RENAME COLUMN {title} TO {name}"),
+                format!("ALTER TABLE {genre} RENAME TO {kind}"),
+            ];
+            match on {
+                On::Sqlite => {
+                    let file = rusqlite::Connection::open(foreign.folder.0.join("theirs.db")).unwrap();
+                    file.execute_batch(&changes.join(";")).unwrap();
+                }
+                _ => foreign.database.execute_all(changes),
+            }
+        };
+        change(title, name, genre, kind);
+        for command in ["serve", "dev"] {
+            let (code, out, errors) = said(&app, &[command, "--listen", "127.0.0.1:0"], &foreign.variables());
+            assert_eq!(code, 1, "{out}{errors}");
+            for word in ["adopted tables are not as their models say", "\n  album: ", "\n  genre: "] {
+                assert!(errors.contains(word), "no {word:?} in {errors}");
+            }
+            assert!(!errors.contains("  artist: "), "{errors}");
+        }
+        change(name, title, kind, genre);
+        Running::start(&app, "serve", &foreign.variables()).stop();
+        std::mem::forget(app);
+    })
+    .await
+    .unwrap();
+}
+
+on_each_store!(chinook_is_served, every_shape_is_read, what_was_changed_elsewhere_is_told);
 
 /// What docs/adopting-a-database.md shows is what happens: its models are in the files, its requests get its answers.
 #[test]
