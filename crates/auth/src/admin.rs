@@ -2,6 +2,7 @@
 
 use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
+use crate::hooks::Gate;
 use crate::one_time;
 use crate::password;
 use crate::profile;
@@ -122,7 +123,7 @@ impl Core {
                     app_metadata: app_metadata(&new.roles),
                     user_metadata: Json::Object(new.data),
                 };
-                user.create(transaction, &system).await?;
+                user.create(transaction, &system, &Gate::open()).await?;
                 records::prove_address(transaction, &system, id).await?;
                 audit::note(transaction, moment, Event::new("user_made", Actor::Owner, id)).await?;
                 if let Some(profile) = profile {

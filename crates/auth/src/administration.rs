@@ -7,6 +7,7 @@ use crate::admin::{Change, check_roles};
 use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
 use crate::factors::settle;
+use crate::hooks::Gate;
 use crate::one_time;
 use crate::password;
 use crate::profile;
@@ -59,7 +60,7 @@ fn invalid(name: &'static str, why: impl Into<String>) -> AccountError {
 }
 
 /// `app_metadata` as it would be: its roles are names, and all of it fits into a token.
-fn check_app_metadata(metadata: &Map<String, Json>) -> Result<(), AccountError> {
+pub(crate) fn check_app_metadata(metadata: &Map<String, Json>) -> Result<(), AccountError> {
     check_metadata(metadata)?;
     let Some(roles) = metadata.get("roles") else { return Ok(()) };
     let listed = token::roles(&Json::Object(metadata.clone()));
@@ -399,7 +400,7 @@ async fn make(
         user_metadata: Json::Object(told),
     };
     let is_proved = user.confirmed;
-    user.create(transaction, &system).await?;
+    user.create(transaction, &system, &Gate::open()).await?;
     if is_proved {
         records::prove_address(transaction, &system, id).await?;
     }

@@ -27,36 +27,44 @@ impl Core {
         check_metadata(&data)?;
         self.budgets.sign_ups.take(&budget_key(visit.address), visit.moment.now).map_err(too_many)?;
         let (id, identity) = (self.new_id(visit.moment.now)?, self.new_id(visit.moment.now)?);
-        let core = self.clone();
-        let started = self.engine.transaction(Isolation::Serializable, move |transaction| {
-            let (core, visit, data) = (core.clone(), visit.clone(), data.clone());
-            Box::pin(async move {
-                let system = Caller::system(visit.moment);
-                let profile = match profile::create(transaction.app().model(), id, None, &data, visit.moment) {
-                    Ok(profile) => profile,
-                    Err(AccountError::Failed(failure)) => return Err(failure),
-                    Err(refused) => return Ok(Outcome::rollback(Err(refused))),
-                };
-                let user = NewUser {
-                    id,
-                    identity,
-                    email: None,
-                    password_hash: None,
-                    confirmed: false,
-                    invited: false,
-                    owner_made: false,
-                    app_metadata: json!({}),
-                    user_metadata: Json::Object(data),
-                };
-                user.create(transaction, &system).await?;
-                if let Some(profile) = profile {
-                    transaction.write(&system, profile, None).await?;
-                }
-                core.signed_in_now(transaction, &system, id).await?;
-                Ok(Outcome::commit(Ok(core.start_session(transaction, &visit, id, "anonymous").await?)))
+        let gate = self.gate();
+        let attempt = || {
+            let (core, gate, visit, data) = (self.clone(), gate.clone(), visit.clone(), data.clone());
+            self.engine.transaction(Isolation::Serializable, move |transaction| {
+                let (core, gate, visit, data) = (core.clone(), gate.clone(), visit.clone(), data.clone());
+                Box::pin(async move {
+                    let system = Caller::system(visit.moment);
+                    let profile = match profile::create(transaction.app().model(), id, None, &data, visit.moment) {
+                        Ok(profile) => profile,
+                        Err(AccountError::Failed(failure)) => return Err(failure),
+                        Err(refused) => return Ok(Outcome::rollback(Err(refused))),
+                    };
+                    let user = NewUser {
+                        id,
+                        identity,
+                        email: None,
+                        password_hash: None,
+                        confirmed: false,
+                        invited: false,
+                        owner_made: false,
+                        app_metadata: json!({}),
+                        user_metadata: Json::Object(data),
+                    };
+                    user.create(transaction, &system, &gate).await?;
+                    if let Some(profile) = profile {
+                        transaction.write(&system, profile, None).await?;
+                    }
+                    core.signed_in_now(transaction, &system, id).await?;
+                    Ok(Outcome::commit(Ok(core.start_session(transaction, &visit, id, "anonymous").await?)))
+                })
             })
-        });
-        let started: Result<_, AccountError> = started.await?;
-        Ok(self.tokens(started?)?)
+        };
+        let started: Result<_, AccountError> = loop {
+            let started = attempt().await;
+            if !self.past(&gate, visit.address).await? {
+                break started?;
+            }
+        };
+        self.tokens(started?).await
     }
 }

@@ -5,6 +5,7 @@ use crate::api_keys::{KeyHashes, Keys};
 use crate::audit::{self, Actor, Event};
 use crate::budget::{Allowance, Allowances, Budget};
 use crate::fetch::Fetcher;
+use crate::hooks::{Draft, Gate, Hooks};
 use crate::identify::Identifier;
 use crate::mail::{Post, Templates, Transport};
 use crate::oauth::{Directory, FlowKey};
@@ -92,6 +93,7 @@ pub(crate) struct Core {
     pub(crate) one_time: OneTimeKey,
     pub(crate) directory: Directory,
     pub(crate) fetcher: Fetcher,
+    pub(crate) hooks: Hooks,
     pub(crate) flow_key: FlowKey,
     pub(crate) page_key: PageKey,
     pub(crate) passkey_key: PasskeyKey,
@@ -137,6 +139,7 @@ impl Core {
             one_time: OneTimeKey::new(keys).map_err(broken)?,
             directory: Directory::new(options.fetch.clone()),
             fetcher: options.fetch.clone(),
+            hooks: Hooks::new(),
             flow_key: FlowKey::new(keys).map_err(broken)?,
             page_key: PageKey::new(keys).map_err(broken)?,
             passkey_key: PasskeyKey::new(keys).map_err(broken)?,
@@ -385,7 +388,20 @@ pub(crate) struct NewUser {
 }
 
 impl NewUser {
-    pub(crate) async fn create(self, transaction: &mut Transaction<'_>, system: &Caller) -> Result<(), Failure> {
+    /// # Errors
+    /// Those of the store, and the gate's, see [`Gate::pass`].
+    pub(crate) async fn create(
+        self,
+        transaction: &mut Transaction<'_>,
+        system: &Caller,
+        gate: &Gate,
+    ) -> Result<(), Failure> {
+        gate.pass(Draft {
+            id: self.id,
+            email: self.email.clone(),
+            app_metadata: self.app_metadata.clone(),
+            user_metadata: self.user_metadata.clone(),
+        })?;
         let now = system.moment().now;
         let row = [
             ("id", Value::Uuid(self.id)),

@@ -257,7 +257,7 @@ impl Core {
         let (started, ended) = done?;
         self.budgets.codes.give_back(&user);
         self.revoked(ended, now);
-        Ok(self.tokens(started)?)
+        self.tokens(started).await
     }
 
     /// Notes a code that was wrong; the verdict as it was.

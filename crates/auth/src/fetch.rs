@@ -1,4 +1,4 @@
-//! The port by which this crate asks other servers by HTTP: sign-in providers. Whoever opens [`crate::Auth`] gives the adapter
+//! The port by which this crate asks other servers by HTTP: sign-in providers, hooks. Whoever opens [`crate::Auth`] gives the adapter
 //! ([`crate::Options::fetch`]); without one nothing is asked.
 //!
 //! Deliberately absent: HTTP itself, TLS, name resolution. What every adapter must hold to stands at [`Fetch`].
@@ -49,16 +49,45 @@ pub struct Incoming {
     pub body: Vec<u8>,
 }
 
-/// Why there is no answer. The text is for the log.
+/// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchError(pub String);
+pub enum FetchError {
+    /// Not in [`Outgoing::timeout`].
+    TimedOut,
+    /// It is longer than [`Outgoing::bytes_max`].
+    TooLong,
+    /// A sentence for the log.
+    Other(String),
+}
+
+impl From<String> for FetchError {
+    fn from(why: String) -> FetchError {
+        FetchError::Other(why)
+    }
+}
+
+impl From<&str> for FetchError {
+    fn from(why: &str) -> FetchError {
+        FetchError::Other(why.into())
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FetchError::TimedOut => f.write_str("no answer in time"),
+            FetchError::TooLong => f.write_str("the answer is too long"),
+            FetchError::Other(why) => f.write_str(why),
+        }
+    }
+}
 
 /// Asks nobody.
 pub(crate) struct NoFetch;
 
 impl Fetch for NoFetch {
     fn fetch(&self, _: Outgoing) -> BoxFuture<'_, Result<Incoming, FetchError>> {
-        Box::pin(async { Err(FetchError("this server asks no other servers".into())) })
+        Box::pin(async { Err(FetchError::from("this server asks no other servers")) })
     }
 }
 

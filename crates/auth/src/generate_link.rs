@@ -2,6 +2,7 @@
 
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
+use crate::hooks::Gate;
 use crate::invite::{Unconfirmed, demand_secret_key};
 use crate::one_time::{self, NewToken};
 use crate::password;
@@ -43,33 +44,43 @@ impl Core {
         let invited = asked.kind == LinkKind::Invite;
         let new = Unconfirmed { email, data: asked.data, password_hash, invited, owner_made: true };
         let secrets = self.one_time.secrets(self.new_id(visit.moment.now)?);
-        let (core, kind, moment, address) = (self.clone(), asked.kind, visit.moment, visit.address);
-        let told = secrets.clone();
-        let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
-            let (core, new, secrets, new_email) = (core.clone(), new.clone(), told.clone(), new_email.clone());
-            Box::pin(async move {
-                let system = Caller::system(moment);
-                let to = new_email.clone().unwrap_or_else(|| new.email.clone());
-                let id = match core.user_of_link(transaction, &system, kind, new, new_email).await {
-                    Ok(id) => id,
-                    Err(AccountError::Failed(failure)) => return Err(failure),
-                    Err(refused) => return Ok(Outcome::rollback(Err(refused))),
-                };
-                let email = if kind == LinkKind::EmailChange { to.as_str() } else { "" };
-                let account = records::account(transaction, &system, id).await?;
-                let Some(account) = account else {
-                    return Ok(Outcome::rollback(Err(AccountError::AccountMissing)));
-                };
-                let email = if email.is_empty() { account.email.clone().unwrap_or_default() } else { email.to_owned() };
-                let life_micros = core.mail_life_micros();
-                let token = NewToken { user: id, kind, email: &email, challenge: None, life_micros };
-                one_time::put(transaction, &system, &core.one_time, &secrets, &token).await?;
-                let event = Event::new("link_generated", Actor::Owner, id).from(address);
-                audit::note(transaction, moment, event.with(serde_json::json!({ "kind": kind.name() }))).await?;
-                Ok(Outcome::commit(Ok(account)))
+        let (gate, kind, moment, address) = (self.gate(), asked.kind, visit.moment, visit.address);
+        let attempt = || {
+            let (core, gate, new, told) = (self.clone(), gate.clone(), new.clone(), secrets.clone());
+            let new_email = new_email.clone();
+            self.engine.transaction(Isolation::Serializable, move |transaction| {
+                let (core, gate, new, secrets) = (core.clone(), gate.clone(), new.clone(), told.clone());
+                let new_email = new_email.clone();
+                Box::pin(async move {
+                    let system = Caller::system(moment);
+                    let to = new_email.clone().unwrap_or_else(|| new.email.clone());
+                    let id = match core.user_of_link(transaction, &system, kind, (new, new_email), &gate).await {
+                        Ok(id) => id,
+                        Err(AccountError::Failed(failure)) => return Err(failure),
+                        Err(refused) => return Ok(Outcome::rollback(Err(refused))),
+                    };
+                    let email = if kind == LinkKind::EmailChange { to.as_str() } else { "" };
+                    let account = records::account(transaction, &system, id).await?;
+                    let Some(account) = account else {
+                        return Ok(Outcome::rollback(Err(AccountError::AccountMissing)));
+                    };
+                    let email =
+                        if email.is_empty() { account.email.clone().unwrap_or_default() } else { email.to_owned() };
+                    let life_micros = core.mail_life_micros();
+                    let token = NewToken { user: id, kind, email: &email, challenge: None, life_micros };
+                    one_time::put(transaction, &system, &core.one_time, &secrets, &token).await?;
+                    let event = Event::new("link_generated", Actor::Owner, id).from(address);
+                    audit::note(transaction, moment, event.with(serde_json::json!({ "kind": kind.name() }))).await?;
+                    Ok(Outcome::commit(Ok(account)))
+                })
             })
-        });
-        let account: Result<_, AccountError> = made.await.map_err(or_taken)?;
+        };
+        let account: Result<_, AccountError> = loop {
+            let made = attempt().await;
+            if !self.past(&gate, address).await? {
+                break made.map_err(or_taken)?;
+            }
+        };
         let redirect_to = self.allowed(asked.redirect_to.as_deref()).unwrap_or_else(|| self.site_url());
         Ok(GeneratedLink {
             account: account?,
@@ -87,11 +98,11 @@ impl Core {
         transaction: &mut Transaction<'_>,
         system: &Caller,
         kind: LinkKind,
-        new: Unconfirmed,
-        new_email: Option<String>,
+        (new, new_email): (Unconfirmed, Option<String>),
+        gate: &Gate,
     ) -> Result<Uuid, AccountError> {
         if kind == LinkKind::Invite {
-            return self.invited(transaction, system, new).await;
+            return self.invited(transaction, system, new, gate).await;
         }
         let found = records::by("email", Value::text(new.email.as_str()), USERS);
         let found = transaction.records(system, found).await?.into_iter().next();
@@ -100,7 +111,9 @@ impl Core {
                 LinkKind::Confirmation if new.password_hash.is_none() => {
                     Err(AccountError::WeakPassword(undergird_engine::accounts::PasswordWeakness::TooShort { min: 1 }))
                 }
-                LinkKind::Confirmation | LinkKind::MagicLink => self.make_unconfirmed(transaction, system, new).await,
+                LinkKind::Confirmation | LinkKind::MagicLink => {
+                    self.make_unconfirmed(transaction, system, new, gate).await
+                }
                 LinkKind::Recovery | LinkKind::EmailChange | LinkKind::Invite | LinkKind::Reauthentication => {
                     Err(LinkError::UserUnknown.into())
                 }

@@ -2,6 +2,7 @@
 
 use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
+use crate::hooks::Gate;
 use crate::mail::{Letter, MailKind};
 use crate::profile;
 use crate::records::{self, USERS};
@@ -49,28 +50,32 @@ impl Core {
         let redirect_to = self.allowed(asked.redirect_to.as_deref());
         let letter = Letter { redirect_to, ..Letter::to(MailKind::Link(LinkKind::Invite), &email) };
         let new = Unconfirmed { email, data: asked.data, password_hash: None, invited: true, owner_made: true };
-        let core = self.clone();
-        let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
-            let (core, new, letter) = (core.clone(), new.clone(), letter.clone());
-            Box::pin(async move {
-                let system = Caller::system(visit.moment);
-                let id = match core.invited(transaction, &system, new).await {
-                    Ok(id) => id,
-                    Err(AccountError::Failed(failure)) => return Err(failure),
-                    Err(refused) => return Ok(Outcome::rollback(Err(refused))),
-                };
-                core.queue(transaction, &system, letter).await?;
-                audit::note(
-                    transaction,
-                    visit.moment,
-                    Event::new("user_invited", Actor::Owner, id).from(visit.address),
-                )
-                .await?;
-                let account = records::account(transaction, &system, id).await?;
-                Ok(Outcome::commit(account.ok_or(AccountError::AccountMissing)))
+        let (gate, moment, address) = (self.gate(), visit.moment, visit.address);
+        let attempt = || {
+            let (core, gate, new, letter) = (self.clone(), gate.clone(), new.clone(), letter.clone());
+            self.engine.transaction(Isolation::Serializable, move |transaction| {
+                let (core, gate, new, letter) = (core.clone(), gate.clone(), new.clone(), letter.clone());
+                Box::pin(async move {
+                    let system = Caller::system(moment);
+                    let id = match core.invited(transaction, &system, new, &gate).await {
+                        Ok(id) => id,
+                        Err(AccountError::Failed(failure)) => return Err(failure),
+                        Err(refused) => return Ok(Outcome::rollback(Err(refused))),
+                    };
+                    core.queue(transaction, &system, letter).await?;
+                    audit::note(transaction, moment, Event::new("user_invited", Actor::Owner, id).from(address))
+                        .await?;
+                    let account = records::account(transaction, &system, id).await?;
+                    Ok(Outcome::commit(account.ok_or(AccountError::AccountMissing)))
+                })
             })
-        });
-        let account = made.await.map_err(or_taken)??;
+        };
+        let account = loop {
+            let made = attempt().await;
+            if !self.past(&gate, address).await? {
+                break made.map_err(or_taken)??;
+            }
+        };
         self.post.wake();
         Ok(account)
     }
@@ -81,10 +86,11 @@ impl Core {
         transaction: &mut Transaction<'_>,
         system: &Caller,
         new: Unconfirmed,
+        gate: &Gate,
     ) -> Result<Uuid, AccountError> {
         let found = records::by("email", Value::text(new.email.as_str()), USERS);
         let Some(user) = transaction.records(system, found).await?.into_iter().next() else {
-            return self.make_unconfirmed(transaction, system, new).await;
+            return self.make_unconfirmed(transaction, system, new, gate).await;
         };
         if user.int("email_confirmed_at").is_some() {
             return Err(AccountError::EmailTaken);
@@ -102,9 +108,11 @@ impl Core {
         transaction: &mut Transaction<'_>,
         system: &Caller,
         new: Unconfirmed,
+        gate: &Gate,
     ) -> Result<Uuid, AccountError> {
         let moment = system.moment();
-        let (id, identity) = (self.new_id(moment.now)?, self.new_id(moment.now)?);
+        let (fresh, identity) = (self.new_id(moment.now)?, self.new_id(moment.now)?);
+        let id = gate.id().unwrap_or(fresh);
         let profile = profile::create(transaction.app().model(), id, Some(&new.email), &new.data, moment)?;
         let user = NewUser {
             id,
@@ -117,7 +125,7 @@ impl Core {
             app_metadata: app_metadata(&[]),
             user_metadata: Json::Object(new.data),
         };
-        user.create(transaction, system).await?;
+        user.create(transaction, system, gate).await?;
         if let Some(profile) = profile {
             transaction.write(system, profile, None).await?;
         }

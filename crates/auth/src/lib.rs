@@ -18,6 +18,7 @@ mod core;
 mod factors;
 mod fetch;
 mod generate_link;
+mod hooks;
 mod identify;
 mod invite;
 mod mail;

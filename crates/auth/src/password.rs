@@ -243,7 +243,7 @@ impl Core {
             })
         });
         let started = started.await??;
-        Ok(self.tokens(started)?)
+        self.tokens(started).await
     }
 }
 

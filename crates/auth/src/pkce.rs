@@ -69,7 +69,7 @@ impl Core {
         let (started, ended) = started?;
         self.revoked(ended, address.moment.now);
         self.give_back_guess(&address);
-        Ok(self.tokens(started)?)
+        self.tokens(started).await
     }
 
     /// What a code is good for, once it is sure that its flow is this client's.

@@ -120,7 +120,7 @@ impl Core {
         let (started, ended) = done?;
         self.budgets.codes.give_back(&user);
         self.revoked(ended, now);
-        Ok(self.tokens(started)?)
+        self.tokens(started).await
     }
 
     async fn use_code(

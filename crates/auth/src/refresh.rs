@@ -11,12 +11,13 @@
 use crate::api_keys::sha256;
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
+use crate::hooks::Foreseen;
 use crate::password::too_many;
 use crate::records::{self, REFRESH_TOKENS, SESSIONS};
 use crate::revocations::Revocation;
-use crate::sessions::{DAY_MICROS, REFRESH_PREFIX, Second, Started, refresh_token, token_row};
+use crate::sessions::{DAY_MICROS, REFRESH, REFRESH_PREFIX, Second, Started, refresh_token, token_row};
 use std::sync::Arc;
-use undergird_engine::accounts::{AccountError, Secret, Session, Visit};
+use undergird_engine::accounts::{Account, AccountError, Secret, Session, Visit};
 use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
 use undergird_model::Value;
 use undergird_plan::Caller;
@@ -46,6 +47,10 @@ impl Core {
             self.engine.records(&Caller::system(visit.moment), records::by("hash", hash, REFRESH_TOKENS)).await?;
         let session = found.first().and_then(|row| row.uuid("session_id")).ok_or(AccountError::RefreshTokenUnknown)?;
         self.budgets.refreshes.take(&session, now).map_err(too_many)?;
+        let foreseen = match self.asks_about_claims() {
+            true => self.foresee_refresh(&visit, session).await?,
+            false => None,
+        };
         let ended = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, visit, token) = (core.clone(), visit.clone(), token.clone());
             Box::pin(async move {
@@ -57,12 +62,37 @@ impl Core {
             })
         });
         match ended.await?? {
-            Ended::Next(started) => Ok(self.tokens(*started)?),
+            Ended::Next(started) => self.tokens_again(*started, foreseen).await,
             Ended::Revoked(error, revocations) => {
                 self.revoked(revocations, now);
                 Err(error)
             }
         }
+    }
+
+    /// Asks the hook before the token is used up. None: there will be nothing to sign.
+    async fn foresee_refresh(&self, visit: &Visit, session: uuid::Uuid) -> Result<Option<Foreseen>, AccountError> {
+        let moment = visit.moment;
+        let found = self.engine.transaction(Isolation::Committed, move |transaction| {
+            Box::pin(async move {
+                let system = Caller::system(moment);
+                let rows = transaction.records(&system, records::by("id", Value::Uuid(session), SESSIONS)).await?;
+                let Some(row) = rows.into_iter().next() else { return Ok(Outcome::rollback(None)) };
+                let user = row.uuid("user_id").unwrap_or_default();
+                let account = records::account(transaction, &system, user).await?;
+                Ok(Outcome::rollback(account.map(|account| (row, account))))
+            })
+        });
+        let Some((row, account)) = found.await? else { return Ok(None) };
+        let now = moment.now;
+        let is_over = now >= row.int("not_after").unwrap_or(0);
+        if is_over || account.banned_until.is_some_and(|until| now < until) {
+            return Ok(None);
+        }
+        let tokens_until = self.token_end(now, row.int("not_after").unwrap_or(now));
+        let next = Secret::new(String::new());
+        let started = next_of(&row, account, next, tokens_until, visit);
+        self.foresee(self.claims_of(&started), REFRESH, visit.address).await.map(Some)
     }
 
     async fn rotate(
@@ -116,20 +146,7 @@ impl Core {
                 tokens_until = row.int("tokens_until").unwrap_or(tokens_until).min(tokens_until);
             }
         }
-        Ok(Ended::Next(Box::new(Started {
-            account,
-            session,
-            refresh_token: next,
-            aal: row.text("aal").unwrap_or("aal1").to_owned(),
-            method: row.text("method").unwrap_or("password").to_owned(),
-            second: Second::of(&row),
-            created_at: row.int("created_at").unwrap_or(now),
-            not_after,
-            generation: row.int("generation").unwrap_or(0),
-            tokens_until,
-            displaced: Vec::new(),
-            now,
-        })))
+        Ok(Ended::Next(Box::new(next_of(&row, account, next, tokens_until, visit))))
     }
 
     async fn use_up(
@@ -158,6 +175,26 @@ impl Core {
         let row = [("refreshed_at", Value::Timestamp(now)), ("tokens_until", Value::Timestamp(tokens_until))];
         transaction.write(system, of_session.with_row(row), None).await?;
         Ok(())
+    }
+}
+
+/// The session as it goes on.
+fn next_of(row: &Record, account: Account, next: Secret, tokens_until: i64, visit: &Visit) -> Started {
+    let now = visit.moment.now;
+    Started {
+        account,
+        session: row.uuid("id").unwrap_or_default(),
+        refresh_token: next,
+        aal: row.text("aal").unwrap_or("aal1").to_owned(),
+        method: row.text("method").unwrap_or("password").to_owned(),
+        second: Second::of(row),
+        created_at: row.int("created_at").unwrap_or(now),
+        not_after: row.int("not_after").unwrap_or(0),
+        generation: row.int("generation").unwrap_or(0),
+        tokens_until,
+        displaced: Vec::new(),
+        address: visit.address,
+        now,
     }
 }
 

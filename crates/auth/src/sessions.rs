@@ -6,6 +6,7 @@
 use crate::api_keys::sha256;
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
+use crate::hooks::Foreseen;
 use crate::records::{self, PAGE, REFRESH_TOKENS, REVOCATIONS, SESSIONS};
 use crate::revocations::{Revocation, SKEW_MICROS, TOKEN_MICROS_MAX};
 use crate::signing::SigningError;
@@ -13,7 +14,7 @@ use crate::token::{self, Grant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::Arc;
-use undergird_engine::accounts::{Account, AccountError, Secret, Session, SignOutScope, Visit};
+use undergird_engine::accounts::{Account, AccountError, HookError, Secret, Session, SignOutScope, Visit};
 use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
 use undergird_model::Value;
 use undergird_plan::request::{Body, ColumnPath, Input, Operand, Operator, OrderItem, Request, Verb};
@@ -33,6 +34,9 @@ pub(crate) const AAL2: &str = "aal2";
 pub const SESSIONS_MAX: usize = 100;
 
 const USER_AGENT_CHARS_MAX: usize = 512;
+/// How a refresh is called where others have the method of a sign-in.
+pub(crate) const REFRESH: &str = "token_refresh";
+
 pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
 
 /// A session with its newest refresh token, before its access token is signed.
@@ -52,6 +56,8 @@ pub(crate) struct Started {
     pub(crate) tokens_until: i64,
     /// The sessions that made room for this one.
     pub(crate) displaced: Vec<Revocation>,
+    /// Where the request came from.
+    pub(crate) address: Option<std::net::IpAddr>,
     pub(crate) now: i64,
 }
 
@@ -180,6 +186,7 @@ impl Core {
             generation: 0,
             tokens_until,
             displaced,
+            address: visit.address,
             now,
         })
     }
@@ -249,12 +256,45 @@ impl Core {
         now.saturating_add(i64::from(self.access_token_seconds()).saturating_mul(1_000_000)).min(not_after)
     }
 
-    /// Signs the access token of a session. After the commit: a token for a session that never was would be worse than a session
-    /// without a token.
-    pub(crate) fn tokens(&self, started: Started) -> Result<Session, Failure> {
-        self.revoked(started.displaced, started.now);
-        let issued_at = started.now.div_euclid(1_000_000);
-        let expires_at = started.tokens_until.div_euclid(1_000_000);
+    /// Signs the access token of a session that begins. After the commit: a token for a session that never was would be worse than a session
+    /// without a token. Every access token that leaves is signed here or in [`Core::tokens_again`].
+    ///
+    /// # Errors
+    /// The hook's, and then the session is ended: nobody has anything of it.
+    pub(crate) async fn tokens(&self, mut started: Started) -> Result<Session, AccountError> {
+        self.revoked(std::mem::take(&mut started.displaced), started.now);
+        let method = started.second.as_ref().map_or(started.method.clone(), |second| second.method.clone());
+        let dressed = match self.dress(self.claims_of(&started), &method, started.address).await {
+            Ok(claims) => self.signed(&started, &claims),
+            Err(error) => Err(error),
+        };
+        match dressed {
+            Ok(access_token) => Ok(with_token(started, access_token)),
+            Err(error) => {
+                self.abandon(&started).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Signs the next access token of a session, of which a hook was asked before.
+    pub(crate) async fn tokens_again(
+        &self,
+        started: Started,
+        foreseen: Option<Foreseen>,
+    ) -> Result<Session, AccountError> {
+        let claims = self.claims_of(&started);
+        let claims = match foreseen.and_then(|foreseen| foreseen.of(&claims)) {
+            Some(dressed) => dressed,
+            // None was asked, or the account changed while one was.
+            None => self.dress(claims, REFRESH, started.address).await?,
+        };
+        let access_token = self.signed(&started, &claims)?;
+        Ok(with_token(started, access_token))
+    }
+
+    /// What the access token of a session says, before any hook.
+    pub(crate) fn claims_of(&self, started: &Started) -> serde_json::Map<String, serde_json::Value> {
         let second = started.second.iter().map(|second| (second.method.as_str(), second.at));
         let methods: Vec<_> = second.chain([(started.method.as_str(), started.created_at)]).collect();
         let grant = Grant {
@@ -263,19 +303,42 @@ impl Core {
             aal: &started.aal,
             methods: &methods,
             generation: started.generation,
-            issued_at,
-            expires_at,
+            issued_at: started.now.div_euclid(1_000_000),
+            expires_at: started.tokens_until.div_euclid(1_000_000),
         };
+        token::claims(&started.account, &grant)
+    }
+
+    fn signed(
+        &self,
+        started: &Started,
+        claims: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Secret, AccountError> {
         let ring = self.identifier.ring.read().clone();
-        let signed = token::issue(&ring, &started.account, &grant);
-        let access_token = signed.map_err(|SigningError| Failure::Internal("a token could not be signed".into()))?;
-        Ok(Session {
-            access_token: Secret::new(access_token),
-            refresh_token: started.refresh_token,
-            expires_in_seconds: u32::try_from(expires_at - issued_at).unwrap_or(0),
-            expires_at,
-            account: started.account,
-        })
+        let signed = token::sign(&ring, started.now.div_euclid(1_000_000), claims);
+        let signed = signed.map_err(|SigningError| Failure::Internal("a token could not be signed".into()))?;
+        if signed.len() > token::TOKEN_BYTES_MAX {
+            let why = format!("the token would be longer than {} bytes", token::TOKEN_BYTES_MAX);
+            return Err(AccountError::Hook(HookError::Broken(why)));
+        }
+        Ok(Secret::new(signed))
+    }
+
+    /// Ends a session whose tokens nobody got.
+    async fn abandon(&self, started: &Started) -> Result<(), Failure> {
+        // The request's own time may be seconds ago.
+        let (session, user, moment) = (started.session, started.account.id, self.engine.moment());
+        let core = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            Box::pin(async move {
+                let system = Caller::system(moment);
+                let event = Event::new("logout", Actor::System, user).in_session(session);
+                audit::note(transaction, moment, event.with(serde_json::json!({ "why": "hook" }))).await?;
+                let gone = Request::new(SESSIONS, Verb::Delete).with_equal("id", Value::Uuid(session));
+                transaction.write(&system, gone, None).await?;
+                Ok(Outcome::commit(()))
+            })
+        });
+        core.await
     }
 
     /// Ends sessions inside a transaction. What comes back goes into [`Core::revoked`] after the commit.
@@ -412,5 +475,18 @@ impl Core {
         });
         self.revoked(ended.await?, now);
         Ok(())
+    }
+}
+
+/// What a client gets.
+fn with_token(started: Started, access_token: Secret) -> Session {
+    let expires_at = started.tokens_until.div_euclid(1_000_000);
+    let seconds = expires_at - started.now.div_euclid(1_000_000);
+    Session {
+        access_token,
+        refresh_token: started.refresh_token,
+        expires_in_seconds: u32::try_from(seconds).unwrap_or(0),
+        expires_at,
+        account: started.account,
     }
 }

@@ -132,74 +132,84 @@ impl Core {
         profile::create(app.model(), uuid::Uuid::nil(), Some(&email), &asked.data, moment)?;
         let hash = self.hasher.hash(&asked.password).await?;
         let (id, identity) = (self.new_id(moment.now)?, self.new_id(moment.now)?);
-        let core = self.clone();
         let shown_email = email.clone();
-        let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
-            let core = core.clone();
-            let (visit, data, hash, confirmation) =
-                (visit.clone(), asked.data.clone(), hash.clone(), confirmation.clone());
-            // Of the same domain: a rule of the profile about domains says the same of it.
-            let email = match email.rsplit_once('@').filter(|_| taken) {
-                Some((_, domain)) => format!("{}@{domain}", id.simple()),
-                None => email.clone(),
-            };
-            Box::pin(async move {
-                let system = Caller::system(moment);
-                if let Some(replaced) = replaced {
-                    // As it is now: it may have been confirmed, or its owner invited, while the password was hashed.
-                    let there = records::user(transaction, &system, replaced).await?;
-                    if there.as_ref().is_some_and(stays) {
-                        return Err(Failure::Conflict);
+        let gate = self.gate().for_address(&email);
+        let address = visit.address;
+        let attempt = || {
+            let (core, gate, data) = (self.clone(), gate.clone(), asked.data.clone());
+            let (email, visit, hash, confirmation) = (email.clone(), visit.clone(), hash.clone(), confirmation.clone());
+            self.engine.transaction(Isolation::Serializable, move |transaction| {
+                let (core, gate) = (core.clone(), gate.clone());
+                let (visit, data, hash, confirmation) =
+                    (visit.clone(), data.clone(), hash.clone(), confirmation.clone());
+                // Of the same domain: a rule of the profile about domains says the same of it.
+                let email = match email.rsplit_once('@').filter(|_| taken) {
+                    Some((_, domain)) => format!("{}@{domain}", id.simple()),
+                    None => email.clone(),
+                };
+                Box::pin(async move {
+                    let system = Caller::system(moment);
+                    if let Some(replaced) = replaced {
+                        // As it is now: it may have been confirmed, or its owner invited, while the password was hashed.
+                        let there = records::user(transaction, &system, replaced).await?;
+                        if there.as_ref().is_some_and(stays) {
+                            return Err(Failure::Conflict);
+                        }
+                        core.remove_unconfirmed(transaction, &system, replaced).await?;
+                        let event = Event::new("user_deleted", Actor::System, replaced).from(visit.address);
+                        audit::note(transaction, moment, event.with(json!({ "why": "replaced" }))).await?;
                     }
-                    core.remove_unconfirmed(transaction, &system, replaced).await?;
-                    let event = Event::new("user_deleted", Actor::System, replaced).from(visit.address);
-                    audit::note(transaction, moment, event.with(json!({ "why": "replaced" }))).await?;
-                }
-                let profile = profile::create(transaction.app().model(), id, Some(&email), &data, moment);
-                let profile = match profile {
-                    Ok(profile) => profile,
-                    Err(AccountError::Failed(failure)) => return Err(failure),
-                    Err(refused) => return Ok(Outcome::rollback(Err(refused))),
-                };
-                let user = NewUser {
-                    id,
-                    identity,
-                    email: Some(email),
-                    password_hash: Some(hash),
-                    confirmed: !settings_confirm(transaction),
-                    invited: false,
-                    owner_made: false,
-                    app_metadata: app_metadata(&[]),
-                    user_metadata: Json::Object(data),
-                };
-                let confirmed = user.confirmed;
-                user.create(transaction, &system).await?;
-                if let Some(profile) = profile {
-                    transaction.write(&system, profile, None).await?;
-                }
-                if confirmed {
-                    core.signed_in_now(transaction, &system, id).await?;
-                    let started = core.start_session(transaction, &visit, id, "password").await?;
-                    return Ok(Outcome::commit(Ok(Made::Session(Box::new(started)))));
-                }
-                let account = records::account(transaction, &system, id).await?;
-                let account = account.ok_or_else(|| Failure::Internal("an account vanished".into()))?;
-                let made = Ok(Made::Account(Box::new(account)));
-                if taken {
-                    return Ok(Outcome::rollback(made));
-                }
-                core.queue(transaction, &system, confirmation).await?;
-                Ok(Outcome::commit(made))
+                    let profile = profile::create(transaction.app().model(), id, Some(&email), &data, moment);
+                    let profile = match profile {
+                        Ok(profile) => profile,
+                        Err(AccountError::Failed(failure)) => return Err(failure),
+                        Err(refused) => return Ok(Outcome::rollback(Err(refused))),
+                    };
+                    let user = NewUser {
+                        id,
+                        identity,
+                        email: Some(email),
+                        password_hash: Some(hash),
+                        confirmed: !settings_confirm(transaction),
+                        invited: false,
+                        owner_made: false,
+                        app_metadata: app_metadata(&[]),
+                        user_metadata: Json::Object(data),
+                    };
+                    let confirmed = user.confirmed;
+                    user.create(transaction, &system, &gate).await?;
+                    if let Some(profile) = profile {
+                        transaction.write(&system, profile, None).await?;
+                    }
+                    if confirmed {
+                        core.signed_in_now(transaction, &system, id).await?;
+                        let started = core.start_session(transaction, &visit, id, "password").await?;
+                        return Ok(Outcome::commit(Ok(Made::Session(Box::new(started)))));
+                    }
+                    let account = records::account(transaction, &system, id).await?;
+                    let account = account.ok_or_else(|| Failure::Internal("an account vanished".into()))?;
+                    let made = Ok(Made::Account(Box::new(account)));
+                    if taken {
+                        return Ok(Outcome::rollback(made));
+                    }
+                    core.queue(transaction, &system, confirmation).await?;
+                    Ok(Outcome::commit(made))
+                })
             })
-        });
-        let made = made.await.map_err(or_taken)??;
+        };
+        let made = loop {
+            let made = attempt().await;
+            if !self.past(&gate, address).await? {
+                break made.map_err(or_taken)??;
+            }
+        };
         if let Some(notice) = notice {
             // The one that has the address is told; the one that signs up sees no difference, and this commit stands for the other one.
             self.queue_notice(moment, notice, repeated).await?;
         }
         self.post.wake();
         match made {
-            Made::Session(started) => Ok(SignedUp::In(Box::new(self.tokens(*started)?))),
+            Made::Session(started) => Ok(SignedUp::In(Box::new(self.tokens(*started).await?))),
             Made::Account(mut account) => {
                 show_email(&mut account, &shown_email);
                 Ok(SignedUp::Unconfirmed(account))

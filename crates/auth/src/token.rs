@@ -10,7 +10,7 @@ use crate::signing::{KeyRing, SigningAlgorithm, SigningError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 use undergird_engine::accounts::{Account, Unidentified};
 use undergird_plan::User;
@@ -26,7 +26,7 @@ pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 const SKEW_SECONDS: i64 = SKEW_MICROS / 1_000_000;
 
 /// The claim that says which generation of its session's tokens a token is of; left out of the first.
-const GENERATION: &str = "token_generation";
+pub(crate) const GENERATION: &str = "token_generation";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,10 +62,13 @@ pub(crate) struct Grant<'a> {
     pub(crate) expires_at: i64,
 }
 
-/// A signed token.
+/// A signed token with the usual claims.
 pub(crate) fn issue(ring: &KeyRing, account: &Account, grant: &Grant<'_>) -> Result<String, SigningError> {
-    let signer = ring.signer(grant.issued_at.saturating_mul(1_000_000)).ok_or(SigningError)?;
-    let header = json!({ "alg": signer.algorithm().name(), "kid": signer.kid(), "typ": "JWT" });
+    sign(ring, grant.issued_at, &claims(account, grant))
+}
+
+/// What a token says of an account and its session.
+pub(crate) fn claims(account: &Account, grant: &Grant<'_>) -> Map<String, Json> {
     let method = |(method, at): &(&str, i64)| json!({ "method": method, "timestamp": at.div_euclid(1_000_000) });
     let amr: Vec<Json> = grant.methods.iter().map(method).collect();
     let mut claims = json!({
@@ -88,9 +91,19 @@ pub(crate) fn issue(ring: &KeyRing, account: &Account, grant: &Grant<'_>) -> Res
     if grant.generation > 0 {
         claims[GENERATION] = grant.generation.into();
     }
+    match claims {
+        Json::Object(claims) => claims,
+        _ => Map::new(),
+    }
+}
+
+/// A signed token of these claims.
+pub(crate) fn sign(ring: &KeyRing, issued_at: i64, claims: &Map<String, Json>) -> Result<String, SigningError> {
+    let signer = ring.signer(issued_at.saturating_mul(1_000_000)).ok_or(SigningError)?;
+    let header = json!({ "alg": signer.algorithm().name(), "kid": signer.kid(), "typ": "JWT" });
     let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
     token.push('.');
-    URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut token);
+    URL_SAFE_NO_PAD.encode_string(serde_json::to_string(claims).map_err(|_| SigningError)?, &mut token);
     let signature = signer.sign(token.as_bytes())?;
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut token);

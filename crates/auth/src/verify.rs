@@ -54,7 +54,7 @@ impl Core {
         proof: Proof,
     ) -> Result<Session, AccountError> {
         match self.clone().redeem(visit, kinds, proof, false).await? {
-            Redeemed::Session(started, _) => Ok(self.tokens(*started)?),
+            Redeemed::Session(started, _) => self.tokens(*started).await,
             Redeemed::Code(_) => Err(Failure::Internal("a code where a session was asked for".into()).into()),
         }
     }
@@ -64,10 +64,9 @@ impl Core {
         let to = self.allowed(link.redirect_to.as_deref()).unwrap_or_else(|| self.site_url());
         let outcome = match (link.kinds, link.proof) {
             (Some(kinds), Some(proof)) => match self.clone().redeem(visit, kinds, proof, true).await {
-                Ok(Redeemed::Session(started, kind)) => self
-                    .tokens(*started)
-                    .map(|session| Landed::Session(Box::new(session), kind))
-                    .map_err(AccountError::Failed),
+                Ok(Redeemed::Session(started, kind)) => {
+                    self.tokens(*started).await.map(|session| Landed::Session(Box::new(session), kind))
+                }
                 Ok(Redeemed::Code(code)) => Ok(Landed::Code(code)),
                 Err(error) => Err(error),
             },

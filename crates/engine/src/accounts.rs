@@ -6,6 +6,7 @@
 
 mod administration;
 mod factors;
+mod hooks;
 mod pages;
 mod passkeys;
 mod passwordless;
@@ -16,6 +17,7 @@ pub use factors::{
     AccountFactor, EnrollFactor, EnrolledFactor, FactorChallenge, FactorError, Factors, MakeRecoveryCodes,
     RecoveryCodes, RecoveryStatus,
 };
+pub use hooks::HookError;
 pub use pages::{Errand, HandedOver, Held, Hold, PageSecret, Pages};
 pub use passkeys::{
     Assertion, EnrolledKey, KeyAnswer, KeyChallenge, KnownCredential, NewCredential, Passkey, PasskeyCreation,
@@ -397,6 +399,8 @@ pub enum AccountError {
     InvalidSetting(&'static str, String),
     /// See [`LinkError`].
     Link(LinkError),
+    /// See [`HookError`].
+    Hook(HookError),
     /// See [`ProviderError`].
     Provider(ProviderError),
     /// The budget of attempts is spent.
@@ -466,6 +470,7 @@ impl fmt::Display for AccountError {
             AccountError::IdTaken => f.write_str("the id is taken"),
             AccountError::InvalidSetting(name, why) => write!(f, "{name} {why}"),
             AccountError::Link(error) => error.fmt(f),
+            AccountError::Hook(error) => error.fmt(f),
             AccountError::Provider(error) => error.fmt(f),
             AccountError::TooManyAttempts { retry_after } => {
                 write!(f, "too many attempts; try again in {} seconds", retry_after.as_secs().max(1))

@@ -124,6 +124,8 @@ pub struct Auth {
     pub redirect_urls: Vec<String>,
     /// `mail_token_seconds`: life of the links and codes in mails. Default 3600.
     pub mail_token_seconds: u32,
+    /// `[auth.hooks]`.
+    pub hooks: Hooks,
     /// `[auth.passkeys]`.
     pub passkeys: Passkeys,
     /// `providers`: where else people can sign in, in order of their names. None by default.
@@ -147,6 +149,46 @@ pub struct Ui {
     pub stylesheet: Option<String>,
     /// `return_to`: where who came from nowhere finds the application. One of the URLs that are allowed.
     pub return_to: Option<String>,
+}
+
+/// `[auth.hooks]`: those that are switched on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// `before_user_created`: asked before an account begins.
+    pub before_user_created: Option<Hook>,
+    /// `custom_access_token`: asked before an access token is signed.
+    pub custom_access_token: Option<Hook>,
+}
+
+/// A server that is asked, and must be able to tell who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// `url`: checked to be https, or http at this machine.
+    pub url: String,
+    /// `secrets`: each signs; what stands behind `v1,whsec_`, decoded. At least one.
+    pub secrets: Vec<HookSecret>,
+}
+
+/// A key of HMAC-SHA256, which nothing prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HookSecret(Vec<u8>);
+
+impl HookSecret {
+    /// Wraps.
+    pub fn new(octets: Vec<u8>) -> HookSecret {
+        HookSecret(octets)
+    }
+
+    /// The octets themselves; each use is a place worth reviewing.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for HookSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// `[auth.passkeys]`.
@@ -328,6 +370,7 @@ impl Default for Settings {
                 site_url: None,
                 redirect_urls: Vec::new(),
                 mail_token_seconds: 3600,
+                hooks: Hooks::default(),
                 passkeys: Passkeys { enabled: true, rp_id: None, rp_origins: Vec::new() },
                 providers: Vec::new(),
                 ui: Ui::default(),

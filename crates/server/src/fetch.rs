@@ -7,7 +7,7 @@
 use futures_util::future::BoxFuture;
 use http::header::{HOST, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
@@ -43,7 +43,7 @@ impl HttpFetch {
         Ok(HttpFetch { tls: TlsConnector::from(Arc::new(config)) })
     }
 
-    async fn ask(&self, asked: Outgoing) -> Result<Incoming, String> {
+    async fn ask(&self, asked: Outgoing) -> Result<Incoming, FetchError> {
         let uri: Uri = asked.url.parse().map_err(|_| "no URL".to_owned())?;
         let host = uri.host().ok_or("no host")?.trim_matches(['[', ']']).to_owned();
         let is_tls = match uri.scheme_str() {
@@ -74,8 +74,8 @@ impl Fetch for HttpFetch {
         Box::pin(async move {
             let timeout = request.timeout;
             match tokio::time::timeout(timeout, self.ask(request)).await {
-                Ok(answer) => answer.map_err(FetchError),
-                Err(_) => Err(FetchError(format!("no answer in {} seconds", timeout.as_secs()))),
+                Ok(answer) => answer,
+                Err(_) => Err(FetchError::TimedOut),
             }
         })
     }
@@ -119,14 +119,16 @@ async fn send(
     io: impl Read + Write + Unpin + Send + 'static,
     request: Request<Full<bytes::Bytes>>,
     bytes_max: usize,
-) -> Result<Incoming, String> {
+) -> Result<Incoming, FetchError> {
     let (mut sender, connection) = http1::handshake(io).await.map_err(|error| error.to_string())?;
     let exchange = async {
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
         let body = Limited::new(answer.into_body(), bytes_max).collect().await;
-        let body =
-            body.map_err(|error| format!("the answer is longer than {bytes_max} octets, or broke off: {error}"))?;
+        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+            true => FetchError::TooLong,
+            false => FetchError::Other(format!("the answer broke off: {error}")),
+        })?;
         Ok(Incoming { status, body: body.to_bytes().to_vec() })
     };
     tokio::pin!(exchange, connection);
@@ -135,7 +137,7 @@ async fn send(
         done = &mut exchange => done,
         ended = &mut connection => match ended {
             Ok(()) => exchange.await,
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.to_string().into()),
         },
     }
 }
@@ -177,7 +179,7 @@ mod tests {
             (Ok(told), Ok((status, body))) => {
                 assert_eq!((told.status, told.body.as_slice()), (status, body.as_bytes()))
             }
-            (Err(told), Err(expected)) => assert!(told.0.contains(expected), "{told:?}"),
+            (Err(told), Err(expected)) => assert!(told.to_string().contains(expected), "{told:?}"),
             (told, _) => panic!("{:?}", told.map(|told| told.status)),
         }
     }
@@ -188,7 +190,7 @@ mod tests {
         check(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", Ok((302, ""))).await;
         let long = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n65\r\n\
             xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n0\r\n\r\n";
-        check(long, Err("longer than 100 octets")).await;
+        check(long, Err("too long")).await;
         check(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", Err("broke off")).await;
     }
 
@@ -203,8 +205,10 @@ mod tests {
         ] {
             let told = HttpFetch::new().unwrap().fetch(asked(url.into())).await;
             match told {
-                Err(FetchError(told)) => assert!(told.contains(why) || told.contains("refused"), "{url}: {told}"),
-                Ok(_) => panic!("{url} was asked"),
+                Err(FetchError::Other(told)) => {
+                    assert!(told.contains(why) || told.contains("refused"), "{url}: {told}")
+                }
+                told => panic!("{url}: {:?}", told.map(|told| told.status)),
             }
         }
     }
@@ -214,6 +218,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let asked = Outgoing { timeout: Duration::from_millis(50), ..asked(url) };
-        assert!(HttpFetch::new().unwrap().fetch(asked).await.is_err());
+        let told = HttpFetch::new().unwrap().fetch(asked).await;
+        assert_eq!(told.map(|told| told.status), Err(FetchError::TimedOut));
     }
 }

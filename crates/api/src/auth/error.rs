@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use std::time::Duration;
 use undergird_engine::Failure;
 use undergird_engine::accounts::{
-    AccountError, FactorError, LinkError, PasskeyError, PasswordWeakness, ProviderError, Unidentified,
+    AccountError, FactorError, HookError, LinkError, PasskeyError, PasswordWeakness, ProviderError, Unidentified,
 };
 use undergird_engine::failure::Kind;
 use undergird_plan::{FieldError, Refusal};
@@ -233,6 +233,7 @@ impl From<AccountError> for Problem {
                 Problem::unprocessable("validation_failed", format!("{name} {why}"))
             }
             AccountError::Link(error) => error.into(),
+            AccountError::Hook(error) => hook(error),
             AccountError::Provider(error) => provider(error),
             AccountError::TooManyAttempts { retry_after } => {
                 let status = StatusCode::TOO_MANY_REQUESTS;
@@ -292,6 +293,27 @@ fn passkey(error: PasskeyError) -> Problem {
             "no_authorization",
             "Anonymous user not allowed to perform these actions",
         ),
+    }
+}
+
+/// As Supabase Auth names them, where it has a name. A hook that does not work is an outage and not the client's mistake: 503, so that
+/// clients keep their session and try again.
+fn hook(error: HookError) -> Problem {
+    let outage = |code: &'static str, message: &str, cause: Option<String>| {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+        Problem { retry_after: Some(Duration::from_secs(5)), cause, ..problem }
+    };
+    match error {
+        HookError::Refused { status, message } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+            Problem::new(status, "hook_refused", message)
+        }
+        HookError::TimedOut => outage("hook_timeout", "Failed to reach hook within maximum time of 5 seconds", None),
+        HookError::TooLong => {
+            outage("hook_payload_over_size_limit", "Payload size of a hook's answer exceeded its limit", None)
+        }
+        HookError::Busy => outage("request_timeout", "Too many hooks are being asked; try again", None),
+        HookError::Broken(why) => outage("unexpected_failure", "A hook failed; nothing was done", Some(why)),
     }
 }
 

@@ -7,6 +7,7 @@
 use super::{Letter, MailKind, template};
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
+use crate::hooks::Gate;
 use crate::invite::Unconfirmed;
 use crate::mail::smtp::{Mail, Undelivered};
 use crate::one_time::{self, NewToken, Secrets};
@@ -14,7 +15,7 @@ use crate::records::{self, MAILS, PAGE, USERS};
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;
 use std::time::Duration;
-use undergird_engine::accounts::{AccountError, LinkKind};
+use undergird_engine::accounts::{AccountError, HookError, LinkKind};
 use undergird_engine::{Failure, Isolation, Outcome, Record, Transaction};
 use undergird_model::Value;
 use undergird_plan::Caller;
@@ -95,9 +96,16 @@ impl Core {
             self.change_mail(id, None, None).await?;
             return Ok(false);
         }
-        let Some(composed) = self.compose(id, row).await? else {
-            self.change_mail(id, None, None).await?;
-            return Ok(false);
+        let composed = match self.compose(id, row).await? {
+            Ok(Some(composed)) => composed,
+            Ok(None) => {
+                self.change_mail(id, None, None).await?;
+                return Ok(false);
+            }
+            Err(why) => {
+                self.later(id, row, attempts, why).await?;
+                return Ok(false);
+            }
         };
         let mail = self.written(id, row, &composed);
         match self.post.carrier.carry(&mail).await {
@@ -161,8 +169,12 @@ impl Core {
     }
 
     /// Finds out whom the mail is for and keeps its token; `None` when there is nothing to say.
-    async fn compose(self: &Arc<Self>, id: Uuid, row: &Record) -> Result<Option<Composed>, Failure> {
-        let Some(kind) = row.text("kind").and_then(MailKind::of) else { return Ok(None) };
+    async fn compose(
+        self: &Arc<Self>,
+        id: Uuid,
+        row: &Record,
+    ) -> Result<Result<Option<Composed>, Undelivered>, Failure> {
+        let Some(kind) = row.text("kind").and_then(MailKind::of) else { return Ok(Ok(None)) };
         let letter = Letter {
             kind,
             email: row.text("email").unwrap_or_default().to_owned(),
@@ -175,25 +187,38 @@ impl Core {
             },
         };
         let again = row.int("composed_at").is_some();
-        let (core, moment) = (self.clone(), self.engine.moment());
-        let composed = self.engine.transaction(Isolation::Serializable, move |transaction| {
-            let (core, letter) = (core.clone(), letter.clone());
-            Box::pin(async move {
-                let system = Caller::system(moment);
-                match core.compose_in(transaction, &system, (id, again), letter).await {
-                    Ok(composed) => Ok(Outcome::commit(composed)),
-                    Err(AccountError::Failed(failure @ (Failure::Conflict | Failure::Held | Failure::Unavailable))) => {
-                        Err(failure)
+        let (gate, moment) = (self.gate(), self.engine.moment());
+        let attempt = || {
+            let (core, gate, letter) = (self.clone(), gate.clone(), letter.clone());
+            self.engine.transaction(Isolation::Serializable, move |transaction| {
+                let (core, gate, letter) = (core.clone(), gate.clone(), letter.clone());
+                Box::pin(async move {
+                    let system = Caller::system(moment);
+                    match core.compose_in(transaction, &system, (id, again), (letter, &gate)).await {
+                        Ok(composed) => Ok(Outcome::commit(composed)),
+                        Err(AccountError::Failed(
+                            failure @ (Failure::Conflict | Failure::Held | Failure::Unavailable),
+                        )) => Err(failure),
+                        Err(_) if gate.waits() => Ok(Outcome::rollback(None)),
+                        Err(why) => {
+                            // An account that cannot be made: the client that asked is not told, since the answer would tell who has one.
+                            tracing::warn!(%id, %why, "a mail has nothing to say");
+                            Ok(Outcome::rollback(None))
+                        }
                     }
-                    Err(why) => {
-                        // An account that cannot be made: the client that asked is not told, since the answer would tell who has one.
-                        tracing::warn!(%id, %why, "a mail has nothing to say");
-                        Ok(Outcome::rollback(None))
-                    }
-                }
+                })
             })
-        });
-        composed.await
+        };
+        loop {
+            let composed = attempt().await;
+            match self.past(&gate, None).await {
+                Ok(true) => {}
+                Ok(false) => return composed.map(Ok),
+                // The client that asked is not told, for the same reason.
+                Err(AccountError::Hook(HookError::Refused { .. })) => return Ok(Ok(None)),
+                Err(why) => return Ok(Err(Undelivered { is_final: false, message: why.to_string() })),
+            }
+        }
     }
 
     async fn compose_in(
@@ -201,12 +226,12 @@ impl Core {
         transaction: &mut Transaction<'_>,
         system: &Caller,
         (id, again): (Uuid, bool),
-        letter: Letter,
+        (letter, gate): (Letter, &Gate),
     ) -> Result<Option<Composed>, AccountError> {
         let MailKind::Link(kind) = letter.kind else {
             return Ok(Some(Composed { to: letter.email, kind: letter.kind, secrets: None }));
         };
-        let Some(user) = self.recipient(transaction, system, kind, &letter).await? else { return Ok(None) };
+        let Some(user) = self.recipient(transaction, system, kind, (&letter, gate)).await? else { return Ok(None) };
         let to = match kind {
             LinkKind::EmailChange => user.text("new_email"),
             _ => user.text("email"),
@@ -246,7 +271,7 @@ impl Core {
         transaction: &mut Transaction<'_>,
         system: &Caller,
         kind: LinkKind,
-        letter: &Letter,
+        (letter, gate): (&Letter, &Gate),
     ) -> Result<Option<Record>, AccountError> {
         let found = match letter.user {
             Some(user) => records::by("id", Value::Uuid(user), USERS),
@@ -259,7 +284,7 @@ impl Core {
             let Some(data) = data else { return Ok(None) };
             let email = letter.email.clone();
             let new = Unconfirmed { email, data, password_hash: None, invited: false, owner_made: false };
-            let id = self.make_unconfirmed(transaction, system, new).await?;
+            let id = self.make_unconfirmed(transaction, system, new, gate).await?;
             return Ok(records::user(transaction, system, id).await?);
         };
         let is_banned = user.int("banned_until").is_some_and(|until| system.moment().now < until);

@@ -94,7 +94,7 @@ pub(crate) async fn with_token(fetcher: &Fetcher, url: &str, token: &Secret) -> 
 async fn ask(fetcher: &Fetcher, request: Outgoing) -> Result<(Incoming, Json), ProviderError> {
     let url = request.url.clone();
     let failed = |why: String| ProviderError::Unreachable(format!("{url}: {why}"));
-    let answer = fetcher.0.fetch(request).await.map_err(|error| failed(error.0))?;
+    let answer = fetcher.0.fetch(request).await.map_err(|error| failed(error.to_string()))?;
     let told = serde_json::from_slice(&answer.body)
         .map_err(|_| failed(format!("the answer, of status {}, is not JSON", answer.status)))?;
     Ok((answer, told))

@@ -163,7 +163,7 @@ impl Directory {
                 serde_json::from_slice(&answer.body).map_err(|_| format!("{url} is not JSON"))
             }
             Ok(answer) => Err(format!("{url} answered {}", answer.status)),
-            Err(error) => Err(format!("{url}: {}", error.0)),
+            Err(error) => Err(format!("{url}: {error}")),
         };
         let took = i64::try_from(began.elapsed().as_micros()).unwrap_or(0);
         known.failed_at = answer.is_err().then_some(now.saturating_add(took));

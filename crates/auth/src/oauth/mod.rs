@@ -25,6 +25,7 @@ pub(crate) use person::Person;
 use crate::api_keys::sha256;
 use crate::audit::{self, Actor, Event};
 use crate::core::{Core, budget_key};
+use crate::hooks::Gate;
 use crate::one_time::{self, FLOW_PREFIX, NewFlow};
 use crate::password::too_many;
 use crate::pkce;
@@ -220,7 +221,7 @@ impl Core {
         let arrived = self.tell_refused(&visit, arrived).await;
         let outcome = match arrived {
             Ok(Arrived::Session(started)) => {
-                self.tokens(*started).map(|session| Landed::SignedIn(Box::new(session))).map_err(AccountError::Failed)
+                self.tokens(*started).await.map(|session| Landed::SignedIn(Box::new(session)))
             }
             Ok(Arrived::Code(code)) => Ok(Landed::Code(code)),
             Err(error) => Err(error),
@@ -357,20 +358,27 @@ impl Core {
     async fn finish(self: Arc<Self>, visit: Visit, flow: Flow, person: Person) -> Result<Arrived, AccountError> {
         let core = self.clone();
         let now = visit.moment.now;
+        let (gate, address) = (self.gate(), visit.address);
         let mut again = true;
         let (arrived, ended) = loop {
             let (core, visit, flow, person) = (core.clone(), visit.clone(), flow.clone(), person.clone());
+            let gate_of = gate.clone();
             let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
                 let (core, visit, flow, person) = (core.clone(), visit.clone(), flow.clone(), person.clone());
+                let gate = gate_of.clone();
                 Box::pin(async move {
-                    match core.finish_in(transaction, &visit, &flow, &person).await {
+                    match core.finish_in(transaction, &visit, &flow, (&person, &gate)).await {
                         Ok(done) => Ok(Outcome::commit(Ok(done))),
                         Err(AccountError::Failed(failure)) => Err(failure),
                         Err(refused) => Ok(Outcome::rollback(Err(refused))),
                     }
                 })
             });
-            match done.await {
+            let done = done.await;
+            if self.past(&gate, address).await? {
+                continue;
+            }
+            match done {
                 // Two arrivals of one new person at once: the second finds what the first made.
                 Err(failure) if again && is_taken(&failure) => again = false,
                 done => break done??,
@@ -385,7 +393,7 @@ impl Core {
         transaction: &mut Transaction<'_>,
         visit: &Visit,
         flow: &Flow,
-        person: &Person,
+        (person, gate): (&Person, &Gate),
     ) -> Result<(Arrived, Vec<crate::revocations::Revocation>), AccountError> {
         let system = Caller::system(visit.moment);
         let provider = flow.provider.as_str();
@@ -393,7 +401,7 @@ impl Core {
         let mut detail = json!({ "provider": provider });
         let user = match flow.purpose {
             Purpose::SignIn => {
-                let (user, more) = self.settle(transaction, visit, provider, person).await?;
+                let (user, more) = self.settle(transaction, visit, provider, (person, gate)).await?;
                 ended = more;
                 user
             }
@@ -478,7 +486,7 @@ impl Core {
     ) -> Result<Session, AccountError> {
         let flow = Flow { provider, redirect_to: String::new(), challenge: None, purpose };
         match self.clone().finish(visit, flow, person).await? {
-            Arrived::Session(started) => Ok(self.tokens(*started)?),
+            Arrived::Session(started) => self.tokens(*started).await,
             Arrived::Code(_) => Err(Failure::Internal("a code where a session was asked for".into()).into()),
         }
     }

@@ -10,6 +10,7 @@ use super::person::Person;
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::factors::{counts, factors_of};
+use crate::hooks::{Draft, Gate};
 use crate::one_time;
 use crate::profile;
 use crate::records::{self, FACTORS, IDENTITIES, PASSKEYS, USERS};
@@ -33,7 +34,7 @@ impl Core {
         transaction: &mut Transaction<'_>,
         visit: &Visit,
         provider: &str,
-        person: &Person,
+        (person, gate): (&Person, &Gate),
     ) -> Result<(Uuid, Vec<Revocation>), AccountError> {
         let system = Caller::system(visit.moment);
         if let Some(identity) = identity_of(transaction, &system, provider, person).await? {
@@ -46,7 +47,7 @@ impl Core {
         let email = person.email.as_deref().filter(|_| person.verified).ok_or(ProviderError::AddressUnverified)?;
         let found = records::by("email", Value::text(email), USERS);
         let Some(user) = transaction.records(&system, found).await?.into_iter().next() else {
-            return Ok((self.begin(transaction, &system, provider, person, email).await?, Vec::new()));
+            return Ok((self.begin(transaction, &system, provider, (person, gate), email).await?, Vec::new()));
         };
         refuse_banned(&user, visit)?;
         let id = user.uuid("id").ok_or(AccountError::AccountMissing)?;
@@ -107,23 +108,28 @@ impl Core {
         transaction: &mut Transaction<'_>,
         system: &Caller,
         provider: &str,
-        person: &Person,
+        (person, gate): (&Person, &Gate),
         email: &str,
     ) -> Result<Uuid, AccountError> {
         let moment = system.moment();
         if !transaction.app().model().settings.auth.sign_up {
             return Err(AccountError::SignUpClosed);
         }
-        let id = self.new_id(moment.now)?;
+        let fresh = self.new_id(moment.now)?;
+        let id = gate.id().unwrap_or(fresh);
         let now = Value::Timestamp(moment.now);
         let metadata = metadata_of(person);
+        let app = json!({ "provider": provider, "providers": [provider] });
+        let user_metadata = Json::Object(metadata.clone());
+        let email_known = Some(email.to_owned());
+        gate.pass(Draft { id, email: email_known, app_metadata: app.clone(), user_metadata: user_metadata.clone() })?;
         let row = [
             ("id", Value::Uuid(id)),
             ("email", Value::text(email)),
             ("email_confirmed_at", now.clone()),
             ("email_proved_at", now.clone()),
-            ("app_metadata", Value::Json(json!({ "provider": provider, "providers": [provider] }).to_string())),
-            ("user_metadata", Value::Json(Json::Object(metadata.clone()).to_string())),
+            ("app_metadata", Value::Json(app.to_string())),
+            ("user_metadata", Value::Json(user_metadata.to_string())),
             ("created_at", now.clone()),
             ("updated_at", now),
         ];

@@ -151,7 +151,7 @@ impl Core {
             Proved::Yes(started, ended) => {
                 self.budgets.codes.give_back(&user);
                 self.revoked(ended, now);
-                Ok(self.tokens(*started)?)
+                self.tokens(*started).await
             }
             Proved::No(why) => {
                 let event = Event::new("mfa_failed", Actor::User, user).in_session(session).from(visit.address);

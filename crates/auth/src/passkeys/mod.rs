@@ -362,7 +362,7 @@ impl Core {
         match done.await.map_err(or_taken).and_then(|done| done) {
             Ok(SignedIn::Yes(started)) => {
                 self.give_back_guess(&address);
-                Ok(self.tokens(*started)?)
+                self.tokens(*started).await
             }
             Ok(SignedIn::No { user, why }) => self.refuse(&address, "login_failed", user, why).await,
             Err(refused) => Err(refused),

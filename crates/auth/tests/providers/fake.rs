@@ -167,7 +167,11 @@ struct State {
     logged_in: HashMap<String, LoggedIn>,
     answers: HashMap<String, (u16, Vec<u8>)>,
     asked: Vec<String>,
+    hooks: Option<Hook>,
 }
+
+/// A server of the owner's that is asked: any URL of `https://hooks.`.
+pub type Hook = Arc<dyn Fn(&Outgoing) -> Result<Incoming, FetchError> + Send + Sync>;
 
 /// The providers.
 #[derive(Clone)]
@@ -203,6 +207,7 @@ impl Fake {
             logged_in: HashMap::new(),
             answers: HashMap::new(),
             asked: Vec::new(),
+            hooks: None,
         };
         Fake(Arc::new(Mutex::new(state)))
     }
@@ -217,6 +222,12 @@ impl Fake {
 
     pub fn answer_raw(&self, url: &str, status: u16, body: &[u8]) {
         self.0.lock().unwrap().answers.insert(url.into(), (status, body.to_vec()));
+    }
+
+    /// Whatever is asked of hooks from now on is answered so.
+    #[allow(dead_code, reason = "tests/hooks.rs uses it")]
+    pub fn hook(&self, answer: impl Fn(&Outgoing) -> Result<Incoming, FetchError> + Send + Sync + 'static) {
+        self.0.lock().unwrap().hooks = Some(Arc::new(answer));
     }
 
     pub fn forget(&self, url: &str) {
@@ -356,6 +367,10 @@ fn exchange(state: &mut State, issuer: &str, request: &Outgoing) -> (u16, Vec<u8
 
 impl Fetch for Fake {
     fn fetch(&self, request: Outgoing) -> Pin<Box<dyn Future<Output = Result<Incoming, FetchError>> + Send + '_>> {
+        let hook = self.0.lock().unwrap().hooks.clone().filter(|_| request.url.starts_with("https://hooks."));
+        if let Some(hook) = hook {
+            return Box::pin(async move { hook(&request) });
+        }
         let (status, body) = self.serve(&request);
         Box::pin(async move { Ok(Incoming { status, body }) })
     }

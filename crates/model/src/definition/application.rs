@@ -1,5 +1,6 @@
 //! `undergird.toml` → [`Settings`]. The shapes are checked before; what is left are formats and names of collections.
 
+use super::hooks;
 use super::keys;
 use super::passkeys;
 use super::providers;
@@ -48,6 +49,9 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         flag(auth, "link_page", &mut settings.auth.link_page);
         flag(auth, "link_needs_pkce", &mut settings.auth.link_needs_pkce);
         set(auth, "mail_token_seconds", &mut settings.auth.mail_token_seconds);
+        if let Some(table) = auth.table("hooks") {
+            settings.auth.hooks = hooks::read(table, report);
+        }
         if let Some(table) = auth.table("passkeys") {
             settings.auth.passkeys = passkeys::read(table, report);
         }

@@ -174,9 +174,36 @@ const AUTH: &[Key] = &[
         "Where else they may lead when a client asks (`redirectTo`): URLs, with `*` for a part and a last `/**` for everything below.",
     ),
     key("mail_token_seconds", Int(60, 3_600), "3600", "Life of the links and codes in mails."),
+    key(
+        "hooks",
+        Table(HOOKS),
+        "",
+        "Servers of one's own that are asked before an account begins and before a token is given out.",
+    ),
     key("passkeys", Table(PASSKEYS), "", "Passkeys (WebAuthn)."),
     key("providers", Shape::Map(PROVIDER), "", "Where else people can sign in, by the name that clients ask for."),
     key("ui", Table(UI), "", "The sign-in pages at `/auth/ui`."),
+];
+
+const HOOKS: &[Key] = &[
+    key("before_user_created", Table(HOOK), "", "Asked before an account begins; it may refuse it."),
+    key(
+        "custom_access_token",
+        Table(HOOK),
+        "",
+        "Asked before an access token is signed; it may add claims, and refuse it.",
+    ),
+];
+
+const HOOK: &[Key] = &[
+    key("enabled", Bool, "", "Whether it is asked; by default it is."),
+    key("url", Text, "", "Who is asked: an https URL without a query; http is for this machine alone."),
+    key(
+        "secrets",
+        Text,
+        "",
+        "What requests are signed with (Standard Webhooks): `v1,whsec_` and base64 of 24 to 64 octets; several, while they rotate, with `|` between. Write `${HOOK_SECRETS}`.",
+    ),
 ];
 
 const UI: &[Key] = &[

@@ -9,6 +9,7 @@ mod application;
 mod collections;
 mod fields;
 mod functions;
+mod hooks;
 mod json_schema;
 pub mod keys;
 mod names;

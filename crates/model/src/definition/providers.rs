@@ -92,7 +92,7 @@ fn read_one(name: &str, place: Place, table: &Table, report: &mut Report) -> Opt
 }
 
 /// An https URL of a host and perhaps a path; http for who is on this machine.
-fn is_issuer(url: &str) -> bool {
+pub(super) fn is_issuer(url: &str) -> bool {
     let host = |rest: &str| rest.split('/').next().unwrap_or_default().to_owned();
     let is_plain = |rest: &str| {
         rest.bytes().all(|byte| (0x21..0x7f).contains(&byte) && !b"?#@\\<>\"`{}^|".contains(&byte))
