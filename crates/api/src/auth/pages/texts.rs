@@ -2,7 +2,7 @@
 
 use crate::auth::error::Problem;
 use http::StatusCode;
-use undergird_engine::accounts::{AccountError, FactorError, LinkError, PasswordWeakness, ProviderError};
+use undergird_engine::accounts::{AccountError, FactorError, HookError, LinkError, PasswordWeakness, ProviderError};
 
 /// The words.
 pub(super) struct Texts {
@@ -199,6 +199,8 @@ pub(super) fn told(error: &AccountError, texts: &Texts) -> (StatusCode, String) 
         AccountError::Failed(_) if status == StatusCode::SERVICE_UNAVAILABLE => {
             "Too much is going on right now. Try again in a few seconds.".into()
         }
+        AccountError::Hook(HookError::Refused { message, .. }) => message.clone(),
+        AccountError::Hook(_) => "This cannot be done just now. Please try again in a moment.".into(),
         AccountError::Failed(_) => "Something went wrong here. It was noted; please try again later.".into(),
     };
     (status, text)
