@@ -27,7 +27,7 @@ mod transaction;
 mod types;
 mod values;
 
-pub use dialect::{BEYOND, DIALECT, Flavor, MYSQL_8, Mysql, functions};
+pub use dialect::{BEYOND, DIALECT, Flavor, MARIADB_10_6, MYSQL_8, Mysql, functions};
 pub use scribe::SCRIBE;
 pub use settings::Options;
 pub use types::unsupported;
@@ -104,7 +104,7 @@ impl MysqlStore {
 
 impl Store for MysqlStore {
     fn dialect(&self) -> &'static dyn Dialect {
-        if self.pool.server.is_mariadb { &dialect::DIALECT } else { &dialect::MYSQL_8 }
+        self.pool.server.dialect()
     }
 
     fn read(&self, query: Prepared, sink: Box<dyn RowSink>, deadline: Instant) -> BoxFuture<'_, ReadAnswer> {

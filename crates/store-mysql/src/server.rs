@@ -7,6 +7,7 @@ use mysql_async::prelude::Queryable;
 use std::time::Duration;
 use undergird_store::StoreError;
 
+use crate::dialect::{DIALECT, MARIADB_10_6, MYSQL_8, Mysql};
 use crate::error::fault;
 
 /// A server.
@@ -22,8 +23,10 @@ pub(crate) struct Server {
 
 /// The oldest that has what we use: checks that are held, default expressions, `JSON_TABLE`, DDL that is all or nothing.
 const MARIADB_MIN: (u16, u16, u16) = (10, 6, 0);
-/// As above, and `utf8mb4_0900_bin`, `DROP CONSTRAINT`.
-const MYSQL_MIN: (u16, u16, u16) = (8, 0, 19);
+/// As above, and `utf8mb4_0900_bin` (8.0.17), `DROP CONSTRAINT` (8.0.19), DDL that a kill leaves whole with all that hangs on it (8.0.21).
+const MYSQL_MIN: (u16, u16, u16) = (8, 0, 21);
+/// The first MariaDB with `JSON_NORMALIZE`.
+const MARIADB_NORMALIZES: (u16, u16, u16) = (10, 7, 0);
 
 impl Server {
     /// Asks a connection. Tells in the log when a commit is not on disk as soon as it is acknowledged.
@@ -37,7 +40,7 @@ impl Server {
             .map_err(|error| StoreError::from(fault(error)))?;
         let (name, flush) = row.unwrap_or_default();
         let server = Server::named(&name);
-        let (least, what) = if server.is_mariadb { (MARIADB_MIN, "MariaDB 10.6") } else { (MYSQL_MIN, "MySQL 8.0.19") };
+        let (least, what) = if server.is_mariadb { (MARIADB_MIN, "MariaDB 10.6") } else { (MYSQL_MIN, "MySQL 8.0.21") };
         if server.version < least {
             return Err(StoreError::Unavailable(format!("the server is {name}; {what} or newer is needed")));
         }
@@ -57,6 +60,15 @@ impl Server {
         let mut parts = digits.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
         let mut next = || parts.next().unwrap_or(0);
         Server { is_mariadb, version: (next(), next(), next()), name: name.to_owned() }
+    }
+
+    /// Its dialect.
+    pub(crate) fn dialect(&self) -> &'static Mysql {
+        match (self.is_mariadb, self.version >= MARIADB_NORMALIZES) {
+            (true, true) => &DIALECT,
+            (true, false) => &MARIADB_10_6,
+            (false, _) => &MYSQL_8,
+        }
     }
 
     /// By code point, and without padding: `'a' <> 'a '`.
@@ -120,6 +132,31 @@ mod tests {
             ("odd", false, (0, 0, 0)),
         ] {
             assert_eq!(Server::named(name), Server { is_mariadb, version, name: name.into() });
+        }
+    }
+
+    /// What is sent to a server must be what its version knows.
+    #[test]
+    fn words_of_servers() {
+        use crate::dialect::Flavor;
+        for (name, flavor, collation, limit) in [
+            ("10.11.19-MariaDB", Flavor::MariaDb, "utf8mb4_nopad_bin", "max_statement_time = 2"),
+            ("10.7.1-MariaDB", Flavor::MariaDb, "utf8mb4_nopad_bin", "max_statement_time = 2"),
+            ("10.6.22-MariaDB-log", Flavor::MariaDb106, "utf8mb4_nopad_bin", "max_statement_time = 2"),
+            ("8.0.36", Flavor::Mysql8, "utf8mb4_0900_bin", "max_execution_time = 2000"),
+            ("9.1.0", Flavor::Mysql8, "utf8mb4_0900_bin", "max_execution_time = 2000"),
+        ] {
+            let server = Server::named(name);
+            assert_eq!(server.dialect().flavor, flavor, "{name}");
+            assert_eq!((server.collation(), server.dialect().collation()), (collation, collation), "{name}");
+            let settings = server.settings(5, Some(Duration::from_secs(2)));
+            assert!(settings.contains(limit), "{name}: {settings}");
+            // These two are variables of MariaDB's alone; MySQL refuses the whole statement.
+            for word in ["join_cache_level", "collation_database"] {
+                assert_eq!(settings.contains(word), server.is_mariadb, "{name}: {settings}");
+            }
+            let functions = server.dialect().functions().join("\n");
+            assert!(functions.contains(collation), "{name}");
         }
     }
 }

@@ -125,19 +125,30 @@ impl Pool {
 
     /// A connection at rest, waited for no longer than the deadline or the pool's own limit.
     pub(crate) async fn checkout(self: &Arc<Pool>, deadline: Instant) -> Result<Checkout, StoreError> {
+        self.checkout_as(false, deadline).await
+    }
+
+    /// The same for work that may be one statement: a line whose statements write by themselves, where one is idle. Whoever turns out to
+    /// need another [exchanges](Pool::exchange) it.
+    pub(crate) async fn checkout_for_one(self: &Arc<Pool>, deadline: Instant) -> Result<Checkout, StoreError> {
+        self.checkout_as(true, deadline).await
+    }
+
+    async fn checkout_as(self: &Arc<Pool>, lone: bool, deadline: Instant) -> Result<Checkout, StoreError> {
         let until = deadline.min(Instant::now() + self.options.wait);
         let permit = self.permit(until).await?;
         let epoch = self.epoch.load(Ordering::Relaxed);
         loop {
             let found = {
-                let mut idle = self.idle.lock();
-                idle.common.pop_back().or_else(|| idle.lone.pop_back())
+                let Idle { common, lone: lonely } = &mut *self.idle.lock();
+                let (first, then) = if lone { (lonely, common) } else { (common, lonely) };
+                first.pop_back().or_else(|| then.pop_back())
             };
             let Some((mut line, _)) = found else { break };
             if !self.is_of_use(&mut line, epoch) {
                 continue;
             }
-            if line.lone {
+            if line.lone && !lone {
                 match tokio::time::timeout_at(until.into(), line.make_common()).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => continue,
@@ -160,15 +171,19 @@ impl Pool {
         line.is_sound() && line.born.elapsed() < AGE_MAX
     }
 
-    /// Exchanges a line at rest for one whose statements write by themselves, where one is idle. There are never more connections than
-    /// permits: each holder of one gives a line for a line.
-    pub(crate) fn exchange_for_lone(&self, line: &mut Line) {
+    /// Exchanges a line at rest for one of the other kind, where one is idle: whose statements write by themselves, or not. There are never
+    /// more connections than permits: each holder of one gives a line for a line.
+    pub(crate) fn exchange(&self, line: &mut Line, lone: bool) {
         let epoch = self.epoch.load(Ordering::Relaxed);
-        while !line.lone {
-            let Some((mut lone, _)) = self.idle.lock().lone.pop_back() else { return };
-            if self.is_of_use(&mut lone, epoch) {
-                let common = std::mem::replace(line, lone);
-                self.put_back(common);
+        while line.lone != lone {
+            let found = {
+                let mut idle = self.idle.lock();
+                if lone { idle.lone.pop_back() } else { idle.common.pop_back() }
+            };
+            let Some((mut other, _)) = found else { return };
+            if self.is_of_use(&mut other, epoch) {
+                let given = std::mem::replace(line, other);
+                self.put_back(given);
             }
         }
     }

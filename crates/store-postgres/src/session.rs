@@ -272,6 +272,9 @@ impl<'l> Session<'l> {
             // Apart, for the sake of the others' size.
             return Box::pin(self.run_lone(pool, statement, values, each)).await;
         }
+        if self.line.lone && !self.begun {
+            Box::pin(self.take_common()).await?;
+        }
         self.line.busy = true;
         if self.mode != Mode::Alone {
             self.line.open = true;
@@ -378,7 +381,7 @@ impl<'l> Session<'l> {
         values: &[Bound<'_>],
         each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> Result<u64, StoreError> {
-        pool.exchange_for_lone(self.line);
+        pool.exchange(self.line, true);
         self.begun = true;
         self.before.clear();
         self.line.busy = true;
@@ -438,6 +441,29 @@ impl<'l> Session<'l> {
         };
         self.line.broken = true;
         Err(self.finish(unknown(&why)))
+    }
+
+    /// Takes a line on which nothing writes without `BEGIN`.
+    async fn take_common(&mut self) -> Result<(), StoreError> {
+        if let Some(pool) = self.pool {
+            pool.exchange(self.line, false);
+        }
+        if !self.line.lone {
+            return Ok(());
+        }
+        (self.begun, self.line.busy) = (true, true);
+        match tokio::time::timeout_at(self.deadline.into(), self.line.make_common()).await {
+            // The line stays busy, so the pool cleans it.
+            Err(_) => Err(self.finish(StoreError::Deadline)),
+            Ok(Err(fault)) => {
+                self.line.busy = false;
+                Err(self.failed(fault, false))
+            }
+            Ok(Ok(())) => {
+                self.line.busy = false;
+                Ok(())
+            }
+        }
     }
 
     /// That a statement may be sent.

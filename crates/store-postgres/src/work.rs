@@ -219,7 +219,10 @@ pub(crate) async fn transaction(
             Isolation::Serializable => Some(pool.turns.take(tries.conflicts, deadline).await),
             Isolation::Snapshot | Isolation::Committed => None,
         };
-        let mut checkout = pool.checkout(deadline).await?;
+        let mut checkout = match isolation {
+            Isolation::Committed if !tries.careful => pool.checkout_for_one(deadline).await?,
+            Isolation::Committed | Isolation::Snapshot | Isolation::Serializable => pool.checkout(deadline).await?,
+        };
         let mut session = Session::work(checkout.line(), pool, isolation, tries.careful, deadline);
         let answer = work.run(&mut session).await;
         let end = session.end(answer).await;

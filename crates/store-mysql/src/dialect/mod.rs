@@ -29,22 +29,28 @@ use undergird_store::sql::{Form, Operand, PatternWords, marker};
 /// MariaDB's dialect.
 pub static DIALECT: Mysql = Mysql { flavor: Flavor::MariaDb };
 
+/// MariaDB 10.6's dialect. Untested as a whole: no such server was at hand.
+pub static MARIADB_10_6: Mysql = Mysql { flavor: Flavor::MariaDb106 };
+
 /// MySQL 8's dialect. Untested: no such server was at hand.
 pub static MYSQL_8: Mysql = Mysql { flavor: Flavor::Mysql8 };
 
-/// Which of the two it is.
+/// Which of them it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavor {
-    /// MariaDB 10.6 or later.
+    /// MariaDB 10.7 or later.
     MariaDb,
-    /// MySQL 8.0.21 or later. It has not `JSON_COMPACT` and `JSON_NORMALIZE`: what looks into JSON is refused.
+    /// MariaDB 10.6. It has not `JSON_NORMALIZE` (<https://mariadb.com/kb/en/json_normalize>): JSON is not compared with JSON.
+    MariaDb106,
+    /// MySQL 8.0.21 or later. It has not `JSON_COMPACT` and `JSON_NORMALIZE`: what looks into JSON is refused, and JSON is not
+    /// compared with JSON.
     Mysql8,
 }
 
 /// See [`DIALECT`].
 #[derive(Debug)]
 pub struct Mysql {
-    /// Which of the two it is.
+    /// Which of them it is.
     pub flavor: Flavor,
 }
 
@@ -52,7 +58,7 @@ impl Mysql {
     /// The collation of all text: by code point, case-sensitive, `'a' <> 'a '`.
     pub fn collation(&self) -> &'static str {
         match self.flavor {
-            Flavor::MariaDb => "utf8mb4_nopad_bin",
+            Flavor::MariaDb | Flavor::MariaDb106 => "utf8mb4_nopad_bin",
             Flavor::Mysql8 => "utf8mb4_0900_bin",
         }
     }
@@ -60,6 +66,14 @@ impl Mysql {
     /// The statements that install the stored functions, in order.
     pub fn functions(&self) -> Vec<String> {
         functions(self.collation())
+    }
+
+    /// What is lacking to compare values of these types.
+    fn lacks_comparison(&self, left: Type, right: Type, ordered: bool) -> Option<&'static str> {
+        match (left, right, self.flavor) {
+            (Type::JSON, Type::JSON, Flavor::MariaDb106 | Flavor::Mysql8) => Some("comparison of JSON with JSON"),
+            _ => compare::lacks(left, right, ordered),
+        }
     }
 
     /// A call, or what is lacking to compute it.
@@ -218,10 +232,10 @@ impl Dialect for Mysql {
                 let arguments: Vec<Operand> = arguments.iter().map(|argument| typed(argument.ty)).collect();
                 self.call(*function, &arguments, expr.ty).err()
             }
-            Node::Same(left, right) => compare::lacks(left.ty, right.ty, false),
+            Node::Same(left, right) => self.lacks_comparison(left.ty, right.ty, false),
             Node::Compare(comparison, left, right) => {
                 let ordered = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-                compare::lacks(left.ty, right.ty, ordered)
+                self.lacks_comparison(left.ty, right.ty, ordered)
             }
             Node::If(parts) => {
                 // Ways of other types are brought to the whole's.

@@ -126,6 +126,26 @@ fn rules_that_cannot_be_said_are_told() {
     );
 }
 
+/// What a server has not is refused by name when the definition is checked against it, and not found out by a request.
+#[test]
+fn what_older_and_other_servers_lack_is_told() {
+    let text = "[fields]\na = { type = \"json\" }\nb = { type = \"json\" }\n\
+                [access]\nread = \"a == b\"\nupdate = \"a.name == 'x'\"\ndelete = \"a.name == b.name\"\n";
+    let sources = [("undergird.toml", "name = \"test\"\n"), ("models/words.toml", text)];
+    let sources = sources.map(|(name, text)| Source { name: name.into(), text: text.into() });
+    let model = definition::check(&sources, &[]).0.unwrap();
+    let compared = "words.access.read: mysql cannot compute comparison of JSON with JSON: `a == b`";
+    for (dialect, expected) in
+        [(&DIALECT, vec![]), (&MARIADB_10_6, vec!["read", "delete"]), (&MYSQL_8, vec!["read", "update", "delete"])]
+    {
+        let told = sql::lacking(&model, dialect);
+        let mut rules: Vec<&str> = told.iter().filter_map(|line| line.split(['.', ':']).nth(2)).collect();
+        rules.dedup();
+        assert_eq!(rules, expected, "{:?}: {told:?}", dialect.flavor);
+        assert_eq!(told.iter().any(|line| line == compared), !expected.is_empty(), "{told:?}");
+    }
+}
+
 /// Rows 1 to 3 whose long texts differ at their ends alone.
 #[tokio::test]
 async fn long_texts_are_ordered_to_their_ends() {
