@@ -27,7 +27,7 @@ use undergird_plan::{Caller, Identity};
 use uuid::Uuid;
 
 /// Most accounts on a page, as in Supabase Auth.
-const PAGE_ROWS_MAX: u32 = 1_000;
+pub(crate) const PAGE_ROWS_MAX: u32 = 1_000;
 /// Longest ban: a hundred years and a bit, so that no sum of times runs over.
 pub(crate) const BAN_MICROS_MAX: i64 = 40_000 * 86_400_000_000;
 
@@ -51,7 +51,7 @@ struct Checked {
     ban: Option<Ban>,
 }
 
-fn column(name: &str) -> ColumnPath {
+pub(crate) fn column(name: &str) -> ColumnPath {
     ColumnPath { name: name.into(), steps: Vec::new() }
 }
 

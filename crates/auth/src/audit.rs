@@ -11,6 +11,7 @@
 
 use crate::admin::where_null;
 use crate::api_keys::sha256;
+use crate::audit_keep;
 use crate::core::Core;
 use crate::records::{self, AUDIT_LOG};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -126,6 +127,8 @@ pub enum AuditVerdict {
         head: AuditHead,
         /// Entries that are not bound yet.
         pending: usize,
+        /// Up to which place entries were removed after their time ([`crate::audit_keep`]); 0 for none.
+        removed: i64,
     },
     /// The first entry at which the chain does not hold.
     Broken {
@@ -147,6 +150,8 @@ pub enum AuditFault {
     Content,
     /// It is not the head that was noted.
     Head,
+    /// It is the head that was noted, or so it was said, and was removed after its time: what it was cannot be told any more.
+    Removed,
 }
 
 /// An entry, as it is shown.
@@ -192,7 +197,7 @@ fn digest(row: &Record, seq: i64, prev: &[u8]) -> [u8; 32] {
     sha256(&octets)
 }
 
-fn head(row: &Record) -> Option<AuditHead> {
+pub(crate) fn head(row: &Record) -> Option<AuditHead> {
     Some(AuditHead { seq: row.int("seq")?, hash: row.bytes("hash")?.try_into().ok()? })
 }
 
@@ -200,12 +205,12 @@ fn pending() -> Request {
     records::page(where_null(Request::new(AUDIT_LOG, Verb::Read), "seq"), "id", None, BATCH)
 }
 
-fn bound_after(seq: i64, rows: usize) -> Request {
+pub(crate) fn bound_after(seq: i64, rows: usize) -> Request {
     records::page(Request::new(AUDIT_LOG, Verb::Read), "seq", Some(Value::Int(seq)), rows)
 }
 
 /// The newest entry of the chain.
-fn newest() -> Request {
+pub(crate) fn newest() -> Request {
     let mut request = bound_after(0, 1);
     request.shape.order[0].descending = true;
     request
@@ -267,7 +272,11 @@ impl Core {
 
     /// Reads the whole chain and checks each entry; a head that was noted elsewhere must be in it.
     pub(crate) async fn verify_audit(&self, noted: Option<AuditHead>) -> Result<AuditVerdict, Failure> {
-        verify(&self.engine, noted).await
+        // Entries whose time is over may go while the others are read: then it is looked once more.
+        match verify(&self.engine, noted).await? {
+            AuditVerdict::Broken { why: AuditFault::Missing, .. } => verify(&self.engine, noted).await,
+            verdict => Ok(verdict),
+        }
     }
 }
 
@@ -298,10 +307,30 @@ async fn bind(transaction: &mut Transaction<'_>, moment: Moment) -> Result<usize
     Ok(rows.len())
 }
 
+/// Before the first entry: nothing, or the last of those that went after their time. Where no entry tells that they did, nothing.
+async fn begin(engine: &Engine, system: &Caller) -> Result<AuditHead, Failure> {
+    let first = engine.records(system, bound_after(0, 1)).await?;
+    let cut = first.first().and_then(|row| {
+        let seq = row.int("seq").filter(|seq| *seq > 1)? - 1;
+        Some(AuditHead { seq, hash: row.bytes("prev")?.try_into().ok()? })
+    });
+    match cut {
+        Some(cut) if audit_keep::is_told(engine, system, cut).await? => Ok(cut),
+        _ => Ok(START),
+    }
+}
+
 async fn verify(engine: &Engine, noted: Option<AuditHead>) -> Result<AuditVerdict, Failure> {
     let system = Caller::system(engine.moment());
-    let mut last = START;
-    let mut seen = noted.is_none_or(|noted| noted == START);
+    let mut last = begin(engine, &system).await?;
+    let removed = last.seq;
+    if let Some(noted) = noted.filter(|noted| noted.seq > 0 && noted.seq < removed) {
+        return Ok(AuditVerdict::Broken { seq: noted.seq, why: AuditFault::Removed });
+    }
+    if let Some(noted) = noted.filter(|noted| noted.seq > 0 && noted.seq == removed && noted.hash != last.hash) {
+        return Ok(AuditVerdict::Broken { seq: noted.seq, why: AuditFault::Head });
+    }
+    let mut seen = noted.is_none_or(|noted| noted == START || noted == last);
     loop {
         let rows = engine.records(&system, bound_after(last.seq, records::PAGE)).await?;
         for row in &rows {
@@ -338,6 +367,6 @@ async fn verify(engine: &Engine, noted: Option<AuditHead>) -> Result<AuditVerdic
         records::and(Request::new(AUDIT_LOG, Verb::Read), "seq", Operator::Lt(None), Operand::Value(Value::Int(1)));
     match engine.records(&system, low).await?.first().and_then(|row| row.int("seq")) {
         Some(seq) => Ok(AuditVerdict::Broken { seq, why: AuditFault::Link }),
-        None => Ok(AuditVerdict::Whole { head: last, pending }),
+        None => Ok(AuditVerdict::Whole { head: last, pending, removed }),
     }
 }

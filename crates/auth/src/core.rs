@@ -312,7 +312,7 @@ impl Core {
         }
     }
 
-    /// Removes what ran out: sessions, revocations, signing keys whose last token is gone, accounts that nobody uses.
+    /// Removes what ran out: sessions, revocations, signing keys whose last token is gone, entries of the audit log, accounts that nobody uses.
     pub(crate) async fn sweep(self: &Arc<Self>) -> Result<(), Failure> {
         let moment = self.engine.moment();
         let life = i64::from(self.access_token_seconds()).saturating_mul(1_000_000);
@@ -338,6 +338,7 @@ impl Core {
             })
         });
         work.await?;
+        self.sweep_audit(moment).await?;
         self.sweep_accounts(moment).await
     }
 }

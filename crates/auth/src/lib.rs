@@ -12,6 +12,8 @@ mod administration;
 mod anonymous;
 mod api_keys;
 mod audit;
+mod audit_keep;
+mod audit_list;
 mod budget;
 mod cache;
 mod core;

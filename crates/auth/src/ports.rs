@@ -2,10 +2,10 @@
 
 use crate::{Auth, BoxFuture};
 use undergird_engine::accounts::{
-    Account, AccountError, AccountPage, AccountSession, AccountSettings, Administration, Assertion, Depart, Departure,
-    EnrollFactor, EnrolledFactor, EnrolledKey, FactorChallenge, Factors, KeyAnswer, Landing, MakeRecoveryCodes,
-    NewCredential, Page, Passkey, PasskeyCreation, PasskeyRequest, Passkeys, Providers, RecoveryCodes, RecoveryStatus,
-    Return, Secret, Session, TokenSignIn, Visit,
+    Account, AccountError, AccountPage, AccountSession, AccountSettings, Administration, Assertion, AuditFilter,
+    AuditPage, Depart, Departure, EnrollFactor, EnrolledFactor, EnrolledKey, FactorChallenge, Factors, KeyAnswer,
+    Landing, MakeRecoveryCodes, NewCredential, Page, Passkey, PasskeyCreation, PasskeyRequest, Passkeys, Providers,
+    RecoveryCodes, RecoveryStatus, Return, Secret, Session, TokenSignIn, Visit,
 };
 use undergird_plan::Caller;
 use uuid::Uuid;
@@ -174,6 +174,10 @@ impl Administration for Auth {
 
     fn sessions_of_account<'a>(&'a self, caller: &'a Caller, id: Uuid) -> Answer<'a, Vec<AccountSession>> {
         Box::pin(self.0.sessions_by_id(caller, id))
+    }
+
+    fn audit_log<'a>(&'a self, caller: &'a Caller, page: Page, filter: Option<AuditFilter>) -> Answer<'a, AuditPage> {
+        Box::pin(self.0.audit_log(caller, page, filter))
     }
 
     fn end_sessions_of<'a>(&'a self, visit: Visit, caller: &'a Caller, id: Uuid) -> Answer<'a, ()> {

@@ -12,7 +12,7 @@ mod passkeys;
 mod passwordless;
 mod providers;
 
-pub use administration::{AccountPage, AccountSettings, Administration, Ban, Page};
+pub use administration::{AccountPage, AccountSettings, Administration, AuditEvent, AuditFilter, AuditPage, Ban, Page};
 pub use factors::{
     AccountFactor, EnrollFactor, EnrolledFactor, FactorChallenge, FactorError, Factors, MakeRecoveryCodes,
     RecoveryCodes, RecoveryStatus,

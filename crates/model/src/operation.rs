@@ -113,6 +113,7 @@ pub enum AdminOperation {
     RemovePasskey,
     Sessions,
     EndSessions,
+    AuditLog,
 }
 
 /// What has to do with mails: links, codes, and what they prove.
@@ -292,6 +293,7 @@ const AUTH: &[(&str, &str, &str, AuthOperation)] = &[
     ),
     ("passkeys.rename", "PATCH", "passkeys/{passkey_id}", AuthOperation::Passkey(PasskeyOperation::Rename)),
     ("passkeys.remove", "DELETE", "passkeys/{passkey_id}", AuthOperation::Passkey(PasskeyOperation::Remove)),
+    ("admin.audit", "GET", "admin/audit", AuthOperation::Admin(AdminOperation::AuditLog)),
     ("admin.users", "GET", "admin/users", AuthOperation::Admin(AdminOperation::ListUsers)),
     ("admin.create_user", "POST", "admin/users", AuthOperation::Admin(AdminOperation::CreateUser)),
     ("admin.user", "GET", ADMIN_USER, AuthOperation::Admin(AdminOperation::User)),

@@ -112,6 +112,8 @@ pub struct Auth {
     pub anonymous_days: u32,
     /// `unconfirmed_days`: after how many days an account that somebody signed up and nobody confirmed is removed; never when 0. Default 30.
     pub unconfirmed_days: u32,
+    /// `audit_days`: for how many days entries of the audit log are kept at least; for ever when 0. Default 0.
+    pub audit_days: u32,
     /// `tell_unconfirmed`: whether a right password tells that the address is not confirmed. Default true.
     pub tell_unconfirmed: bool,
     /// `link_page`: whether a followed link shows a page with a button first. Default false.
@@ -364,6 +366,7 @@ impl Default for Settings {
                 anonymous: false,
                 anonymous_days: 0,
                 unconfirmed_days: 30,
+                audit_days: 0,
                 tell_unconfirmed: true,
                 link_page: false,
                 link_needs_pkce: false,

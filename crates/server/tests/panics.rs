@@ -326,6 +326,14 @@ impl Administration for Broken {
     ) -> BoxFuture<'a, Result<(), AccountError>> {
         panic!("canary")
     }
+    fn audit_log<'a>(
+        &'a self,
+        _: &'a Caller,
+        _: Page,
+        _: Option<AuditFilter>,
+    ) -> BoxFuture<'a, Result<AuditPage, AccountError>> {
+        panic!("canary")
+    }
     fn sessions_of_account<'a>(
         &'a self,
         _: &'a Caller,

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: who may (the port refuses), and clients of OAuth.
 
+use super::audit;
 use super::body::Members;
 use super::{Answer, AuthRequest, Problem, answer, caller, json_answer, no_content, path_id, query_value, visit};
 use http::header::LINK;
@@ -30,6 +31,7 @@ pub(super) async fn operate(
         return Err(refused.into());
     }
     match operation {
+        AdminOperation::AuditLog => audit::list(request, accounts, &caller).await,
         AdminOperation::ListUsers => list(request, accounts, &caller).await,
         AdminOperation::CreateUser => {
             let asked = settings(&Members::read(request.body)?)?;
@@ -100,14 +102,16 @@ fn number(request: &AuthRequest<'_>, name: &'static str, usual: u32) -> Result<u
     }
 }
 
-async fn list(request: &AuthRequest<'_>, accounts: &dyn Accounts, caller: &Caller) -> Result<Answer, Problem> {
-    let page = Page { number: number(request, "page", 1)?, rows: number(request, "per_page", PAGE_ROWS)?.min(1_000) };
-    let found = accounts.accounts(caller, page).await?;
-    let users: Vec<Json> = found.accounts.iter().map(answer::account).collect();
-    let mut answer = json_answer(StatusCode::OK, &json!({ "users": users, "aud": "authenticated" }));
+/// Which page is asked for.
+pub(super) fn page(request: &AuthRequest<'_>) -> Result<Page, Problem> {
+    Ok(Page { number: number(request, "page", 1)?, rows: number(request, "per_page", PAGE_ROWS)?.min(1_000) })
+}
+
+/// Says which pages there are beside this one; `more` stands behind the numbers.
+pub(super) fn tell_pages(answer: &mut Answer, path: &str, more: &str, page: Page, total: u64) {
     // As GoTrue writes it: clients take it apart by its signs.
-    let last = found.total.div_ceil(u64::from(page.rows)).max(1);
-    let link = |number: u64, rel: &str| format!("</admin/users?page={number}&per_page={}>; rel=\"{rel}\"", page.rows);
+    let last = total.div_ceil(u64::from(page.rows)).max(1);
+    let link = |number: u64, rel: &str| format!("<{path}?page={number}&per_page={}{more}>; rel=\"{rel}\"", page.rows);
     let mut links = Vec::new();
     if u64::from(page.number) < last {
         links.push(link(u64::from(page.number) + 1, "next"));
@@ -116,7 +120,15 @@ async fn list(request: &AuthRequest<'_>, accounts: &dyn Accounts, caller: &Calle
     if let Ok(links) = HeaderValue::from_str(&links.join(", ")) {
         answer.headers.insert(LINK, links);
     }
-    answer.headers.insert(TOTAL, HeaderValue::from(found.total));
+    answer.headers.insert(TOTAL, HeaderValue::from(total));
+}
+
+async fn list(request: &AuthRequest<'_>, accounts: &dyn Accounts, caller: &Caller) -> Result<Answer, Problem> {
+    let page = page(request)?;
+    let found = accounts.accounts(caller, page).await?;
+    let users: Vec<Json> = found.accounts.iter().map(answer::account).collect();
+    let mut answer = json_answer(StatusCode::OK, &json!({ "users": users, "aud": "authenticated" }));
+    tell_pages(&mut answer, "/admin/users", "", page, found.total);
     Ok(answer)
 }
 

@@ -128,7 +128,7 @@ pub(super) fn settings(offers: Offers, providers: &[String]) -> Json {
 }
 
 /// Microseconds since 1970 as GoTrue writes them, with `Z`.
-fn time(micros: i64) -> Json {
+pub(super) fn time(micros: i64) -> Json {
     let text = wire::to_text(&Value::Timestamp(micros));
     Json::String(text.strip_suffix("+00:00").map_or_else(|| text.clone(), |local| format!("{local}Z")))
 }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod answer;
+mod audit;
 mod body;
 #[cfg(test)]
 pub(crate) mod codes;

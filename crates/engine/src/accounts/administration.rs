@@ -58,6 +58,14 @@ pub trait Administration: Send + Sync + 'static {
         id: Uuid,
     ) -> BoxFuture<'a, Result<Vec<AccountSession>, AccountError>>;
 
+    /// A page of what happened to accounts, newest first.
+    fn audit_log<'a>(
+        &'a self,
+        caller: &'a Caller,
+        page: Page,
+        filter: Option<AuditFilter>,
+    ) -> BoxFuture<'a, Result<AuditPage, AccountError>>;
+
     /// Ends all sessions of an account.
     fn end_sessions_of<'a>(
         &'a self,
@@ -102,6 +110,47 @@ pub struct Page {
     pub number: u32,
     /// Most rows in it.
     pub rows: u32,
+}
+
+/// Which entries of the audit log: those with a text in one of their members, in capitals or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditFilter {
+    /// In the address of who did it.
+    Author(String),
+    /// In what was done.
+    Action(String),
+    /// In what kind of thing that is.
+    Kind(String),
+}
+
+/// An entry of the audit log.
+#[derive(Clone, Debug)]
+pub struct AuditEvent {
+    /// Its id.
+    pub id: Uuid,
+    /// When, in microseconds since 1970.
+    pub at: i64,
+    /// What was done.
+    pub action: String,
+    /// What kind of thing that is.
+    pub kind: &'static str,
+    /// The account of who did it; `None` for the owner, Undergird itself and whoever is not known.
+    pub actor: Option<Uuid>,
+    /// What the actor is called today: an address, `service_role`, `system`; empty for an account that has none or is gone.
+    pub actor_name: String,
+    /// From where.
+    pub address: Option<String>,
+    /// What else there is to say.
+    pub traits: Map<String, Json>,
+}
+
+/// A page of the audit log.
+#[derive(Clone, Debug)]
+pub struct AuditPage {
+    /// Those of the page.
+    pub events: Vec<AuditEvent>,
+    /// How many there are in all that the filter lets through.
+    pub total: u64,
 }
 
 /// A page of accounts.

@@ -45,6 +45,7 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         settings.auth.anonymous = auth.bool("anonymous").unwrap_or(settings.auth.anonymous);
         set(auth, "anonymous_days", &mut settings.auth.anonymous_days);
         set(auth, "unconfirmed_days", &mut settings.auth.unconfirmed_days);
+        set(auth, "audit_days", &mut settings.auth.audit_days);
         flag(auth, "tell_unconfirmed", &mut settings.auth.tell_unconfirmed);
         flag(auth, "link_page", &mut settings.auth.link_page);
         flag(auth, "link_needs_pkce", &mut settings.auth.link_needs_pkce);

@@ -149,6 +149,12 @@ const AUTH: &[Key] = &[
         "After how many days an account is removed that somebody signed up and nobody confirmed; 0 means never.",
     ),
     key(
+        "audit_days",
+        Int(0, 36_500),
+        "0",
+        "For how many days entries of the audit log are kept; 0 means for ever. What is removed leaves its last hash in the log, so that the rest can be verified.",
+    ),
+    key(
         "tell_unconfirmed",
         Bool,
         "true",

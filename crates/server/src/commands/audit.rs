@@ -65,8 +65,11 @@ async fn verify(server: &Server, noted: Option<AuditHead>) -> Result<(), Exit> {
     // What was noted a moment ago is bound first, so that it is covered.
     server.auth().chain_audit().await.map_err(failed)?;
     match server.auth().verify_audit(noted).await.map_err(failed)? {
-        AuditVerdict::Whole { head, pending } => {
-            say!("{} entries, whole; newest {}", head.seq, shown(head))?;
+        AuditVerdict::Whole { head, pending, removed } => {
+            say!("{} entries, whole; newest {}", head.seq - removed, shown(head))?;
+            if removed > 0 {
+                say!("the {removed} before them were removed after their time, as the log itself tells")?;
+            }
             match pending {
                 0 => Ok(()),
                 pending => say!("{pending} entries came meanwhile and are not bound yet"),
@@ -79,6 +82,7 @@ async fn verify(server: &Server, noted: Option<AuditHead>) -> Result<(), Exit> {
                 AuditFault::Link => "does not follow the one before it",
                 AuditFault::Content => "was changed",
                 AuditFault::Head => "is not the one that was noted",
+                AuditFault::Removed => "was removed after its time (`[auth] audit_days`): note a newer one",
             }
         ))),
     }

@@ -434,7 +434,9 @@ impl World {
         let at = |body: Json| ("POST", path.to_owned(), Some(body));
         let target = format!("{path}?grant_type=password");
         let profile = if self.blog { "created_at" } else { "verified" };
-        if path.contains('{') || ["/admin/users", "/factors", "/sessions"].iter().any(|part| path.contains(part)) {
+        if path.contains('{')
+            || ["/admin/audit", "/admin/users", "/factors", "/sessions"].iter().any(|part| path.contains(part))
+        {
             let model = self.model();
             let victim = model.profile.map(|id| self.victim_key(&model.collection(id).name));
             let target = path.replace("{user_id}", victim.as_deref().unwrap_or(ABSENT));

@@ -42,6 +42,7 @@ pub(super) fn operation(line: &str) -> Option<AuthOperation> {
         ("POST", ["factors", _, "verify"]) => factor(FactorOperation::Verify),
         ("DELETE", ["factors", _]) => factor(FactorOperation::Remove),
         ("GET", ["admin", "users"]) => admin(AdminOperation::ListUsers),
+        ("GET", ["admin", "audit"]) => admin(AdminOperation::AuditLog),
         ("POST", ["admin", "users"]) => admin(AdminOperation::CreateUser),
         ("GET", ["admin", "users", _]) => admin(AdminOperation::User),
         ("PUT", ["admin", "users", _]) => admin(AdminOperation::UpdateUser),
@@ -110,6 +111,31 @@ impl Administration for Told {
     }
     fn remove_factor_of<'a>(&'a self, _: Visit, _: &'a Caller, _: Uuid, _: Uuid) -> Given<'a, ()> {
         self.give(())
+    }
+    fn audit_log<'a>(&'a self, _: &'a Caller, page: Page, filter: Option<AuditFilter>) -> Given<'a, AuditPage> {
+        let events = vec![
+            AuditEvent {
+                id: id(),
+                at: 1_000_000,
+                action: "login".into(),
+                kind: "account",
+                actor: Some(id()),
+                actor_name: "a@b.c".into(),
+                address: Some("192.0.2.1".into()),
+                traits: serde_json::Map::from_iter([("asked".to_owned(), format!("{page:?} {filter:?}").into())]),
+            },
+            AuditEvent {
+                id: id(),
+                at: 0,
+                action: "login_failed".into(),
+                kind: "account",
+                actor: None,
+                actor_name: String::new(),
+                address: None,
+                traits: serde_json::Map::new(),
+            },
+        ];
+        self.give(AuditPage { events, total: 120 })
     }
     fn sessions_of_account<'a>(&'a self, _: &'a Caller, _: Uuid) -> Given<'a, Vec<AccountSession>> {
         self.give(vec![session_in_list()])
@@ -214,6 +240,31 @@ fn administration_is_the_owners_and_has_the_shapes_that_clients_read() {
     for query in ["page=0", "page=-1", "page=x", "per_page=0", "per_page=1e3", "page=99999999999"] {
         assert_eq!(ask(Ok(()), &format!("GET admin/users?{query}"), "", &[OWNER]).status, 400, "{query}");
     }
+    let listed = ask(Ok(()), "GET admin/audit?page=2&per_page=50&query=author%3AA%26b", "", &[OWNER]);
+    assert_eq!(listed.headers["x-total-count"], "120");
+    assert_eq!(
+        listed.headers["link"],
+        concat!(
+            "</admin/audit?page=3&per_page=50&query=author%3AA%26b>; rel=\"next\", ",
+            "</admin/audit?page=3&per_page=50&query=author%3AA%26b>; rel=\"last\""
+        )
+    );
+    let entries = concat!(
+        r#"200 [{"id":"ID","payload":{"action":"login","actor_id":"ID","actor_username":"a@b.c","actor_via_sso":false,"#,
+        r#""log_type":"account","traits":{"asked":"Page { number: 1, rows: 50 } None"}},"#,
+        r#""created_at":"1970-01-01T00:00:01Z","ip_address":"192.0.2.1"},"#,
+        r#"{"id":"ID","payload":{"action":"login_failed","actor_id":"00000000-0000-0000-0000-000000000000","#,
+        r#""actor_username":"","actor_via_sso":false,"log_type":"account"},"created_at":"1970-01-01T00:00:00Z","ip_address":""}]"#,
+    );
+    owner("GET admin/audit", "", entries);
+    owner("GET admin/audit?query=", "", entries);
+    let of_type = entries.replace("None", r#"Some(Kind(\"x:y\"))"#);
+    owner("GET admin/audit?query=type:x:y", "", &of_type);
+    for query in
+        ["page=0", "query=login", "query=actor:x", "query=action:%00", &format!("query=action:{}", "x".repeat(201))]
+    {
+        assert_eq!(ask(Ok(()), &format!("GET admin/audit?{query}"), "", &[OWNER]).status, 400, "{query}");
+    }
     for body in [
         r#"{"phone":"1"}"#,
         r#"{"password_hash":"$2a$"}"#,
@@ -234,6 +285,7 @@ fn administration_is_the_owners_and_has_the_shapes_that_clients_read() {
     }
     // Who may is told first, whatever else is wrong.
     for line in [
+        "GET admin/audit?query=x",
         "GET admin/users?page=x",
         "POST admin/users",
         "GET admin/users/x",

@@ -40,6 +40,24 @@ pub(super) fn add_schemas(schemas: &mut Map<String, Json>, model: &Model) {
             "properties": { "users": { "type": "array", "items": schema("auth.user") }, "aud": { "type": "string" } },
         }),
     );
+    let text = || json!({ "type": "string" });
+    let payload = json!({
+        "type": "object",
+        "required": ["action", "actor_id", "actor_username", "actor_via_sso", "log_type"],
+        "properties": {
+            "action": text(), "actor_id": { "type": "string", "format": "uuid" }, "actor_username": text(),
+            "actor_via_sso": { "type": "boolean" }, "log_type": text(), "traits": { "type": "object" },
+        },
+    });
+    let entry = json!({
+        "type": "object",
+        "required": ["id", "payload", "created_at", "ip_address"],
+        "properties": {
+            "id": { "type": "string", "format": "uuid" }, "payload": payload,
+            "created_at": { "type": "string", "format": "date-time" }, "ip_address": text(),
+        },
+    });
+    schemas.insert("auth.audit".into(), json!({ "type": "array", "items": entry }));
     schemas.insert("auth.factors".into(), json!({ "type": "array", "items": schema("auth.factor") }));
     schemas.insert(
         "auth.removal".into(),
@@ -53,14 +71,30 @@ const WRITE: &[u16] = &[400, 401, 403, 404, 409, 413, 422, 500, 503, 504, 507];
 /// An operation of the owner.
 pub(super) fn describe(which: AdminOperation) -> Described {
     let user = |described: Described| described.with_id("user_id", "The account.");
+    let count = |name: &str, about: &str| {
+        json!({
+            "name": name, "in": "query", "required": false, "description": about,
+            "schema": { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+        })
+    };
     let described = match which {
+        AdminOperation::AuditLog => {
+            let about = "A piece of the author's address, of the action, or of the log type.";
+            let query = json!({
+                "name": "query", "in": "query", "required": false, "description": about,
+                "schema": { "type": "string", "pattern": "^((author|action|type):[^\\u0000]{0,200})?$" }, "example": "action:login",
+            });
+            Described::new(
+                "What happened to accounts",
+                "The audit log, newest first; `X-Total-Count` says how many entries there are.",
+                &[400, 401, 403, 404, 422, 500, 503, 504],
+            )
+            .gives(json_of("auth.audit"))
+            .with(count("page", "Which page, from 1."))
+            .with(count("per_page", "How many on a page, at most 1,000; 50 when nothing is said."))
+            .with(query)
+        }
         AdminOperation::ListUsers => {
-            let count = |name: &str, about: &str| {
-                json!({
-                    "name": name, "in": "query", "required": false, "description": about,
-                    "schema": { "type": "integer", "minimum": 1, "maximum": u32::MAX },
-                })
-            };
             Described::new("List accounts", "Newest first; `X-Total-Count` says how many there are.", READ)
                 .gives(json_of("auth.users"))
                 .with(count("page", "Which page, from 1."))
