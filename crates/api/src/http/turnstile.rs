@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 /// How long a request waits while the queue stands.
 const PATIENCE: Duration = Duration::from_millis(30);
 /// A queue that was not empty for this long stands.
-const STANDS: Duration = Duration::from_millis(100);
+const STANDS: Duration = Duration::from_millis(250);
 /// Requests for each worker thread that may wait however long it takes.
 const FEW: usize = 16;
 /// Most that wait. Each has its whole body.
