@@ -432,6 +432,7 @@ mod tests {
             "auth.passkeys.finish_sign_in POST /auth/v1/passkeys/authentication/verify",
             "auth.passkeys.rename PATCH /auth/v1/passkeys/{passkey_id}",
             "auth.passkeys.remove DELETE /auth/v1/passkeys/{passkey_id}",
+            "auth.admin.audit GET /auth/v1/admin/audit",
             "auth.admin.users GET /auth/v1/admin/users",
             "auth.admin.create_user POST /auth/v1/admin/users",
             "auth.admin.user GET /auth/v1/admin/users/{user_id}",
