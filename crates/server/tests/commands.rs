@@ -143,10 +143,8 @@ fn settings_show_where_they_come_from_and_no_secret() {
     let literal = "secrets = \"v1,whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5\"\n";
     let file = format!("name = \"blog\"\n{}{literal}{}", hook("before_user_created"), hook("custom_access_token"));
     blog.write("undergird.toml", &file);
-    let outside = [(
-        "UNDERGIRD_AUTH_HOOKS_CUSTOM_ACCESS_TOKEN_SECRETS",
-        "v1,whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5",
-    )];
+    let outside =
+        [("UNDERGIRD_AUTH_HOOKS_CUSTOM_ACCESS_TOKEN_SECRETS", "v1,whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5")];
     let (code, out, errors) = said(&blog, &["config"], &outside);
     assert_eq!(code, 0, "{errors}");
     assert_eq!(out.matches("secrets").count(), 2, "{out}");
