@@ -78,6 +78,24 @@ class Timed(set):
         super().add(member)
         self.times[member] = time.monotonic()
 
+    def before(self, moment):
+        return {member for member, at in self.times.items() if at < moment}
+
+
+class TimedCounts(dict):
+    """Values that only grow, and when each came."""
+
+    def __init__(self):
+        super().__init__()
+        self.history = []
+
+    def __setitem__(self, name, value):
+        super().__setitem__(name, value)
+        self.history.append((time.monotonic(), name, value))
+
+    def before(self, moment):
+        return {name: value for at, name, value in self.history if at < moment}
+
 
 class Complaints(list):
     """What went wrong, each with its time."""
@@ -89,7 +107,16 @@ class Complaints(list):
 class TimedLedger(Ledger):
     def __init__(self):
         super().__init__()
-        self.tags, self.batches, self.comments = Timed(), Timed(), Timed()
+        self.tags, self.batches, self.comments, self.counted = Timed(), Timed(), Timed(), TimedCounts()
+
+    def before(self, moment):
+        """What was told by then. An answer that comes while the ioctl runs is of a machine that no longer has a disk and still answers, as
+        no real one does: one such write was lost in 140 cuts with full durability. A sync that began before the shutdown and ends after
+        it may be told that all is well when the journal's last commit was dropped meanwhile; that is a guess, and not proved."""
+        then = Ledger()
+        then.tags, then.batches, then.comments = (kind.before(moment) for kind in (self.tags, self.batches, self.comments))
+        then.counted, then.sent = self.counted.before(moment), dict(self.sent)
+        return then
 
 
 def run(durability, cuts, dice):
@@ -115,16 +142,17 @@ def cut_again_and_again(app, disk, relaxed, cuts, dice):
     # What relaxed durability may lose must not be what the clients stand on.
     os.sync()
     clients = [Client(number, headers, post, author) for number in range(CLIENTS)]
-    ledger, bad, lost, writes = TimedLedger(), [], 0, 0
+    ledger, bad, lost, writes = Ledger(), [], 0, 0
     for cut in range(cuts):
         for client in clients:
-            client.told, client.retries = TimedLedger(), [] if relaxed else client.retries
+            told, client.told = client.told, TimedLedger()
+            client.told.sent.update(told.sent)
+            client.retries = [] if relaxed else client.retries
             client.wrong = Complaints()
         threads = [threading.Thread(target=client.run, args=(app.url,)) for client in clients]
         for thread in threads:
             thread.start()
         time.sleep(dice.uniform(*LIFE))
-        # Answers that come after this may be of writes before it: they count as long as the ioctl has not begun.
         cut_at = time.monotonic()
         disk.cut()
         app.kill()
@@ -132,25 +160,28 @@ def cut_again_and_again(app, disk, relaxed, cuts, dice):
             thread.join()
         disk.unmount()
         disk.mount()
-        told = TimedLedger()
+        told, times = Ledger(), {}
         for client in clients:
-            told.add(client.told)
-            for mine, all_of in [("tags", told.tags), ("batches", told.batches), ("comments", told.comments)]:
-                all_of.times.update(getattr(client.told, mine).times)
+            told.add(client.told.before(cut_at))
+            for kind in (client.told.tags, client.told.batches, client.told.comments):
+                times.update(kind.times)
             # What goes wrong after the cut is the cut's.
             bad += [f"cut {cut}: {what}" for at, what in client.wrong if at < cut_at]
         writes += len(told.tags) + len(told.batches) + len(told.comments)
-        if not relaxed:
-            ledger.add(told)
+        ledger.add(told)
         found = faults(snapshot(app, app.folder / "look"), told if relaxed else ledger)
         for fault in found:
             if not relaxed or not fault.startswith("lost"):
                 bad.append(f"cut {cut}: {fault}")
                 continue
             name = fault.rsplit(" ", 1)[1]
-            times = [kind.times[name] for kind in (told.tags, told.batches, told.comments) if name in kind.times]
-            lost += len(times)
-            bad += [f"cut {cut}: {name} was {cut_at - at:.1f} s old" for at in times if cut_at - at > RELAXED_SECONDS_MAX]
+            at = times.get(name)
+            if at is None:
+                # A counter, which has no time of its own.
+                continue
+            lost += 1
+            if cut_at - at > RELAXED_SECONDS_MAX:
+                bad.append(f"cut {cut}: {name} was {cut_at - at:.1f} s old")
         app.start("serve")
     app.stop()
     return bad, lost, writes
