@@ -144,9 +144,11 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         let mut registry = Registry::with_prefix("undergird_store");
         for (name, help, value) in gauges {
+            // The format ends the sentence itself.
+            let help = help.trim_end_matches('.');
             match name.strip_suffix("_total") {
-                Some(name) => registry.register(name, *help, ConstCounter::new(*value)),
-                None => registry.register(*name, *help, ConstGauge::new(*value)),
+                Some(name) => registry.register(name, help, ConstCounter::new(*value)),
+                None => registry.register(*name, help, ConstGauge::new(*value)),
             }
         }
         let mut store = String::new();
