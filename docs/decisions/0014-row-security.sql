@@ -1,7 +1,7 @@
 -- The facts of PostgreSQL that the design of row-level security in 0014 rests on, each with its contrary as a control. Run as a superuser
 -- on a server to play with; it leaves nothing behind, and stops at the first fact that is not so:
 --   psql -X -q -At -v ON_ERROR_STOP=1 postgres://…/postgres -f 0014-row-security.sql
--- Absent: anything of Undergird's. What is built of it (reads) is in crates/store-postgres/src/wall.rs.
+-- Absent: anything of Undergird's. What is built of it is in crates/store-postgres/src/wall.rs.
 BEGIN;
 CREATE ROLE ug_probe_owner;
 CREATE ROLE ug_probe_requests;

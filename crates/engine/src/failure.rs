@@ -100,6 +100,7 @@ impl Failure {
             // The database's own words about a value: where no function of people's is called, nobody's values but ours.
             StoreError::Raised(Raised { said: None, told, .. }) => Failure::Internal(told),
             StoreError::Raised(raised) => Failure::Raised(raised),
+            error @ StoreError::Walled(_) => Failure::Internal(error.to_string()),
             StoreError::SchemaMismatch(why) | StoreError::Internal(why) => Failure::Internal(why),
         }
     }

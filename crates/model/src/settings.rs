@@ -83,9 +83,9 @@ pub struct StoreSettings {
     pub replicas: Vec<String>,
     /// `replica_lag_seconds`: how old such a read may be. Default 5 seconds.
     pub replica_lag: Duration,
-    /// `row_security`: whether policies of the database stand around what visitors and users read. Default false.
+    /// `row_security`: whether policies of the database stand around what visitors and users read and write. Default false.
     pub row_security: bool,
-    /// `reader_url`: the login that these reads are run by. There when, and only when, `row_security` is.
+    /// `reader_url`: the login whose rights these reads and writes have. There when, and only when, `row_security` is.
     pub reader_url: Option<String>,
 }
 

@@ -187,7 +187,7 @@ async fn postgres(settings: &Settings, url: &str) -> Result<Arc<dyn Store>, Star
         .map_err(|error| StartError::Failed(format!("cannot open the database: {error}")))?;
     if settings.store.row_security {
         tracing::info!(
-            "row_security: policies are around the reads of visitors and users; writes, batches and volatile functions are not behind them"
+            "row_security: policies are around what visitors and users read and write; volatile functions are not behind them"
         );
     }
     Ok(store)

@@ -108,6 +108,7 @@ fn of_server(error: &DbError) -> Fault {
         ("55P03", _) => Fault::Conflict,
         ("53100", _) => Fault::Store(StoreError::Full),
         (_, "53") => Fault::Store(StoreError::Overloaded),
+        ("42501", _) => Fault::Store(StoreError::Walled(told())),
         ("42P01" | "42703" | "42704" | "42883" | "3F000", _) => Fault::Store(StoreError::SchemaMismatch(told())),
         ("25006", _) => Fault::Store(StoreError::Unavailable(format!("the server takes no writes: {}", told()))),
         // Shutting down, starting, timed out while idle, no such database, no such user.

@@ -143,7 +143,7 @@ impl Store for PostgresStore {
         isolation: Isolation,
         deadline: Instant,
     ) -> BoxFuture<'_, Result<WorkAnswer, StoreError>> {
-        Box::pin(work::transaction(&self.pool, work, isolation, deadline))
+        Box::pin(work::transaction((&self.pool, self.wall.as_ref()), work, isolation, deadline))
     }
 
     fn notices(&self) -> BoxStream<'static, Notice> {

@@ -106,7 +106,7 @@ pub(crate) struct Before<'a> {
     pub(crate) text: &'a str,
     /// Whether nothing may be sent until they are answered.
     pub(crate) wait: bool,
-    /// What is told behind those; there only when they are.
+    /// What is told behind those.
     pub(crate) facts: Option<&'a Told>,
 }
 
@@ -278,7 +278,7 @@ impl Line {
         values: &[Bound<'_>],
         each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> Result<Answer, Fault> {
-        if before.text.is_empty() && self.ending.is_none() && self.guard.is_none() {
+        if before.text.is_empty() && before.facts.is_none() && self.ending.is_none() && self.guard.is_none() {
             let kept = self.statements.get(statement.text.as_str()).cloned();
             let unknown = kept.is_none();
             let Line { client, wired, unnamed, .. } = self;
@@ -324,7 +324,7 @@ impl Line {
         let main = run(client, unnamed, kept, statement, values, each);
         let (ended, (first, facts, main)) = wired
             .drive(join(passed(ending, guard), async {
-                if !wait || before.is_empty() {
+                if !wait {
                     // Each is sent when it is first polled, so they go in this order.
                     return join3(first, facts, main).await;
                 }

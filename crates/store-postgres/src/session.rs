@@ -8,13 +8,14 @@
 use crate::error::Fault;
 use crate::line::{Before, Line};
 use crate::pool::Pool;
-use crate::wall::Told;
+use crate::wall::{Told, Wall};
 use futures_util::future::BoxFuture;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_model::{Type, Value};
-use undergird_plan::RowRef;
-use undergird_store::{Bound, Connection, Decision, Flow, Isolation, Statement, StoreError, WorkAnswer};
+use undergird_plan::{Plan, RowRef};
+use undergird_store::{Act, Bound, Connection, Decision, Flow, Isolation, Statement, StoreError, WorkAnswer};
 
 /// The channel on which transactions announce things; see [`crate::notices`].
 pub(crate) const CHANNEL: &str = "undergird_topics";
@@ -61,7 +62,13 @@ pub(crate) struct Session<'l> {
     /// What goes before the next statement.
     before: String,
     /// What goes behind that, and before the next statement.
-    facts: Option<&'l Told>,
+    facts: Option<Arc<Told>>,
+    /// What the database is told of whoever asks, in a transaction of a store that has a wall.
+    wall: Option<&'l Wall>,
+    /// For whom the next statement is, and what it does; `None`: for Undergird.
+    acts: Option<Arc<Told>>,
+    /// For whom the server takes it.
+    taken: Taken,
     /// Whether nothing may be sent until that is answered.
     wait: bool,
     mode: Mode,
@@ -92,6 +99,16 @@ enum Mode {
     Write,
 }
 
+/// For whom the server takes the statements of a transaction.
+enum Taken {
+    /// For the owner of the tables.
+    Owner,
+    /// For somebody who has rules.
+    Caller(Arc<Told>),
+    /// A mark was gone back to, or something failed.
+    Unknown,
+}
+
 impl<'l> Session<'l> {
     /// One statement without a transaction.
     pub(crate) fn alone(line: &'l mut Line, deadline: Instant) -> Session<'l> {
@@ -101,12 +118,12 @@ impl<'l> Session<'l> {
     /// A transaction of work, which begins with its first statement.
     pub(crate) fn work(
         line: &'l mut Line,
-        pool: &'l Pool,
+        (pool, wall): (&'l Pool, Option<&'l Wall>),
         isolation: Isolation,
         careful: bool,
         deadline: Instant,
     ) -> Session<'l> {
-        Session { pool: Some(pool), ..Session::begin(line, isolation, careful, deadline) }
+        Session { pool: Some(pool), wall, ..Session::begin(line, isolation, careful, deadline) }
     }
 
     /// The statements of one read, all of one moment. Like a single statement's, this moment is one of commits, which is not always one
@@ -116,8 +133,8 @@ impl<'l> Session<'l> {
     }
 
     /// The same behind the wall: `facts` are what its policies ask, set until the transaction ends.
-    pub(crate) fn walled(line: &'l mut Line, facts: &'l Told, deadline: Instant) -> Session<'l> {
-        Session { facts: Some(facts), ..Session::snapshot(line, deadline) }
+    pub(crate) fn walled(line: &'l mut Line, facts: &Arc<Told>, deadline: Instant) -> Session<'l> {
+        Session { facts: Some(Arc::clone(facts)), ..Session::snapshot(line, deadline) }
     }
 
     /// A transaction, which begins with its first statement.
@@ -145,6 +162,9 @@ impl<'l> Session<'l> {
             deadline,
             before: before.to_owned(),
             facts: None,
+            wall: None,
+            acts: None,
+            taken: Taken::Owner,
             wait: false,
             mode,
             careful: false,
@@ -235,6 +255,36 @@ impl<'l> Session<'l> {
         }
     }
 
+    /// Has the server take the next statement for whom it is.
+    fn become_who_acts(&mut self) {
+        let Some(wall) = self.wall else { return };
+        match (&self.acts, &self.taken) {
+            (None, Taken::Owner) => {}
+            (None, Taken::Caller(_) | Taken::Unknown) => {
+                self.prepend("SET LOCAL ROLE NONE");
+                self.taken = Taken::Owner;
+            }
+            (Some(wanted), Taken::Caller(told)) if wanted == told => {}
+            (Some(wanted), taken) => {
+                let wanted = Arc::clone(wanted);
+                if !matches!(taken, Taken::Caller(_)) {
+                    self.prepend(&wall.becoming());
+                }
+                self.facts = Some(Arc::clone(&wanted));
+                self.taken = Taken::Caller(wanted);
+            }
+        }
+    }
+
+    /// Whether the server takes the next statement for whom it is.
+    fn is_taken_right(&self) -> bool {
+        match (&self.acts, &self.taken) {
+            (None, Taken::Owner) => true,
+            (Some(wanted), Taken::Caller(told)) => wanted == told,
+            (_, _) => false,
+        }
+    }
+
     /// Adds to what goes before the next statement.
     fn prepend(&mut self, text: &str) {
         if !self.before.is_empty() {
@@ -250,6 +300,7 @@ impl<'l> Session<'l> {
         each: &mut (dyn FnMut(&dyn RowRef) -> Flow + Send),
     ) -> Result<u64, StoreError> {
         self.check()?;
+        self.become_who_acts();
         let careful = self.careful && statement.writes && self.mode == Mode::Write;
         if careful {
             if self.marked {
@@ -261,7 +312,7 @@ impl<'l> Session<'l> {
             return Err(self.finish(StoreError::Deadline));
         }
         let pool = match std::mem::take(&mut self.finishing) {
-            true if self.mode == Mode::Write && !self.careful && self.marks == 0 => self.pool,
+            true if self.mode == Mode::Write && !self.careful && self.marks == 0 && self.acts.is_none() => self.pool,
             _ => None,
         };
         if let Some(pool) = pool
@@ -285,7 +336,8 @@ impl<'l> Session<'l> {
         }
         let before = std::mem::take(&mut self.before);
         let wait = std::mem::take(&mut self.wait);
-        let before = Before { text: &before, wait, facts: self.facts.take() };
+        let facts = self.facts.take();
+        let before = Before { text: &before, wait, facts: facts.as_deref() };
         let query = self.line.query(before, statement, values, each);
         match tokio::time::timeout_at(self.deadline.into(), query).await {
             // The line stays busy, so the pool cancels what is under way.
@@ -489,6 +541,7 @@ impl<'l> Session<'l> {
     }
 
     fn failed(&mut self, fault: Fault, careful: bool) -> StoreError {
+        self.taken = Taken::Unknown;
         match fault {
             Fault::Store(error) => {
                 let error = match error {
@@ -550,7 +603,8 @@ impl Connection for Session<'_> {
             while let Some(values) = rows.get(at) {
                 let end = rows.len().min(at + ROWS_AT_ONCE);
                 // What has a mark of its own, must be prepared, or has something before it, goes by itself.
-                let together = self.mode == Mode::Write && !self.careful && self.before.is_empty();
+                let together =
+                    self.mode == Mode::Write && !self.careful && self.before.is_empty() && self.is_taken_right();
                 if together && end - at > 1 && self.line.is_prepared(statement) {
                     self.run_each(statement, (at, &rows[at..end]), each).await?;
                     at = end;
@@ -569,6 +623,14 @@ impl Connection for Session<'_> {
 
     fn finishing(&mut self) {
         self.finishing = true;
+    }
+
+    fn act(&mut self, of: Option<(&Plan, Act)>) -> Result<(), StoreError> {
+        self.acts = match (self.wall, of) {
+            (Some(wall), Some((plan, act))) => wall.told(plan, act)?.map(Arc::new),
+            (Some(_) | None, _) => None,
+        };
+        Ok(())
     }
 
     fn announce<'a>(&'a mut self, topic: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -617,6 +679,7 @@ impl Connection for Session<'_> {
                 self.check()?;
             } else {
                 self.prepend(&format!("ROLLBACK TO ug_{mark}"));
+                self.taken = Taken::Unknown;
                 self.aborted = None;
             }
             self.marks -= 1;

@@ -1,15 +1,16 @@
-//! A second wall around what visitors and users read: policies of the database, and a login that they hold for.
+//! A second wall around what visitors and users read and write: policies of the database, and a login that they hold for.
 //!
 //! Plans hold the rules; this is for the day on which a plan is wrong, and for functions of the database. The owner's login passes
-//! its own tables' policies and makes them; the reader's has no table, and runs the reads of callers who have rules. What policies
-//! ask of the caller are *facts*, computed in memory as any parameter is, bound as any parameter is, and set for one transaction in
-//! the packet of the read.
-//! Each is named by what it is, so that a policy of another definition misses it, and the read fails, rather than takes another for it.
-//! Absent: writes, and whatever else a transaction does. They run on the owner's login, and this wall is not around them.
+//! its own tables' policies and makes them; the reader's has no table, and runs the reads of callers who have rules. What such a caller
+//! changes, and whatever else a transaction does for him, runs on the owner's connection, which becomes the reader for these statements. What
+//! policies ask of the caller are *facts*, computed in memory as any parameter is, bound as any parameter is, and set for one transaction in
+//! the packet of the statement; what the statement does for him is one of them.
+//! Each is named by what it is, so that a policy of another definition misses it, and the statement fails, rather than takes another for it.
+//! Absent: what writes ask before and after they change something, to refuse; that is the owner's.
 
 use crate::pool::Pool;
 use crate::settings::{Options, Target};
-use crate::types::name;
+use crate::types::{name, text};
 use crate::values::as_text;
 use crate::{ddl, dialect, functions, introspect, work};
 use parking_lot::Mutex;
@@ -22,12 +23,10 @@ use undergird_model::{Model, Type, Value};
 use undergird_plan::caller::Identity;
 use undergird_plan::{Plan, RowSink};
 use undergird_store::run::bind_value;
-use undergird_store::{Bind, Bound, Prepared, ReadAnswer, Statement, StoreError, sql};
+use undergird_store::{Act, Bind, Bound, Prepared, ReadAnswer, Statement, StoreError, sql};
 
 /// How the names of the views begin by which rules look at other rows.
 pub(crate) const VIEWS: &str = "_undergird_rules_";
-/// The name of each policy.
-const POLICY: &str = "_undergird_read";
 
 /// The mark of the wall that stands.
 pub(crate) const MARKED: &str = "SELECT obj_description(to_regclass('_undergird_schema'), 'pg_class')";
@@ -38,7 +37,7 @@ pub(crate) const TAKEN_DOWN: &str = r"DO $undergird$
 DECLARE found record; BEGIN
   FOR found IN SELECT c.relname, p.polname, (SELECT string_agg(quote_ident(r.rolname), ', ') FROM pg_catalog.pg_roles r
       WHERE r.oid = ANY (p.polroles)) AS roles FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
-      WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND p.polname = '_undergird_read' LOOP
+      WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND starts_with(p.polname::text, '_undergird_') LOOP
     EXECUTE format('DROP POLICY %I ON %I', found.polname, found.relname);
     IF found.roles IS NOT NULL THEN EXECUTE format('REVOKE ALL ON %I FROM %s', found.relname, found.roles); END IF;
   END LOOP;
@@ -55,13 +54,13 @@ pub(crate) const GUARD: &str = "SELECT current_user WHERE EXISTS (SELECT FROM pg
      WHERE (r.rolsuper OR r.rolbypassrls) AND pg_has_role(r.oid, 'MEMBER')) OR EXISTS (SELECT FROM pg_catalog.pg_class c \
      WHERE c.oid = to_regclass('_undergird_schema') AND pg_has_role(c.relowner, 'MEMBER'))";
 
-/// Which of the tables `$1` a role `$2` has more rights on than to select behind policies.
+/// Which of the tables `$1` a role `$2` has rights on that no policy stands before.
 pub(crate) const TOO_MUCH: &str = "SELECT string_agg(quote_ident(c.relname), ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c \
      WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p') \
      AND (c.relname::text = ANY ($1) OR starts_with(c.relname::text, '_undergird')) \
-     AND (has_table_privilege($2::text::name, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER') \
-       OR has_any_column_privilege($2::text::name, c.oid, 'INSERT, UPDATE') \
-       OR has_any_column_privilege($2::text::name, c.oid, 'SELECT') AND NOT c.relrowsecurity)";
+     AND (has_table_privilege($2::text::name, c.oid, 'TRUNCATE, TRIGGER') \
+       OR NOT c.relrowsecurity AND (has_table_privilege($2::text::name, c.oid, 'DELETE') \
+         OR has_any_column_privilege($2::text::name, c.oid, 'INSERT, UPDATE, SELECT')))";
 
 /// What the wall would be worth nothing without, of the reader: (whether it may pass policies, or become one who may; whether it may
 /// become the owner; its name; which server and database this is).
@@ -80,10 +79,16 @@ struct Facts {
 /// The facts of the model that was asked for last.
 type Known = (Arc<Model>, Arc<Facts>);
 
-/// The statement that tells a read's facts, and what is bound to it.
+/// The statement that tells the facts of what is done for a caller, and what is bound to it: what it is first.
 pub(crate) struct Told {
     facts: Arc<Facts>,
     values: Vec<Value>,
+}
+
+impl PartialEq for Told {
+    fn eq(&self, other: &Told) -> bool {
+        Arc::ptr_eq(&self.facts, &other.facts) && self.values == other.values
+    }
 }
 
 impl Told {
@@ -155,6 +160,16 @@ impl Wall {
                 "row_security: the tables are in the schema \"{ours}\", and reader_url looks into \"{theirs}\": add schema={ours} to it"
             )));
         }
+        let becomes = format!("BEGIN READ ONLY; {}; ROLLBACK", becoming(&role));
+        if let Err(error) = owner_client.batch_execute(&becomes).await {
+            let why = crate::error::explain(&error);
+            return Err(StoreError::Unavailable(format!(
+                "row_security: the login \"{owner}\" of url cannot become \"{role}\" for what users write ({why}): \
+                 GRANT {} TO {}",
+                name(&role),
+                name(&owner)
+            )));
+        }
         // By the way that reads go, which a pooler may lead elsewhere.
         drop(self.pool.checkout(Instant::now() + self.pool.patience()).await?);
         self.role = role;
@@ -170,6 +185,9 @@ impl Wall {
         if !wall.refused.is_empty() {
             let told = wall.refused.join("\n  ");
             return Err(StoreError::SchemaMismatch(format!("row_security cannot keep these rules:\n  {told}")));
+        }
+        for term in &wall.open {
+            tracing::warn!("row_security: a rule that plans alone keep, since no policy can: {term}");
         }
         let tables: Vec<&str> = model.collections.iter().map(|collection| collection.table.as_str()).collect();
         ddl::raise_wall(client, &self.script(model, &wall), &self.role, &tables).await
@@ -187,14 +205,24 @@ impl Wall {
             script.push(format!("GRANT SELECT ON {called} TO {role}"));
         }
         for policy in &wall.policies {
-            let table = name(&model.collection(policy.collection).table);
-            let condition = with_facts(&policy.condition.text, &policy.condition.binds);
+            let collection = model.collection(policy.collection);
+            let table = name(&collection.table);
             script.push(format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"));
-            script.push(format!(
-                "CREATE POLICY {POLICY} ON {table} FOR SELECT TO {role} \
-                 USING ((SELECT current_setting('undergird.verb', true)) = 'read' AND ({condition}))"
-            ));
-            script.push(format!("GRANT SELECT ON {table} TO {role}"));
+            for (called, command, conditions) in policies(policy, &collection.name) {
+                script.push(format!("CREATE POLICY {called} ON {table} FOR {command} TO {role} {conditions}"));
+            }
+            script.push(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role}"));
+            if let Some(identity) = collection.identity() {
+                let sequence = format!(
+                    "pg_get_serial_sequence({}, {})",
+                    text(&table),
+                    text(&crate::types::identifier(&identity.column))
+                );
+                script.push(format!(
+                    "DO $undergird$ BEGIN EXECUTE 'GRANT USAGE, UPDATE ON SEQUENCE ' || {sequence} || ' TO ' || {}; END $undergird$",
+                    text(&role)
+                ));
+            }
         }
         script.join(";\n")
     }
@@ -216,16 +244,35 @@ impl Wall {
     ) -> ReadAnswer {
         match query.plan.caller().identity() {
             Identity::Secret | Identity::System => work::read(owner, query, sink, deadline).await,
-            Identity::Visitor | Identity::User(_) => match self.told(&query.plan) {
-                Ok(facts) => work::read_walled(&self.pool, &facts, query, sink, deadline).await,
+            Identity::Visitor | Identity::User(_) => match self.facts_of(&query.plan, Act::Read) {
+                Ok(facts) => work::read_walled(&self.pool, &Arc::new(facts), query, sink, deadline).await,
                 Err(error) => ReadAnswer { sink: Some(sink), result: Err(error) },
             },
         }
     }
 
-    /// A plan's facts.
-    fn told(&self, plan: &Plan) -> Result<Told, StoreError> {
-        let facts = self.facts(plan.model());
+    /// What is told before a statement of a plan, if its caller has rules.
+    pub(crate) fn told(&self, plan: &Plan, act: Act) -> Result<Option<Told>, StoreError> {
+        match plan.caller().identity() {
+            Identity::Secret | Identity::System => Ok(None),
+            Identity::Visitor | Identity::User(_) => self.facts_of(plan, act).map(Some),
+        }
+    }
+
+    /// What has the rights of the statements that follow in a transaction.
+    pub(crate) fn becoming(&self) -> String {
+        becoming(&self.role)
+    }
+
+    fn facts_of(&self, plan: &Plan, act: Act) -> Result<Told, StoreError> {
+        let model = plan.model();
+        let facts = self.facts(model);
+        let verb = match act {
+            Act::Read => READ.to_owned(),
+            Act::Create(of) => verb("create", &model.collection(of).name),
+            Act::Update(of) => verb("update", &model.collection(of).name),
+            Act::Delete(of) => verb("delete", &model.collection(of).name),
+        };
         let told = facts.binds.iter().map(|bind| {
             let value = bind_value(plan, bind, &[])?;
             Ok(Value::text(match &value {
@@ -234,7 +281,7 @@ impl Wall {
                 value => format!("={}", as_text(value)),
             }))
         });
-        let values = told.collect::<Result<_, StoreError>>()?;
+        let values = std::iter::once(Ok(Value::text(verb))).chain(told).collect::<Result<_, StoreError>>()?;
         Ok(Told { facts, values })
     }
 
@@ -248,18 +295,20 @@ impl Wall {
         }
         let mut known = BTreeSet::new();
         let mut binds = Vec::new();
-        let mut text = "SELECT set_config('undergird.verb', 'read', true)".to_owned();
+        let mut statement = "SELECT set_config('undergird.verb', $1::text, true)".to_owned();
+        // All of them for whatever is done: a plan with workers computes what it may need before it looks which of it that is.
         for policy in sql::wall(model, &dialect::WALLED).policies {
-            for (ty, bind) in policy.condition.binds {
-                let name = fact_name(ty, &bind);
+            for (ty, bind) in policy.conditions().into_iter().flat_map(|condition| &condition.binds) {
+                let name = fact_name(*ty, bind);
                 if known.insert(name.clone()) {
-                    binds.push(bind);
-                    text += &format!(", set_config('undergird.{name}', ${}::text, true)", binds.len());
+                    binds.push(bind.clone());
+                    statement += &format!(", set_config('undergird.{name}', ${}::text, true)", binds.len() + 1);
                 }
             }
         }
         let columns = vec![Type::Null; binds.len() + 1];
-        let statement = Statement { text, binds: Vec::new(), columns, writes: false, identity: false, lacks: None };
+        let statement =
+            Statement { text: statement, binds: Vec::new(), columns, writes: false, identity: false, lacks: None };
         let facts = Arc::new(Facts { statement, binds });
         *kept = Some((Arc::clone(model), Arc::clone(&facts)));
         facts
@@ -278,6 +327,50 @@ impl Wall {
         };
         self.pool.gauges().into_iter().filter_map(named).collect()
     }
+}
+
+/// What a statement does that reads.
+const READ: &str = "read";
+
+/// What a statement does that changes rows of a collection.
+fn verb(does: &str, collection: &str) -> String {
+    format!("{does} {collection}")
+}
+
+fn becoming(role: &str) -> String {
+    format!("SET LOCAL ROLE {}", name(role))
+}
+
+/// The policies of a collection: name, command, conditions. What a row must be to be seen is asked of rows that are made or changed
+/// too, since their keys are asked for and they are found by conditions: then it is enough that they may become so.
+fn policies(policy: &sql::Policy, collection: &str) -> [(&'static str, &'static str, String); 4] {
+    let [read, create, old, new, delete] =
+        policy.conditions().map(|condition| with_facts(&condition.text, &condition.binds));
+    let [creates, updates, deletes] = ["create", "update", "delete"].map(|does| text(&verb(does, collection)));
+    // A CASE, because nothing else keeps PostgreSQL from asking a fact that is not wanted.
+    let when = |cases: &[(&str, &str)], otherwise: &str| {
+        let cases: Vec<String> = cases.iter().map(|(verb, what)| format!("WHEN {verb} THEN {what}")).collect();
+        format!(
+            "(CASE (SELECT coalesce(current_setting('undergird.verb', true), '')) {} {otherwise} END)",
+            cases.join(" ")
+        )
+    };
+    let (made, changed) = (format!("({read} OR {create})"), format!("({read} OR {new})"));
+    let (changes, removes) = (format!("({read} AND {old})"), format!("({read} AND {delete})"));
+    // What is done with another collection reads this one. Empty is what is left of a transaction that told what it does.
+    let elsewhere = format!("WHEN '' THEN FALSE ELSE {read}");
+    let seen = when(&[("'read'", &read), (&creates, &made), (&updates, &changed)], &elsewhere);
+    let found = when(&[(&updates, &changes), (&deletes, &removes)], "ELSE FALSE");
+    let becomes = when(&[(&updates, &new)], "ELSE FALSE");
+    let made = when(&[(&creates, &create)], "ELSE FALSE");
+    let gone = when(&[(&deletes, &removes)], "ELSE FALSE");
+    [
+        ("_undergird_read", "SELECT", format!("USING {seen}")),
+        ("_undergird_create", "INSERT", format!("WITH CHECK {made}")),
+        // Locks are asked of this one, also those before a row is removed.
+        ("_undergird_update", "UPDATE", format!("USING {found} WITH CHECK {becomes}")),
+        ("_undergird_delete", "DELETE", format!("USING {gone}")),
+    ]
 }
 
 /// What names the wall that a script raises.

@@ -5,7 +5,7 @@
 
 use crate::pool::Pool;
 use crate::session::{Again, End, Session};
-use crate::wall::Told;
+use crate::wall::{Told, Wall};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,7 +95,7 @@ pub(crate) async fn read(
 /// The same behind the wall, with the facts that its policies ask.
 pub(crate) async fn read_walled(
     pool: &Arc<Pool>,
-    facts: &Told,
+    facts: &Arc<Told>,
     query: Prepared,
     mut sink: Box<dyn RowSink>,
     deadline: Instant,
@@ -106,7 +106,7 @@ pub(crate) async fn read_walled(
 
 async fn read_into(
     pool: &Arc<Pool>,
-    facts: Option<&Told>,
+    facts: Option<&Arc<Told>>,
     query: &Prepared,
     sink: &mut dyn RowSink,
     deadline: Instant,
@@ -207,7 +207,7 @@ pub(crate) enum Missed {
 
 /// Runs work in a transaction.
 pub(crate) async fn transaction(
-    pool: &Arc<Pool>,
+    (pool, wall): (&Arc<Pool>, Option<&Wall>),
     mut work: Box<dyn Work>,
     isolation: Isolation,
     deadline: Instant,
@@ -220,10 +220,10 @@ pub(crate) async fn transaction(
             Isolation::Snapshot | Isolation::Committed => None,
         };
         let mut checkout = match isolation {
-            Isolation::Committed if !tries.careful => pool.checkout_for_one(deadline).await?,
+            Isolation::Committed if !tries.careful && wall.is_none() => pool.checkout_for_one(deadline).await?,
             Isolation::Committed | Isolation::Snapshot | Isolation::Serializable => pool.checkout(deadline).await?,
         };
-        let mut session = Session::work(checkout.line(), pool, isolation, tries.careful, deadline);
+        let mut session = Session::work(checkout.line(), (pool, wall), isolation, tries.careful, deadline);
         let answer = work.run(&mut session).await;
         let end = session.end(answer).await;
         // Before any pause: others need the connection and what it holds locked.

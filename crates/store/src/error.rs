@@ -30,6 +30,8 @@ pub enum StoreError {
     Held,
     /// The database cannot be reached or is closing.
     Unavailable(String),
+    /// [Policies](crate::Store::raise_wall) refuse the rows. The text is for the log only.
+    Walled(String),
     /// The answer grew past its limit.
     TooLarge,
     /// The database's schema is not the definition's.
@@ -90,6 +92,7 @@ impl fmt::Display for StoreError {
                 f.write_str("writes are held: the data is being moved, or was moved, to another database")
             }
             StoreError::Unavailable(why) => write!(f, "unavailable: {why}"),
+            StoreError::Walled(why) => write!(f, "policies refuse what a plan let through: {why}"),
             StoreError::TooLarge => f.write_str("answer too large"),
             StoreError::SchemaMismatch(why) => write!(f, "schema mismatch: {why}"),
             StoreError::Raised(raised) => write!(f, "raised {}: {}", raised.state, raised.told),

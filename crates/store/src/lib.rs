@@ -24,7 +24,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
-use undergird_model::{Model, Type, Value};
+use undergird_model::{CollectionId, Model, Type, Value};
 use undergird_plan::{Plan, RowRef, RowSink};
 
 /// A plan with its statements, ready to run as often as one likes.
@@ -102,7 +102,7 @@ pub trait Store: Send + Sync + 'static {
         self.migrate(steps, wanted)
     }
 
-    /// Puts the read rules of a definition around its tables as a second wall, where the store was opened with one, and else does
+    /// Puts the rules of a definition around its tables as a second wall, where the store was opened with one, and else does
     /// nothing. The database is at the definition. Doing it twice is no mistake.
     fn raise_wall<'a>(&'a self, model: &'a Model) -> BoxFuture<'a, Result<(), StoreError>> {
         let _ = model;
@@ -266,6 +266,16 @@ pub trait Connection: Send {
     /// anything. A store may commit in the same round trip then; the work may not go on after it.
     fn finishing(&mut self) {}
 
+    /// Says what the next statements do for a plan's caller, until it is said anew; `None`: they are asked by nobody but Undergird. A
+    /// store whose database has [a wall](Store::raise_wall) runs them before it. It stays as it is when a statement fails.
+    ///
+    /// # Errors
+    /// What decides about the caller cannot be computed.
+    fn act(&mut self, of: Option<(&Plan, Act)>) -> Result<(), StoreError> {
+        let _ = of;
+        Ok(())
+    }
+
     /// Tells the other processes about a topic when this transaction commits. See [`Store::notices`].
     fn announce<'a>(&'a mut self, topic: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         let _ = topic;
@@ -277,6 +287,19 @@ pub trait Connection: Send {
 
     /// Goes back to the last mark (`false`) or forgets it and keeps what was done since (`true`).
     fn release(&mut self, keep: bool) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// What a statement does with rows for a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It reads.
+    Read,
+    /// It makes rows of a collection.
+    Create(CollectionId),
+    /// It changes rows of a collection.
+    Update(CollectionId),
+    /// It removes rows of a collection.
+    Delete(CollectionId),
 }
 
 /// Whether to go on with the next row.

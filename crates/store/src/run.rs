@@ -9,7 +9,7 @@ mod judge;
 pub use bind::{bind_value, cell_value, element_type};
 
 use crate::sql::{ReadStatements, WriteStatements};
-use crate::{Connection, ConstraintKind, Flow, Prepared, Statement, Statements, StoreError, schema};
+use crate::{Act, Connection, ConstraintKind, Flow, Prepared, Statement, Statements, StoreError, schema};
 use bind::{Keys, bind, input_row, value_cell};
 use judge::{refusal, refused_again, with_noted};
 use rustc_hash::FxHashSet;
@@ -68,7 +68,21 @@ pub async fn read(connection: &mut dyn Connection, query: &Prepared, sink: &mut 
         Some(statement) => vec![called(connection, &query.plan, statement).await?],
         None => Vec::new(),
     };
-    read_nodes(connection, &query.plan, shape, statements, (&[], &called), sink).await?;
+    connection.act(Some((&query.plan, Act::Read)))?;
+    let answer = read_all(connection, query, (shape, statements), &called, sink).await;
+    connection.act(None)?;
+    answer
+}
+
+/// Each node's statement and the count.
+async fn read_all(
+    connection: &mut dyn Connection,
+    query: &Prepared,
+    (shape, statements): (&Read, &ReadStatements),
+    called: &[Value],
+    sink: &mut dyn RowSink,
+) -> Result<(), StoreError> {
+    read_nodes(connection, &query.plan, shape, statements, (&[], called), sink).await?;
     let guess = guessed(connection, query, statements).await?;
     // A small guess is easily put right, and a large one is what was asked for.
     let enough = |rows: &u64| shape.count == Some(Count::Planned) || *rows > COUNTED_MAX;
@@ -76,7 +90,7 @@ pub async fn read(connection: &mut dyn Connection, query: &Prepared, sink: &mut 
         sink.total(rows);
     } else if let Some(statement) = &statements.count {
         let mut total = 0;
-        let values = bind(&query.plan, statement, &called, None)?;
+        let values = bind(&query.plan, statement, called, None)?;
         connection
             .query(statement, values, &mut |row| {
                 if let Cell::Int(rows) = row.cell(0) {
@@ -293,7 +307,12 @@ async fn represent(
     sink.begin(plan);
     sink.written(keys);
     match (&shape.returning, &statements.returning) {
-        (Some(read), Some(statements)) => read_nodes(connection, plan, read, statements, (keys, &[]), sink).await,
+        (Some(read), Some(statements)) => {
+            connection.act(Some((plan, Act::Read)))?;
+            let answer = read_nodes(connection, plan, read, statements, (keys, &[]), sink).await;
+            connection.act(None)?;
+            answer
+        }
         _ => Ok(()),
     }
 }
@@ -316,6 +335,19 @@ async fn keys_of(
     Ok(keys)
 }
 
+/// The same of a statement that does for the caller what the plan is for.
+async fn keys_of_act(
+    connection: &mut dyn Connection,
+    (plan, act): (&Plan, Act),
+    statement: &Statement,
+    input: &[Value],
+) -> Result<Vec<Vec<Value>>, StoreError> {
+    connection.act(Some((plan, act)))?;
+    let keys = keys_of(connection, plan, statement, input).await;
+    connection.act(None)?;
+    keys
+}
+
 /// Changes the rows with these locked keys, of which the first `width` columns tell which row and the rest, where there is a rest,
 /// what its key becomes: which is then what stands in `keys`.
 ///
@@ -323,7 +355,7 @@ async fn keys_of(
 /// [`StoreError::Conflict`] when a row is no longer one of those to be changed: what its rule leads to has changed meanwhile.
 async fn change_locked(
     connection: &mut dyn Connection,
-    plan: &Plan,
+    (plan, act): (&Plan, Act),
     statement: &Statement,
     keys: &mut [Vec<Value>],
     width: usize,
@@ -339,12 +371,15 @@ async fn change_locked(
     }
     let mut found = 0;
     let values = bind(plan, statement, input_row(plan, 0), Some(&old))?;
+    connection.act(Some((plan, act)))?;
     let changed = connection
         .query(statement, values, &mut |_| {
             found += 1;
             Flow::Continue
         })
-        .await?;
+        .await;
+    connection.act(None)?;
+    let changed = changed?;
     let changed = if statement.writes { changed } else { found };
     if changed == keys.len() as u64 { Ok(()) } else { Err(StoreError::Conflict) }
 }
@@ -357,13 +392,14 @@ async fn update(
     (guards, again): (&[Guard], &Again),
     sink: Option<&mut dyn RowSink>,
 ) -> Result<WriteAnswer, StoreError> {
+    let act = Act::Update(shape.collection);
     if let Some(refused) = refusal(connection, plan, statements.guard.as_ref(), guards).await? {
         return Ok(refused);
     }
     // What is noted is of the rows as they are when they are changed: where they are locked, not before.
     let mut keys = match &statements.keys {
         None => Vec::new(),
-        Some(locked) => sorted(keys_of(connection, plan, locked, input_row(plan, 0)).await?),
+        Some(locked) => sorted(keys_of_act(connection, (plan, act), locked, input_row(plan, 0)).await?),
     };
     let noted = match &statements.noted {
         None => Vec::new(),
@@ -371,10 +407,10 @@ async fn update(
     };
     match &statements.keys {
         // In order, since a store gives what it changed in the order in which it came upon it.
-        None => keys = sorted(keys_of(connection, plan, &statements.main, input_row(plan, 0)).await?),
+        None => keys = sorted(keys_of_act(connection, (plan, act), &statements.main, input_row(plan, 0)).await?),
         Some(_) => {
             let width = plan.model().collection(shape.collection).key.len();
-            change_locked(connection, plan, &statements.main, &mut keys, width).await?;
+            change_locked(connection, (plan, act), &statements.main, &mut keys, width).await?;
         }
     }
     let changed = with_noted(noted, &keys, again)?;
@@ -393,23 +429,24 @@ async fn delete(
     guards: &[Guard],
     sink: Option<&mut dyn RowSink>,
 ) -> Result<WriteAnswer, StoreError> {
+    let act = Act::Delete(shape.collection);
     if let Some(refused) = refusal(connection, plan, statements.guard.as_ref(), guards).await? {
         return Ok(refused);
     }
     // The representation of what goes can only be read while it is there.
     let Some(statement) = &statements.keys else {
-        let keys = sorted(keys_of(connection, plan, &statements.main, &[]).await?);
+        let keys = sorted(keys_of_act(connection, (plan, act), &statements.main, &[]).await?);
         represent(connection, plan, shape, statements, &keys, sink).await?;
         return Ok(WriteAnswer::Done(Written { affected: keys.len() as u64, updated: 0, keys }));
     };
-    let mut keys = sorted(keys_of(connection, plan, statement, &[]).await?);
+    let mut keys = sorted(keys_of_act(connection, (plan, act), statement, &[]).await?);
     represent(connection, plan, shape, statements, &keys, sink).await?;
     let affected = if statements.main.columns.is_empty() {
         let width = plan.model().collection(shape.collection).key.len();
-        change_locked(connection, plan, &statements.main, &mut keys, width).await?;
+        change_locked(connection, (plan, act), &statements.main, &mut keys, width).await?;
         keys.len()
     } else {
-        keys_of(connection, plan, &statements.main, &[]).await?.len()
+        keys_of_act(connection, (plan, act), &statements.main, &[]).await?.len()
     };
     Ok(WriteAnswer::Done(Written { affected: affected as u64, updated: 0, keys }))
 }
@@ -456,13 +493,13 @@ fn named(error: StoreError, plan: &Plan, shape: &Write) -> StoreError {
     StoreError::Constraint { kind, table: own.clone(), name, columns }
 }
 
-/// The columns of a unique index, or of the key where a store calls it `PRIMARY`.
+/// The columns of a unique index, or of the key, by what stores call it when nobody named it.
 fn unique_columns(plan: &Plan, table: &str, name: &str) -> Option<Vec<String>> {
     let schema = schema::wanted(plan.model());
     let table = schema.table(table)?;
-    if name == "PRIMARY" {
+    let index = table.indexes.iter().find(|index| index.name == name);
+    if index.is_none() && (name == "PRIMARY" || name.ends_with("_pkey")) {
         return Some(table.key.clone());
     }
-    let index = table.indexes.iter().find(|index| index.name == name)?;
-    Some(index.columns.iter().map(|column| column.name.clone()).collect())
+    Some(index?.columns.iter().map(|column| column.name.clone()).collect())
 }

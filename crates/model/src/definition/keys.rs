@@ -122,9 +122,9 @@ const STORE: &[Key] = &[
         "row_security",
         Bool,
         "false",
-        "PostgreSQL only: policies of the database around what visitors and users read.",
+        "PostgreSQL only: policies of the database around what visitors and users read and write.",
     ),
-    key("reader_url", Text, "", "With `row_security`: the URL of the login that these reads are run by."),
+    key("reader_url", Text, "", "With `row_security`: the URL of the login whose rights these reads and writes have."),
 ];
 
 const AUTH: &[Key] = &[

@@ -14,6 +14,7 @@ mod replicas;
 mod shared;
 mod values;
 mod wall;
+mod wall_of_writes;
 
 use crate::{Options, PostgresStore};
 use std::sync::Arc;

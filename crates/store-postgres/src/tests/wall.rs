@@ -330,9 +330,9 @@ async fn a_reader_with_rights_past_the_policies_is_refused() {
             "_undergird_schema",
         ),
         (
-            "GRANT UPDATE (owner) ON notes TO PUBLIC".into(),
-            "REVOKE UPDATE (owner) ON notes FROM PUBLIC".into(),
-            "notes",
+            "GRANT UPDATE (id) ON _undergird_schema TO PUBLIC".into(),
+            "REVOKE UPDATE (id) ON _undergird_schema FROM PUBLIC".into(),
+            "_undergird_schema",
         ),
         (format!("GRANT TRUNCATE ON members TO {role}"), format!("REVOKE TRUNCATE ON members FROM {role}"), "members"),
         (

@@ -4,10 +4,10 @@
 
 use super::bind::{bind, cell_value};
 use super::judge::{Changed, first_failed, refused_after, refused_again, refused_before};
-use super::{WriteAnswer, Written, keys_of, narrowed, represent};
+use super::{WriteAnswer, Written, keys_of_act, narrowed, represent};
 use crate::sql::WriteStatements;
-use crate::{Connection, Flow, Statement, StoreError};
-use undergird_model::Value;
+use crate::{Act, Connection, Flow, Statement, StoreError};
+use undergird_model::{CollectionId, Value};
 use undergird_plan::shape::{Action, Otherwise, Upsert, Write};
 use undergird_plan::{Plan, RowRef, RowSink};
 
@@ -38,13 +38,26 @@ pub(super) async fn insert(
     let mut changed: Vec<Changed> = Vec::new();
     // Rows that nothing is asked about before they are made go to the store together.
     let mut together = match upsert {
-        None if plan.input().len() > 1 => Some(insert_rows(connection, plan, &statements.main, &key_inputs).await),
+        None if plan.input().len() > 1 => {
+            connection.act(Some((plan, Act::Create(shape.collection))))?;
+            let made = insert_rows(connection, plan, &statements.main, &key_inputs).await;
+            connection.act(None)?;
+            Some(made)
+        }
         _ => None,
     };
     for (row, input) in plan.input().iter().enumerate() {
         let found = match (upsert, &statements.lookup) {
             (Some(upsert), Some(lookup)) => {
-                upsert_found(connection, plan, key.len(), upsert, lookup, statements.update.as_ref(), input).await?
+                upsert_found(
+                    connection,
+                    (plan, shape.collection),
+                    key.len(),
+                    upsert,
+                    (lookup, statements.update.as_ref()),
+                    input,
+                )
+                .await?
             }
             _ => None,
         };
@@ -58,13 +71,14 @@ pub(super) async fn insert(
             Some(outcome) => outcome,
             None => match match &mut together {
                 Some(together) => together.next(),
-                None => insert_row(connection, plan, &statements.main, &key_inputs, input).await,
+                None => insert_row(connection, (plan, shape.collection), &statements.main, &key_inputs, input).await,
             }
             .map_err(|error| narrowed(error, plan, shape))
             {
                 Ok(key) => Outcome::Made(key),
                 // Rules come before constraints: whoever may not make the row must not learn what stands in its way.
-                Err(error @ StoreError::Constraint { .. }) => {
+                // And policies, which are asked of each row by itself, before the rules are of all.
+                Err(error @ (StoreError::Constraint { .. } | StoreError::Walled(_))) => {
                     if let Some(after) = &statements.after
                         && let Some((otherwise, row)) =
                             refused_after(connection, plan, (after, guards), &made, key, &[]).await?
@@ -167,12 +181,12 @@ async fn insert_rows(
 /// Makes one row and gives its key.
 async fn insert_row(
     connection: &mut dyn Connection,
-    plan: &Plan,
+    (plan, collection): (&Plan, CollectionId),
     statement: &Statement,
     key_inputs: &[Option<usize>],
     input: &[Value],
 ) -> Result<Vec<Value>, StoreError> {
-    let returned = keys_of(connection, plan, statement, input).await?;
+    let returned = keys_of_act(connection, (plan, Act::Create(collection)), statement, input).await?;
     Ok(key_of(statement, key_inputs, returned.into_iter().next(), input))
 }
 
@@ -198,11 +212,10 @@ fn key_of(
 /// What becomes of the row that is there already; `None` when none is.
 async fn upsert_found(
     connection: &mut dyn Connection,
-    plan: &Plan,
+    (plan, collection): (&Plan, CollectionId),
     key_width: usize,
     upsert: &Upsert,
-    lookup: &Statement,
-    update: Option<&Statement>,
+    (lookup, update): (&Statement, Option<&Statement>),
     input: &[Value],
 ) -> Result<Option<Outcome>, StoreError> {
     let mut found = None;
@@ -226,13 +239,16 @@ async fn upsert_found(
     let (mut returned, mut found) = (None, 0);
     let width = update.columns.len();
     let values = bind(plan, update, input, None)?;
+    connection.act(Some((plan, Act::Update(collection))))?;
     let affected = connection
         .query(update, values, &mut |row| {
             found += 1;
             returned = Some((0..width).map(|at| cell_value(row.cell(at))).collect::<Vec<_>>());
             Flow::Continue
         })
-        .await?;
+        .await;
+    connection.act(None)?;
+    let affected = affected?;
     // The guards are asked in the change itself: a row that another has changed since it was found may pass no more.
     if if update.writes && width == 0 { affected } else { found } != 1 {
         return Err(StoreError::Conflict);

@@ -1,15 +1,17 @@
-//! Rules as policies of the database: a second wall around reads, for stores that have row-level security.
+//! Rules as policies of the database: a second wall around reads and writes, for stores that have row-level security.
 //!
-//! A policy is the read rule of a collection, written by the same writer as plans are, for the table's own name. What no row decides
+//! A policy is a rule of a collection, written by the same writer as plans are, for the table's own name. What no row decides
 //! is bound there as anywhere: the store has each such value from a setting instead of a parameter. What a rule looks up in other
 //! rows it finds by views, which show no more than the columns that rules name, because rules see through rules.
-//! Absent: the statements that make policies and views, which are the store's.
+//! A policy is never stricter than the plan. Where the database asks it too early or of one row alone, a term is left out of it,
+//! and told ([`Wall::open`]).
+//! Absent: the statements that make policies and views, which are the store's; rules of single fields.
 
 use super::expr::Writer;
 use super::{Bind, Dialect, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 use undergird_model::expr::{Node, RowVar};
-use undergird_model::schema::Collection;
+use undergird_model::schema::{Collection, Rule};
 use undergird_model::{CollectionId, Expr, FieldId, Model};
 
 /// Everything that the wall is made of.
@@ -21,15 +23,32 @@ pub struct Wall {
     pub views: Vec<View>,
     /// Why some rules can be no policies, a sentence for each.
     pub refused: Vec<String>,
+    /// The terms of rules that plans alone keep, a sentence for each.
+    pub open: Vec<String>,
 }
 
-/// Which rows of a collection may be read.
+/// What callers may do with the rows of a collection: conditions with their parameters and what they are bound to. Never null.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// Of which collection.
     pub collection: CollectionId,
-    /// The condition, its parameters and what they are bound to. Never null.
-    pub condition: Statement,
+    /// Of a row that is read. Also of one that is changed or removed: what cannot be read is not there.
+    pub read: Statement,
+    /// Of a row that is made.
+    pub create: Statement,
+    /// Of a row as it is before it is changed.
+    pub update_old: Statement,
+    /// Of a row as it becomes.
+    pub update_new: Statement,
+    /// Of a row that is removed.
+    pub delete: Statement,
+}
+
+impl Policy {
+    /// All conditions.
+    pub fn conditions(&self) -> [&Statement; 5] {
+        [&self.read, &self.create, &self.update_old, &self.update_new, &self.delete]
+    }
 }
 
 /// What rules see of a collection.
@@ -43,7 +62,7 @@ pub struct View {
 
 /// The wall of a model, in a store's words.
 pub fn wall(model: &Model, dialect: &dyn Dialect) -> Wall {
-    let mut wall = Wall { policies: Vec::new(), views: Vec::new(), refused: Vec::new() };
+    let mut wall = Wall { policies: Vec::new(), views: Vec::new(), refused: Vec::new(), open: Vec::new() };
     for collection in model.public() {
         if collection.adopted {
             wall.refused.push(format!(
@@ -52,23 +71,113 @@ pub fn wall(model: &Model, dialect: &dyn Dialect) -> Wall {
             ));
             continue;
         }
-        let mut writer = Writer::new(model, dialect);
-        writer.enter_as(RowVar::THIS, dialect.identifier(&collection.table));
-        let text = match &collection.access.read {
-            None => dialect.bool_literal(false).to_owned(),
-            Some(rule) => writer.truth(&rule.expr),
+        let mut builder = Builder { model, dialect, collection, wall: &mut wall };
+        let access = &collection.access;
+        let policy = Policy {
+            collection: collection.id,
+            read: builder.condition("read", &access.read, RowVar::THIS, |_| Ok(true)),
+            // The database asks before the row is there, and plans when all of the request's rows are.
+            create: builder.condition("create", &access.create, RowVar::THIS, |term| {
+                match leads_to(model, term, collection.id) {
+                    true => Err("looks at the collection's other rows, some of which the same request may make"),
+                    false => Ok(true),
+                }
+            }),
+            update_old: builder.condition("update", &access.update, RowVar::THIS, |term| {
+                match (names(term, RowVar::THIS), names(term, RowVar::NEW)) {
+                    (true, true) => Err("compares the new row with the old one"),
+                    (_, new) => Ok(!new),
+                }
+            }),
+            update_new: match &access.update {
+                Some(rule) if names(&rule.expr, RowVar::NEW) => {
+                    // What names both was told of already.
+                    let new_alone = |term: &Expr| Ok(!names(term, RowVar::THIS));
+                    builder.condition("update", &access.update, RowVar::NEW, new_alone)
+                }
+                // A rule that never says `new` holds for both, so that nobody can give a row away.
+                Some(_) | None => builder.condition("update", &access.update, RowVar::THIS, |_| Ok(true)),
+            },
+            delete: builder.condition("delete", &access.delete, RowVar::THIS, |_| Ok(true)),
         };
-        let condition = writer.finish(text, Vec::new(), false);
-        if let (Some(why), Some(rule)) = (unfit(&condition), &collection.access.read) {
-            wall.refused.push(format!("models/{}.toml: access.read: {why}: `{}`", collection.name, rule.text));
-        }
-        wall.policies.push(Policy { collection: collection.id, condition });
+        wall.policies.push(policy);
     }
     wall.views = seen(model)
         .into_iter()
         .map(|(collection, fields)| View { collection, fields: fields.into_iter().collect() })
         .collect();
     wall
+}
+
+struct Builder<'a> {
+    model: &'a Model,
+    dialect: &'a dyn Dialect,
+    collection: &'a Collection,
+    wall: &'a mut Wall,
+}
+
+impl Builder<'_> {
+    /// Those terms of a rule that belong here, about the row of this name. An error of `belongs` is why no policy can have a term.
+    fn condition(
+        &mut self,
+        verb: &str,
+        rule: &Option<Rule>,
+        row: RowVar,
+        belongs: impl Fn(&Expr) -> Result<bool, &'static str>,
+    ) -> Statement {
+        let place = format!("models/{}.toml: access.{verb}", self.collection.name);
+        let mut writer = Writer::new(self.model, self.dialect);
+        writer.enter_as(row, self.dialect.identifier(&self.collection.table));
+        let Some(rule) = rule else {
+            return writer.finish(self.dialect.bool_literal(false).to_owned(), Vec::new(), false);
+        };
+        let mut kept = Vec::new();
+        for term in terms(&rule.expr) {
+            match belongs(term) {
+                Ok(true) => kept.push(term.clone()),
+                Ok(false) => {}
+                Err(why) => self.wall.open.push(format!("{place} {why}: `{}`", rule.text)),
+            }
+        }
+        let text = writer.truth(&Expr::all(kept));
+        let condition = writer.finish(text, Vec::new(), false);
+        if let Some(why) = unfit(&condition) {
+            let told = format!("{place}: {why}: `{}`", rule.text);
+            if !self.wall.refused.contains(&told) {
+                self.wall.refused.push(told);
+            }
+        }
+        condition
+    }
+}
+
+/// What must all hold where an expression does.
+fn terms(rule: &Expr) -> Vec<&Expr> {
+    match &rule.node {
+        Node::And(terms_of) => terms_of.iter().flat_map(terms).collect(),
+        _ => vec![rule],
+    }
+}
+
+/// Whether an expression names a row, a field of it or a relation from it.
+fn names(expr: &Expr, row: RowVar) -> bool {
+    expr.any_node(&mut |node| match node {
+        Node::Field(of, _) => *of == row,
+        Node::Via { from, .. } | Node::Exists { from, .. } | Node::Count { from, .. } => *from == row,
+        _ => false,
+    })
+}
+
+/// Whether an expression may look at other rows of a collection.
+fn leads_to(model: &Model, expr: &Expr, collection: CollectionId) -> bool {
+    expr.any_node(&mut |node| match node {
+        Node::Via { relation, .. }
+        | Node::Exists { relation, .. }
+        | Node::Count { relation, .. }
+        | Node::At { relation, .. } => model.relation(*relation).target == collection,
+        Node::Profile { .. } => model.profile == Some(collection),
+        _ => false,
+    })
 }
 
 /// Why a condition cannot be a policy.
@@ -88,20 +197,23 @@ fn unfit(condition: &Statement) -> Option<String> {
     })
 }
 
-/// The columns that rules about reading look at in other rows, by collection.
+/// The columns that rules look at in other rows, by collection.
 fn seen(model: &Model) -> BTreeMap<CollectionId, BTreeSet<FieldId>> {
     let mut seen = BTreeMap::new();
     for collection in model.public() {
-        for rule in about_reading(collection) {
+        for rule in rules(collection) {
             look(model, rule, &mut seen);
         }
     }
     seen
 }
 
-fn about_reading(collection: &Collection) -> impl Iterator<Item = &Expr> {
-    let fields = collection.fields.iter().filter_map(|field| field.read.as_ref());
-    collection.access.read.iter().chain(fields).map(|rule| &rule.expr)
+fn rules(collection: &Collection) -> impl Iterator<Item = &Expr> {
+    let access = &collection.access;
+    let verbs = [&access.read, &access.create, &access.update, &access.delete].into_iter().flatten();
+    let fields = collection.fields.iter().flat_map(|field| field.read.iter().chain(&field.write));
+    let checks = collection.checks.iter().map(|check| &check.rule);
+    verbs.chain(fields).chain(checks).map(|rule| &rule.expr)
 }
 
 /// Notes each column that an expression looks at in rows other than its own.
