@@ -3,7 +3,9 @@
 use super::database;
 use crate::PostgresStore;
 use undergird_store::Store;
-use undergird_store::conformance::differential::{Trial, agree, patterns_agree, wrong_readers_are_found_out};
+use undergird_store::conformance::differential::{
+    Trial, agree, patterns_agree, policies_agree, wrong_policies_are_found_out, wrong_readers_are_found_out,
+};
 
 fn trial(store: &PostgresStore) -> Trial<'_> {
     let before = &["SET LOCAL session_replication_role = replica"];
@@ -35,4 +37,22 @@ async fn patterns_find_the_same() {
     let answer = patterns_agree(Trial { rows: 250, rules: 400, pairs: 200_000, ..trial(&store) }).await;
     Store::close(&*store).await;
     println!("{}", answer.unwrap_or_else(|difference| panic!("{difference}")));
+}
+
+#[tokio::test]
+async fn policies_and_memory_agree() {
+    let Some(database) = database().await else { return };
+    let (store, _) = database.open_walled("pool=2").await;
+    let answer = policies_agree(Trial { rows: 250, rules: 8, pairs: 100_000, ..trial(&store) }).await;
+    Store::close(&*store).await;
+    println!("{}", answer.unwrap_or_else(|difference| panic!("{difference}")));
+}
+
+#[tokio::test]
+async fn a_wrong_policy_is_found_out() {
+    let Some(database) = database().await else { return };
+    let (store, _) = database.open_walled("pool=2").await;
+    let answer = wrong_policies_are_found_out(Trial { rows: 250, rules: 8, ..trial(&store) }).await;
+    Store::close(&*store).await;
+    answer.unwrap_or_else(|hidden| panic!("{hidden}"));
 }

@@ -7,8 +7,10 @@
 //! pairs. Absent: writes and orders, which the [suite](super::run_all) has. Compiled for tests alone, as it passes over authorization.
 
 mod patterns;
+mod policies;
 
 pub use patterns::patterns_agree;
+pub use policies::{policies_agree, wrong_policies_are_found_out};
 
 use super::runner::migrated;
 use crate::run::cell_value;
@@ -239,11 +241,22 @@ impl<'a> Case<'a> {
         reader: &Expr,
         told: &FxHashMap<Value, Value>,
     ) -> Result<usize, Box<Difference>> {
+        self.compare_some(question, reader, told, |_| true)
+    }
+
+    /// The same of the rows with certain keys.
+    fn compare_some(
+        &self,
+        question: &Question,
+        reader: &Expr,
+        told: &FxHashMap<Value, Value>,
+        about: impl Fn(&Value) -> bool,
+    ) -> Result<usize, Box<Difference>> {
         let bindings = Bindings { caller: &question.caller, params: &question.params, input: &[] };
         let world = self.rows.world(&question.caller);
         let mut evaluator = Evaluator::new(bindings, &world);
         let mut compared = 0;
-        for row in self.rows.of(self.this) {
+        for row in self.rows.of(self.this).iter().filter(|row| about(&row.values()[0])) {
             let mut scope = vec![(RowVar::THIS, row.clone())];
             if let Some(join) = &question.join {
                 let related = world.related(row, join.relation).into_iter();
@@ -309,29 +322,9 @@ impl Work for Fill {
             for text in &self.before {
                 run(connection, text.clone(), Vec::new()).await?;
             }
-            let name = |name: &str| self.dialect.identifier(name);
             for (collection, rows) in self.model.collections.iter().zip(&self.rows) {
-                let fields = &collection.fields;
-                let columns: Vec<String> = fields.iter().map(|field| name(&field.column)).collect();
-                for rows in rows.chunks((PARAMETERS_MAX / fields.len()).max(1)) {
-                    let mut number = 0;
-                    let mut parameter = |ty| {
-                        number += 1;
-                        if self.dialect.is_positional() { "?".into() } else { self.dialect.parameter(number, ty) }
-                    };
-                    let mut row = || {
-                        let row: Vec<String> = fields.iter().map(|field| parameter(field.ty)).collect();
-                        format!("({})", row.join(", "))
-                    };
-                    let texts: Vec<String> = rows.iter().map(|_| row()).collect();
-                    let text = format!(
-                        "INSERT INTO {} ({}) VALUES {}",
-                        name(&collection.table),
-                        columns.join(", "),
-                        texts.join(", ")
-                    );
-                    let values = rows.iter().flat_map(|row| fields.iter().zip(row));
-                    let values = values.map(|(field, value)| Bound::Value(field.ty, Cow::Borrowed(value))).collect();
+                for rows in rows.chunks((PARAMETERS_MAX / collection.fields.len()).max(1)) {
+                    let (text, values) = Fill::insert(self.dialect, &self.model, collection.id, rows);
                     run(connection, text, values).await?;
                 }
             }
@@ -340,6 +333,38 @@ impl Work for Fill {
             }
             Ok(WorkAnswer { decision: Decision::Commit, value: Box::new(()) })
         })
+    }
+}
+
+impl Fill {
+    /// The statement that puts rows into a collection, and what is bound to it.
+    fn insert<'a>(
+        dialect: &dyn Dialect,
+        model: &Model,
+        of: CollectionId,
+        rows: &'a [Vec<Value>],
+    ) -> (String, Vec<Bound<'a>>) {
+        let collection = model.collection(of);
+        let fields = &collection.fields;
+        let columns: Vec<String> = fields.iter().map(|field| dialect.identifier(&field.column)).collect();
+        let mut number = 0;
+        let mut parameter = |ty| {
+            number += 1;
+            if dialect.is_positional() { "?".into() } else { dialect.parameter(number, ty) }
+        };
+        let mut row = || {
+            let row: Vec<String> = fields.iter().map(|field| parameter(field.ty)).collect();
+            format!("({})", row.join(", "))
+        };
+        let texts: Vec<String> = rows.iter().map(|_| row()).collect();
+        let text = format!(
+            "INSERT INTO {} ({}) VALUES {}",
+            dialect.identifier(&collection.table),
+            columns.join(", "),
+            texts.join(", ")
+        );
+        let values = rows.iter().flat_map(|row| fields.iter().zip(row));
+        (text, values.map(|(field, value)| Bound::Value(field.ty, Cow::Borrowed(value))).collect())
     }
 }
 
