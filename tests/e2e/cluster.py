@@ -144,6 +144,27 @@ class Postgres(Server):
         self.process.wait()
 
 
+class Standby(Postgres):
+    """A streaming replica of a server that runs, open for reads."""
+
+    def __init__(self, program, primary):
+        self.primary = primary
+        super().__init__(program)
+        self.password = primary.password
+
+    def making(self, secret):
+        place = f"host=127.0.0.1 port={self.primary.port} user=undergird password={self.primary.password}"
+        return ["pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync", f"--pgdata={self.data}", f"--dbname={place}"]
+
+    def signal(self, number):
+        """Sends a signal to all of its processes, the first one before those that it may make."""
+        self.process.send_signal(number)
+        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout
+        for child in children.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), number)
+
+
 class MariaDb(Server):
     """MariaDB, durable."""
 
