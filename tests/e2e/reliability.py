@@ -37,9 +37,10 @@ CLIENTS = 16
 BATCH = 3
 # Before the fault, while it lasts (where it has a length), and from the end of it to the look.
 BEFORE, DURING, AFTER = 1.0, 3.0, 4.0
-# A request under a fault is to fail within 2 s. How many took longer is told; held is what the product's own limits add up to: TCP gives a
-# silent wire up after 2 s, and work that had not begun to commit may wait 1.9 s for another connection.
-FAILURE_SECONDS_AIM, FAILURE_SECONDS_MAX = 2.0, 4.5
+# A request under a fault is to fail within 2 s. How many took longer is told; held is what the product's own limits add up to: a silent wire
+# is given up after 2 s at most, and work that had not begun to commit waits a quarter of a second more for another connection. The rest
+# is for machines that run other things too.
+FAILURE_SECONDS_AIM, FAILURE_SECONDS_MAX = 2.0, 3.0
 # From when the database takes questions again to when no request fails any more.
 RECOVERY_SECONDS_MAX = 3.0
 # Of the rate before the fault: a pool that is stuck gives nothing. More would measure the machine's other work.

@@ -214,7 +214,7 @@ impl Store for MysqlStore {
 
     fn explain(&self, query: Prepared) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         Box::pin(async move {
-            let mut lease = self.pool.acquire(Instant::now() + EXPLAIN_MAX).await?;
+            let mut lease = self.pool.acquire(&self.pool.patience(), Instant::now() + EXPLAIN_MAX).await?;
             lease.busy = true;
             let explained = explain::explain(&mut lease, &query);
             let told = tokio::time::timeout(EXPLAIN_MAX, explained).await.map_err(|_| StoreError::Deadline)?;
@@ -225,7 +225,7 @@ impl Store for MysqlStore {
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async {
-            let mut lease = self.pool.acquire(Instant::now() + HEALTH_MAX).await?;
+            let mut lease = self.pool.acquire(&self.pool.patience(), Instant::now() + HEALTH_MAX).await?;
             lease.busy = true;
             let link = lease.link().map_err(StoreError::from)?;
             let asked = link.conn.query_first::<i64, _>("SELECT @@GLOBAL.read_only");

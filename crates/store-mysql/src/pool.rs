@@ -13,18 +13,25 @@ use mysql_async::{Conn, Statement};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use tokio::time::timeout_at;
 use undergird_store::StoreError;
 use undergird_store::turns::Turns;
+use undergird_store::waiting::{Patience, Room, Waiters};
 
 /// Most prepared statements of one connection. The server counts those of all connections, 16,382 if nothing is said.
 const STATEMENTS_MAX: usize = 256;
 
 /// Idle connections are not used again after this: firewalls forget them sooner than servers.
 const IDLE_MAX: Duration = Duration::from_secs(240);
+
+/// So many may wait for each connection, however long the first of them does.
+const FEW_FOR_EACH: usize = 4;
+
+/// How long the first may wait when there are more: whoever comes then is told at once, and not after as long a wait.
+const OLDEST: Duration = Duration::from_millis(500);
 
 /// A connection with its prepared statements.
 pub(crate) struct Link {
@@ -82,7 +89,7 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Link>>,
     /// Of the transactions that are serializable.
     pub(crate) turns: Turns,
-    waiting: AtomicUsize,
+    waiting: Waiters,
     /// Grows when a connection was lost: those that were made before are not trusted.
     generation: AtomicU64,
     closed: AtomicBool,
@@ -103,25 +110,34 @@ impl Pool {
         tokio::spawn(kill(target.clone(), coming));
         Arc::new(Pool {
             permits: Arc::new(Semaphore::new(options.connections.max(1))),
+            waiting: Waiters::new(Room {
+                most: options.waiting,
+                few: FEW_FOR_EACH * options.connections.max(1),
+                patience: OLDEST,
+            }),
             pulse: Arc::new(Pulse::new(target.clone())),
             target,
             server,
             options,
             idle: Mutex::new(Vec::new()),
             turns: Turns::default(),
-            waiting: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             doomed,
         })
     }
 
+    /// How long a request waits for connections.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.options.wait)
+    }
+
     /// A connection, when one is free.
     ///
     /// # Errors
     /// [`StoreError::Overloaded`] when too many wait or none was free in time, [`StoreError::Deadline`], [`StoreError::Unavailable`].
-    pub(crate) async fn acquire(self: &Arc<Pool>, deadline: Instant) -> Result<Lease, StoreError> {
-        let permit = self.permit(deadline).await?;
+    pub(crate) async fn acquire(self: &Arc<Pool>, patience: &Patience, deadline: Instant) -> Result<Lease, StoreError> {
+        let permit = self.permit(patience, deadline).await?;
         let generation = self.generation.load(Ordering::Acquire);
         let kept = {
             let mut idle = self.idle.lock();
@@ -133,8 +149,9 @@ impl Pool {
             Some(link) => link,
             None => {
                 let made = self.target.session(&self.server, Some(self.options.statement));
-                match timeout_at(deadline.into(), made).await {
+                match timeout_at(patience.until().min(deadline).into(), made).await {
                     Ok(conn) => Link::new(conn?, generation),
+                    Err(_) if patience.until() < deadline => return Err(self.target.silent()),
                     Err(_) => return Err(StoreError::Deadline),
                 }
             }
@@ -142,14 +159,14 @@ impl Pool {
         Ok(Lease { link: Some(link), permit: Some(permit), pool: Arc::clone(self), busy: false })
     }
 
-    async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, StoreError> {
+    async fn permit(&self, patience: &Patience, deadline: Instant) -> Result<OwnedSemaphorePermit, StoreError> {
         match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => return Ok(permit),
             Err(TryAcquireError::Closed) => return Err(closing()),
             Err(TryAcquireError::NoPermits) => {}
         }
-        let _place = Waiting::new(&self.waiting, self.options.waiting).ok_or(StoreError::Overloaded)?;
-        let patience = Instant::now() + self.options.wait;
+        let _place = self.waiting.enter().ok_or(StoreError::Overloaded)?;
+        let patience = patience.until();
         match timeout_at(patience.min(deadline).into(), Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(closing()),
@@ -168,7 +185,7 @@ impl Pool {
     /// How many use a connection, and how many wait for one.
     pub(crate) fn load(&self) -> (usize, usize) {
         let used = self.options.connections.max(1).saturating_sub(self.permits.available_permits());
-        (used, self.waiting.load(Ordering::Relaxed))
+        (used, self.waiting.count())
     }
 
     /// How many connections there are at most.
@@ -193,23 +210,6 @@ impl Pool {
 /// What a store that is closing says.
 pub(crate) fn closing() -> StoreError {
     StoreError::Unavailable("the store is closing".into())
-}
-
-/// A place among those who wait.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize, most: usize) -> Option<Waiting<'a>> {
-        let before = count.fetch_add(1, Ordering::AcqRel);
-        let place = Waiting(count);
-        (before < most).then_some(place)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 /// The use of a connection. Given back when it is dropped, or killed if that is in the middle of something.

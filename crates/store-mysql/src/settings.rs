@@ -176,7 +176,7 @@ impl Target {
         unavailable(format!("no connection to {}: {}", self.shown(), explain(error)))
     }
 
-    fn silent(&self) -> StoreError {
+    pub(crate) fn silent(&self) -> StoreError {
         unavailable(format!("no connection to {} within {:?}", self.shown(), self.wait))
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_plan::RowSink;
 use undergird_store::run;
+use undergird_store::waiting::Patience;
 use undergird_store::{Decision, Isolation, Prepared, ReadAnswer, Statements, StoreError, Work, WorkAnswer};
 
 /// How often a transaction is tried before it is given up as a conflict.
@@ -38,8 +39,9 @@ pub(crate) async fn read(
         Statements::Write(_) => false,
     };
     let mut again = true;
+    let mut patience = pool.patience();
     let result = loop {
-        let mut session = match open(pool, (!single).then_some(Isolation::Snapshot), deadline).await {
+        let mut session = match open(pool, (!single).then_some(Isolation::Snapshot), &mut patience, deadline).await {
             Ok(session) => session,
             Err(error) => break Err(error),
         };
@@ -55,6 +57,7 @@ pub(crate) async fn read(
         if lost && again {
             // The sink begins anew.
             again = false;
+            patience.after_loss();
             continue;
         }
         break result;
@@ -63,15 +66,23 @@ pub(crate) async fn read(
 }
 
 /// A connection, inside a transaction if one is asked for. Idle connections that turn out to be dead are passed over.
-async fn open(pool: &Arc<Pool>, isolation: Option<Isolation>, deadline: Instant) -> Result<Session, StoreError> {
+async fn open(
+    pool: &Arc<Pool>,
+    isolation: Option<Isolation>,
+    patience: &mut Patience,
+    deadline: Instant,
+) -> Result<Session, StoreError> {
     let mut again = true;
     loop {
-        let mut session = Session::new(pool.acquire(deadline).await?, deadline);
+        let mut session = Session::new(pool.acquire(patience, deadline).await?, deadline);
         let Some(isolation) = isolation else { return Ok(session) };
         match session.begin(isolation).await {
             Ok(()) => return Ok(session),
             // The others that were idle are gone with it, so that the next one is new.
-            Err(Fault::Lost(_)) if again => again = false,
+            Err(Fault::Lost(_)) if again => {
+                again = false;
+                patience.after_loss();
+            }
             Err(fault) => return Err(fault.into()),
         }
     }
@@ -85,13 +96,14 @@ pub(crate) async fn transaction(
     deadline: Instant,
 ) -> Result<WorkAnswer, StoreError> {
     let mut losses = 0;
+    let mut patience = pool.patience();
     for attempt in 1..=TRIES_MAX {
         // Before a connection is taken, so that nobody holds one who does nothing with it.
         let turn = match isolation {
             Isolation::Serializable => Some(pool.turns.take(attempt - 1, deadline).await),
             Isolation::Snapshot | Isolation::Committed => None,
         };
-        let mut session = open(pool, Some(isolation), deadline).await?;
+        let mut session = open(pool, Some(isolation), &mut patience, deadline).await?;
         let outcome = AssertUnwindSafe(work.run(&mut session)).catch_unwind().await;
         let failed = session.failure().cloned();
         let again = match (failed, outcome) {
@@ -99,10 +111,14 @@ pub(crate) async fn transaction(
                 session.roll_back().await;
                 return Err(StoreError::Internal("a transaction panicked".into()));
             }
-            (Some(Fault::Conflict), _) | (_, Ok(Err(StoreError::Conflict))) => true,
+            (Some(Fault::Conflict), _) | (_, Ok(Err(StoreError::Conflict))) => {
+                patience.anew();
+                true
+            }
             // What was not committed has not happened.
             (Some(Fault::Lost(_)), _) if losses < LOSSES_MAX => {
                 losses += 1;
+                patience.after_loss();
                 true
             }
             // The transaction is not what the work takes it for, whatever it says.
@@ -112,7 +128,10 @@ pub(crate) async fn transaction(
             }
             (None, Ok(Ok(answer))) if answer.decision == Decision::Commit => match session.commit().await {
                 Ok(()) => return Ok(answer),
-                Err(StoreError::Conflict) => true,
+                Err(StoreError::Conflict) => {
+                    patience.anew();
+                    true
+                }
                 Err(error) => return Err(error),
             },
             (None, Ok(answer)) => {

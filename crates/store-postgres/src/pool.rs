@@ -12,12 +12,13 @@ use crate::shared::{self, Shared};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use undergird_store::StoreError;
 use undergird_store::turns::Turns;
+use undergird_store::waiting::{Patience, Room, Waiters};
 
 /// How long a connection that nobody used is kept.
 const IDLE_MAX: Duration = Duration::from_secs(300);
@@ -27,6 +28,10 @@ const AGE_MAX: Duration = Duration::from_secs(1_800);
 const CLEANING_MAX: Duration = Duration::from_secs(5);
 /// How long a statement that nobody waits for may go on before it is cancelled.
 const SHORT: Duration = Duration::from_millis(20);
+/// So many may wait for each connection, however long the first of them does.
+const FEW_FOR_EACH: usize = 4;
+/// How long the first may wait when there are more: whoever comes then is told at once, and not after as long a wait.
+const OLDEST: Duration = Duration::from_millis(500);
 /// How long [`Pool::close`] waits for what is under way.
 const CLOSING_MAX: Duration = Duration::from_secs(10);
 
@@ -43,7 +48,7 @@ pub(crate) struct Pool {
     pub(crate) shared: Option<Arc<Shared>>,
     /// Of the transactions that are serializable.
     pub(crate) turns: Turns,
-    waiting: AtomicUsize,
+    waiting: Waiters,
     made: AtomicU64,
     again: AtomicU64,
     /// Goes up when what is prepared turns out to be of no use: a table has changed, for all connections.
@@ -100,10 +105,14 @@ impl Pool {
             guard,
             target,
             permits: Arc::new(Semaphore::new(options.connections.max(1))),
-            options,
             idle: Mutex::default(),
             turns: Turns::default(),
-            waiting: AtomicUsize::new(0),
+            waiting: Waiters::new(Room {
+                most: options.waiting,
+                few: FEW_FOR_EACH * options.connections.max(1),
+                patience: OLDEST,
+            }),
+            options,
             made: AtomicU64::new(0),
             again: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
@@ -113,9 +122,9 @@ impl Pool {
         })
     }
 
-    /// How long a request waits for a connection.
-    pub(crate) fn patience(&self) -> Duration {
-        self.options.wait
+    /// How long a request waits for connections.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.options.wait)
     }
 
     /// Whether statements must go unnamed.
@@ -194,11 +203,8 @@ impl Pool {
             Err(TryAcquireError::Closed) => return Err(closing()),
             Err(TryAcquireError::NoPermits) => {}
         }
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.options.waiting {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(StoreError::Overloaded);
-        }
-        let _leaving = Leaving(&self.waiting);
+        let _place =
+            self.waiting.enter().ok_or_else(|| self.refused.lock().clone().unwrap_or(StoreError::Overloaded))?;
         match tokio::time::timeout_at(until.into(), self.permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(closing()),
@@ -281,11 +287,7 @@ impl Pool {
         let mut all = vec![
             ("postgres_connections_used", "Connections in use.", used as f64),
             ("postgres_connections_idle", "Connections at rest.", idle as f64),
-            (
-                "postgres_requests_waiting",
-                "Requests that wait for a connection.",
-                self.waiting.load(Ordering::Relaxed) as f64,
-            ),
+            ("postgres_requests_waiting", "Requests that wait for a connection.", self.waiting.count() as f64),
             (
                 "postgres_connections_made",
                 "Connections made since the start.",
@@ -318,15 +320,6 @@ impl Pool {
             shared.shut();
         }
         self.permits.close();
-    }
-}
-
-/// Counts one less when it goes.
-struct Leaving<'a>(&'a AtomicUsize);
-
-impl Drop for Leaving<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) type Wire = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<S
 pub struct Options {
     /// Most connections: `?pool=` in the URL. Of ten and more, a fifth is shared by quick reads.
     pub connections: usize,
-    /// Most requests that wait for a connection before new ones are shed.
+    /// Most requests that wait for a connection before new ones are shed. Fewer, where the first of them waits for long already.
     pub waiting: usize,
     /// How long a request waits for a connection, the making of one included.
     pub wait: Duration,
@@ -133,7 +133,8 @@ impl Target {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(Duration::from_secs(1));
         }
-        config.keepalives_idle(Duration::from_secs(2));
+        // An answer that was lost on the way leaves nothing to send, so this alone notices: after as long again.
+        config.keepalives_idle(Duration::from_secs(1));
         config.keepalives_interval(Duration::from_secs(1));
         config.keepalives_retries(2);
         let tls = MakeRustlsConnect::new(tls(mode, root.as_deref())?);
@@ -283,7 +284,7 @@ fn elsewhere(config: &Config, place: &str) -> Result<Config, StoreError> {
     if let Some(time) = config.get_tcp_user_timeout() {
         other.tcp_user_timeout(*time);
     }
-    other.keepalives_idle(Duration::from_secs(2));
+    other.keepalives_idle(Duration::from_secs(1));
     other.keepalives_interval(Duration::from_secs(1));
     other.keepalives_retries(2);
     Ok(other)

@@ -171,7 +171,7 @@ impl Wall {
             )));
         }
         // By the way that reads go, which a pooler may lead elsewhere.
-        drop(self.pool.checkout(Instant::now() + self.pool.patience()).await?);
+        drop(self.pool.checkout(self.pool.patience().until()).await?);
         self.role = role;
         Ok(())
     }

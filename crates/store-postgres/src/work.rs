@@ -10,6 +10,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_plan::RowSink;
+use undergird_store::waiting::Patience;
 use undergird_store::{Isolation, Prepared, ReadAnswer, Statements, StoreError, Work, WorkAnswer, run};
 
 /// How often work is run when others come first.
@@ -24,8 +25,9 @@ const FRESH_MAX: u32 = 1;
 const UNPREPARED_MAX: u32 = 3;
 
 /// What has been tried.
-#[derive(Default)]
 struct Tries {
+    /// How long connections are waited for, all together.
+    patience: Patience,
     careful: bool,
     conflicts: u32,
     fresh: u32,
@@ -33,9 +35,22 @@ struct Tries {
 }
 
 impl Tries {
+    fn new(pool: &Pool) -> Tries {
+        Tries { patience: pool.patience(), careful: false, conflicts: 0, fresh: 0, unprepared: 0 }
+    }
+
+    /// Until when a connection is waited for.
+    fn until(&self, deadline: Instant) -> Instant {
+        self.patience.until().min(deadline)
+    }
+
     /// Whether to try again, after a pause where that helps.
     async fn next(&mut self, again: Again, pool: &Pool, deadline: Instant) -> Result<(), StoreError> {
         pool.count_again();
+        match again {
+            Again::Fresh(_) => self.patience.after_loss(),
+            Again::Carefully | Again::Conflict | Again::Elsewhere | Again::Unprepared => self.patience.anew(),
+        }
         match again {
             Again::Carefully if self.careful => {
                 return Err(StoreError::Internal("a careful transaction was aborted".into()));
@@ -122,9 +137,9 @@ async fn read_into(
     {
         return told;
     }
-    let mut tries = Tries::default();
+    let mut tries = Tries::new(pool);
     loop {
-        let mut checkout = pool.checkout(deadline).await?;
+        let mut checkout = pool.checkout(tries.until(deadline)).await?;
         let begun = candidate.as_ref().map(|candidate| (candidate, Instant::now()));
         let line = checkout.line();
         let mut session = match facts {
@@ -212,7 +227,7 @@ pub(crate) async fn transaction(
     isolation: Isolation,
     deadline: Instant,
 ) -> Result<WorkAnswer, StoreError> {
-    let mut tries = Tries::default();
+    let mut tries = Tries::new(pool);
     loop {
         // Before a connection is taken, so that nobody holds one who does nothing with it.
         let turn = match isolation {
@@ -220,8 +235,12 @@ pub(crate) async fn transaction(
             Isolation::Snapshot | Isolation::Committed => None,
         };
         let mut checkout = match isolation {
-            Isolation::Committed if !tries.careful && wall.is_none() => pool.checkout_for_one(deadline).await?,
-            Isolation::Committed | Isolation::Snapshot | Isolation::Serializable => pool.checkout(deadline).await?,
+            Isolation::Committed if !tries.careful && wall.is_none() => {
+                pool.checkout_for_one(tries.until(deadline)).await?
+            }
+            Isolation::Committed | Isolation::Snapshot | Isolation::Serializable => {
+                pool.checkout(tries.until(deadline)).await?
+            }
         };
         let mut session = Session::work(checkout.line(), (pool, wall), isolation, tries.careful, deadline);
         let answer = work.run(&mut session).await;

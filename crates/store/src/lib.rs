@@ -13,6 +13,7 @@ pub mod run;
 pub mod schema;
 pub mod sql;
 pub mod turns;
+pub mod waiting;
 
 pub use capability::Capability;
 pub use error::{ConstraintKind, Raised, Said, StoreError};

@@ -192,6 +192,33 @@ async fn what_was_prepared_is_prepared_anew_when_the_table_changes() {
     assert_eq!(read(&store, &["SELECT 0::bigint"]).await.unwrap(), ["0 0"]);
 }
 
+/// Who comes when others wait for long is told at once; a few may wait however long it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_would_wait_too_long_is_told_at_once() {
+    let Some(database) = database().await else { return };
+    let store = database.open_with("pool=1").await;
+    let later = |words: &'static str| {
+        let store = store.clone();
+        tokio::spawn(async move { read(&store, &[words]).await })
+    };
+    let running = later("SELECT 1::bigint FROM pg_sleep(1.2)");
+    database.until_running("pg_sleep(1.2)", 1).await;
+    let mut few: Vec<_> = (0..4).map(|_| later("SELECT 2::bigint")).collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // So far nobody waits for long.
+    few.push(later("SELECT 2::bigint"));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let begun = Instant::now();
+    assert_eq!(read(&store, &["SELECT 3::bigint"]).await, Err(StoreError::Overloaded));
+    assert!(begun.elapsed() < Duration::from_millis(250), "{:?}", begun.elapsed());
+    assert_eq!(running.await.unwrap().unwrap(), ["0 1"]);
+    for one in few {
+        assert_eq!(one.await.unwrap().unwrap(), ["0 2"]);
+    }
+    assert_eq!(read(&store, &["SELECT 3::bigint"]).await.unwrap(), ["0 3"]);
+    Store::close(&*store).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_too_long_is_told_so() {
     let Some(database) = database().await else { return };

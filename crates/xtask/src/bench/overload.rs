@@ -5,11 +5,13 @@
 //! which no connection was free within [`UNSENT`] was never sent, and is told apart: the connections' number bounds what a client can ask
 //! of a server that answers late. The server has the first half of the machine's cores and the client the others (`taskset`).
 //!
+//! `--store` names an empty database to do it on; otherwise it is SQLite's. The database's server has whatever cores it likes.
+//!
 //! Absent: a verdict; `docs/performance.md` says what was seen.
 
 use super::client::Client;
 use super::{Works, capture, copy_directory, text};
-use crate::process::{Running, run};
+use crate::process::{Running, run, run_with};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs;
@@ -37,6 +39,7 @@ struct Options {
     connections: usize,
     heavy: bool,
     built: bool,
+    store: Option<String>,
 }
 
 pub(crate) fn overload(root: &Path, given: &[String]) -> Result<(), String> {
@@ -49,12 +52,16 @@ pub(crate) fn overload(root: &Path, given: &[String]) -> Result<(), String> {
         let again: Vec<&str> = ["-c", &client, text(&program)?].into_iter().chain(again).collect();
         return run(root, "taskset", &again);
     }
-    let app = overload_app(root)?;
+    let app = match &options.store {
+        Some(store) => seeded_app(root, &root.join("target/bench/overload-store"), &[(STORE, store)])?,
+        None => overload_app(root)?,
+    };
     let publishable = undergird_keys(root, &app)?;
     let undergird = root.join("target/release/undergird");
     let server = format!("0-{}", (cores() / 2).saturating_sub(1));
     // All clients have one address here.
-    let many = [("UNDERGIRD_LIMITS_CONNECTIONS_PER_ADDRESS", "10000")];
+    let mut many = vec![("UNDERGIRD_LIMITS_CONNECTIONS_PER_ADDRESS", "10000")];
+    many.extend(options.store.as_deref().map(|store| (STORE, store)));
     let arguments = ["-c", &server, text(&undergird)?, "serve", text(&app)?, "--listen", "127.0.0.1:0"];
     let running = Running::start_with(Path::new("taskset"), &arguments, &many)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -68,13 +75,19 @@ pub(crate) fn overload(root: &Path, given: &[String]) -> Result<(), String> {
 /// The application that is measured, with its rows.
 pub(super) fn overload_app(root: &Path) -> Result<PathBuf, String> {
     let app = root.join("target/bench/overload");
-    if !app.join("data/main.db").exists() {
-        let _ = fs::remove_dir_all(&app);
-        copy_directory(&root.join("examples/blog"), &app)?;
-        let undergird = root.join("target/release/undergird");
-        run(root, text(&undergird)?, &["seed", text(&app)?, "--rows", "users=1000,posts=100000"])?;
-    }
-    Ok(app)
+    if app.join("data/main.db").exists() { Ok(app) } else { seeded_app(root, &app, &[]) }
+}
+
+/// The setting that says where the rows are.
+const STORE: &str = "UNDERGIRD_STORES_MAIN_URL";
+
+/// The same anew.
+fn seeded_app(root: &Path, app: &Path, environment: &[(&str, &str)]) -> Result<PathBuf, String> {
+    let _ = fs::remove_dir_all(app);
+    copy_directory(&root.join("examples/blog"), app)?;
+    let undergird = root.join("target/release/undergird");
+    run_with(&undergird, &["seed", text(app)?, "--rows", "users=1000,posts=100000"], environment)?;
+    Ok(app.to_path_buf())
 }
 
 /// Its publishable key.
@@ -86,13 +99,14 @@ pub(super) fn undergird_keys(root: &Path, app: &Path) -> Result<String, String> 
 }
 
 fn options(given: &[String]) -> Result<Options, String> {
-    let mut options = Options { seconds: 30, times: 10.0, connections: 1_000, heavy: false, built: false };
+    let mut options = Options { seconds: 30, times: 10.0, connections: 1_000, heavy: false, built: false, store: None };
     let mut arguments = given.iter();
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|number| number.parse::<u32>().ok()).ok_or(USAGE);
         match argument.as_str() {
             "--built" => options.built = true,
             "--heavy" => options.heavy = true,
+            "--store" => options.store = Some(arguments.next().ok_or(USAGE)?.clone()),
             "--seconds" => options.seconds = number()?.into(),
             "--times" => options.times = number()?.into(),
             "--connections" => options.connections = number()? as usize,
@@ -103,6 +117,7 @@ fn options(given: &[String]) -> Result<Options, String> {
 }
 
 const USAGE: &str = "usage: cargo xtask overload [--seconds N] [--times N] [--connections N] [--heavy (long lists)] \
+    [--store URL (an empty database)] \
     [--built (use the release binaries as they are)]";
 
 /// The second half of the machine's cores.
