@@ -3,6 +3,7 @@
 //! Absent: their types and constraints. A column that keeps other values than its field is read as its `storage` says, and what a
 //! constraint refuses is refused when it is written.
 
+use crate::cache::Registry;
 use crate::record::Collector;
 use crate::{App, Engine};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ impl Engine {
     /// # Errors
     /// The store cannot be asked at all.
     pub async fn estranged(&self, model: &Arc<Model>) -> Result<Vec<(String, String)>, StoreError> {
-        let app = App::new(model.clone());
+        let app = App::new(model.clone(), &Registry::default());
         let system = Caller::system(self.moment());
         let mut told = Vec::new();
         for collection in app.model.collections.iter().filter(|collection| collection.adopted) {

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 mod adopted;
+pub mod cache;
 pub mod failure;
 pub mod idempotency;
 pub mod observe;
@@ -28,13 +29,16 @@ use std::borrow::Borrow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
-use undergird_model::{DbFunction, Model, Operation, operations};
+use undergird_model::{CollectionId, DbFunction, Model, Operation, operations};
 use undergird_plan::caller::Moment;
-use undergird_plan::{Caller, Plan, Planner, Request, RowSink, Shape};
+use undergird_plan::{Caller, Dependencies, Plan, Planner, Request, RowSink, Shape};
 use undergird_store::{Prepared, Statements, Store, StoreError};
 
 /// The definitions of the collections in which the engine keeps its own state.
-pub const SYSTEM: &[(&str, &str)] = &[("_idempotency", include_str!("../system/_idempotency.toml"))];
+pub const SYSTEM: &[(&str, &str)] = &[
+    ("_cache_versions", include_str!("../system/_cache_versions.toml")),
+    ("_idempotency", include_str!("../system/_idempotency.toml")),
+];
 
 /// One running application over one store.
 pub struct Engine {
@@ -42,6 +46,8 @@ pub struct Engine {
     app: ArcSwap<App>,
     clock: Clock,
     runs: transaction::Runs,
+    versions: cache::Registry,
+    counts: cache::Counts,
 }
 
 /// A model with everything that is derived from it. Replaced as a whole when the definition changes.
@@ -50,6 +56,9 @@ pub struct App {
     planner: Planner,
     operations: Vec<Operation>,
     statements: RwLock<Kept>,
+    versions: cache::Versions,
+    cache: Option<cache::Cache>,
+    told: cache::Told,
 }
 
 /// Statements by the address of their shape.
@@ -61,9 +70,12 @@ struct Kept {
 
 /// The statements of a shape. Held on to weakly, the shape is gone when the planner lets go of it; its address, which is the key, is not
 /// given to another.
+#[derive(Clone)]
 struct KeptStatements {
     _shape: Weak<Shape>,
     statements: Arc<Statements>,
+    /// What its answers depend on, where they may be kept.
+    dependencies: Option<Arc<Dependencies>>,
 }
 
 /// More shapes than this are not kept: an application has hundreds.
@@ -72,13 +84,21 @@ const STATEMENTS_MAX: usize = 8_192;
 const STATEMENTS_OCTETS_MAX: usize = 64 << 20;
 
 impl App {
-    fn new(model: Arc<Model>) -> App {
+    fn new(model: Arc<Model>, versions: &cache::Registry) -> App {
         App {
             planner: Planner::new(model.clone()),
             operations: operations(&model),
             statements: RwLock::default(),
+            versions: cache::Versions::of(&model, versions),
+            cache: cache::Cache::of(&model),
+            told: cache::Told::default(),
             model,
         }
+    }
+
+    /// Whether answers made of a collection are kept.
+    pub fn is_kept(&self, collection: CollectionId) -> bool {
+        self.cache.is_some() && self.model.collection(collection).cache.is_some()
     }
 
     /// The model.
@@ -95,8 +115,10 @@ impl App {
 impl Engine {
     /// An engine for a model whose schema the store has already.
     pub fn new(model: Arc<Model>, store: Arc<dyn Store>) -> Arc<Engine> {
-        let app = ArcSwap::from_pointee(App::new(model));
-        Arc::new(Engine { store, app, clock: Clock::new(), runs: transaction::Runs::default() })
+        let versions = cache::Registry::default();
+        let app = ArcSwap::from_pointee(App::new(model, &versions));
+        let (runs, counts) = (transaction::Runs::default(), cache::Counts::default());
+        Arc::new(Engine { store, app, clock: Clock::new(), runs, versions, counts })
     }
 
     /// The application as it is now.
@@ -106,7 +128,7 @@ impl Engine {
 
     /// Takes a changed definition, whose schema the store has already. Requests under way end with the old one.
     pub fn replace(&self, model: Arc<Model>) {
-        self.app.store(Arc::new(App::new(model)));
+        self.app.store(Arc::new(App::new(model, &self.versions)));
     }
 
     /// The store, for the composition root and its commands.
@@ -118,6 +140,7 @@ impl Engine {
     pub fn figures(&self) -> Vec<(&'static str, &'static str, f64)> {
         let mut figures = self.store.gauges();
         figures.extend(self.runs.figures());
+        figures.extend(self.cache_figures());
         figures
     }
 
@@ -167,6 +190,20 @@ impl Engine {
         if let Some(kept) = app.statements.read().by_shape.get(&address) {
             return kept.statements.clone();
         }
+        self.write_statements(app, plan).statements
+    }
+
+    /// What the answers of a plan depend on, where they may be kept.
+    fn dependencies(&self, app: &App, plan: &Plan) -> Option<Arc<Dependencies>> {
+        let address = Arc::as_ptr(plan.shape()) as usize;
+        if let Some(kept) = app.statements.read().by_shape.get(&address) {
+            return kept.dependencies.clone();
+        }
+        self.write_statements(app, plan).dependencies
+    }
+
+    /// Writes the statements of a plan, for all of its shape.
+    fn write_statements(&self, app: &App, plan: &Plan) -> KeptStatements {
         let statements = Arc::new(undergird_store::sql::write(plan.model(), plan.shape(), self.store.dialect()));
         let octets = statements.octets();
         let mut kept = app.statements.write();
@@ -175,9 +212,12 @@ impl Engine {
             *kept = Kept::default();
         }
         kept.octets = kept.octets.saturating_add(octets);
-        let shape = Arc::downgrade(plan.shape());
-        kept.by_shape.insert(address, KeptStatements { _shape: shape, statements: statements.clone() });
-        statements
+        let root = plan.shape().read().and_then(|read| read.nodes.first());
+        let dependencies = root.filter(|root| root.source.is_none() && app.is_kept(root.collection));
+        let dependencies = dependencies.and_then(|_| Dependencies::of(plan.shape(), plan.model())).map(Arc::new);
+        let made = KeptStatements { _shape: Arc::downgrade(plan.shape()), statements, dependencies };
+        kept.by_shape.insert(Arc::as_ptr(plan.shape()) as usize, made.clone());
+        made
     }
 
     /// Reads rows into a sink, in one snapshot. The sink comes back.
@@ -212,22 +252,33 @@ impl Engine {
         let started = Instant::now();
         let app = self.app.load();
         let prepared = self.prepare(&app, caller, request.borrow())?;
-        let limit = app.model.settings.limits.statement;
         drop(app);
         let planned = Instant::now();
         stages.add(Stage::Plan, planned - started);
+        let answer = self.run(prepared, freshness, sink).await;
+        stages.add(Stage::Store, planned.elapsed());
+        answer
+    }
+
+    /// Runs a plan that reads.
+    async fn run<S: RowSink + 'static>(
+        &self,
+        prepared: Prepared,
+        freshness: Freshness,
+        sink: S,
+    ) -> Result<(S, Freshness), Failure> {
         let model = prepared.plan.model().clone();
+        let deadline = Instant::now() + model.settings.limits.statement;
         let function = prepared.plan.function();
         if function.is_some_and(DbFunction::is_volatile) {
             return Err(Failure::Internal("a function that may change something runs in a transaction".into()));
         }
         let calls = function.is_some();
-        let (sink, deadline) = (Box::new(sink), planned + limit);
+        let sink = Box::new(sink);
         let (answer, freshness) = match freshness {
             Freshness::Current => (self.store.read(prepared, sink, deadline).await, Freshness::Current),
             Freshness::Eventual => self.store.read_eventual(prepared, sink, deadline).await,
         };
-        stages.add(Stage::Store, planned.elapsed());
         answer.result.map_err(|error| Failure::of_read(&model, calls, error))?;
         let sink = answer.sink.and_then(|sink| sink.into_any().downcast::<S>().ok());
         sink.map(|sink| (*sink, freshness)).ok_or_else(|| Failure::Internal("the store lost the sink of a read".into()))
@@ -252,8 +303,8 @@ impl Engine {
         let answer = self.store.transaction(Box::new(work), isolation, deadline).await;
         self.runs.count(runs.load(Ordering::Relaxed), matches!(answer, Err(StoreError::Conflict)));
         let answer = answer.map_err(|error| Failure::from_store(&model, error))?;
-        match answer.value.downcast::<Result<T, Failure>>() {
-            Ok(result) => *result,
+        match answer.value.downcast::<transaction::Carried<T>>() {
+            Ok(carried) => carried.result,
             Err(_) => Err(Failure::Internal("the store lost the answer of a transaction".into())),
         }
     }

@@ -1,12 +1,15 @@
 //! What may be done inside a transaction: plans, and nothing but plans.
 
+use crate::cache::{self, Touched};
 use crate::{App, Engine, Failure, Record, record};
 use futures_util::future::BoxFuture;
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use undergird_plan::{Caller, Refusal, Request, RowSink};
+use undergird_model::DbFunction;
+use undergird_plan::request::Verb;
+use undergird_plan::{Caller, Refusal, Request, RowSink, Shape};
 use undergird_store::run::{self, Then, WriteAnswer, Written};
 use undergird_store::{Connection, Decision, StoreError, Work, WorkAnswer};
 
@@ -15,6 +18,7 @@ pub struct Transaction<'c> {
     connection: &'c mut dyn Connection,
     engine: Arc<Engine>,
     app: Arc<App>,
+    touched: Touched,
 }
 
 /// How a transaction's work ended.
@@ -52,8 +56,11 @@ impl Transaction<'_> {
         sink: &mut dyn RowSink,
     ) -> Result<(), Failure> {
         let prepared = self.engine.prepare(&self.app, caller, request.borrow())?;
-        let read = run::read(self.connection, &prepared, sink).await;
         let calls = prepared.plan.function().is_some();
+        if prepared.plan.function().is_some_and(DbFunction::is_volatile) {
+            self.touched.touch_all(&self.app.versions);
+        }
+        let read = run::read(self.connection, &prepared, sink).await;
         read.map_err(|error| Failure::of_read(self.app.model(), calls, error))
     }
 
@@ -97,6 +104,11 @@ impl Transaction<'_> {
         let verb = request.shape.verb;
         let prepared = self.engine.prepare(&self.app, caller, request)?;
         let demands = prepared.plan.demands();
+        if let Shape::Write(write) = prepared.plan.shape().as_ref() {
+            self.touched.touch(&self.app.versions, write.collection, verb == Verb::Delete);
+        }
+        // The versions of what it changes are to be told yet.
+        let then = if self.is_to_tell() { Then::More } else { then };
         let answer = run::write(self.connection, &prepared, sink, then).await;
         match answer.map_err(|error| Failure::from_store(self.app.model(), error))? {
             WriteAnswer::Done(written) => {
@@ -112,6 +124,21 @@ impl Transaction<'_> {
                 Err(Failure::Refused(Refusal::from_guard(&prepared.plan, verb, otherwise, row)))
             }
         }
+    }
+
+    /// Whether collections are touched whose answers other processes may keep.
+    fn is_to_tell(&self) -> bool {
+        self.engine.store.is_shared() && self.touched.collections().any(|id| self.app.is_kept(id))
+    }
+
+    /// Gives the collections that are touched new versions for the other processes, as the last thing before the commit.
+    async fn tell(&mut self) -> Result<(), Failure> {
+        let kept: Vec<_> = self.touched.collections().filter(|id| self.app.is_kept(*id)).collect();
+        let moment = self.engine.moment();
+        let request = cache::change(&self.app, &kept, moment);
+        let prepared = self.engine.prepare(&self.app, &Caller::system(moment), &request)?;
+        let told = run::write(self.connection, &prepared, None, Then::Commit).await;
+        told.map(|_| ()).map_err(|error| Failure::from_store(self.app.model(), error))
     }
 
     /// Tells the other nodes about a topic when this transaction commits ([`Engine::notices`]).
@@ -193,6 +220,12 @@ impl Runs {
     }
 }
 
+/// What a store carries from a transaction's work to whoever waits for it. It is let go of when the transaction is over, heard or not.
+pub(crate) struct Carried<T> {
+    pub(crate) result: Result<T, Failure>,
+    _touched: Touched,
+}
+
 /// A closure as the store's [`Work`], with the type of its answer, which `Work` does not name.
 pub(crate) struct Closure<T, F> {
     engine: Arc<Engine>,
@@ -224,14 +257,22 @@ where
     fn run<'a>(&'a mut self, connection: &'a mut dyn Connection) -> BoxFuture<'a, Result<WorkAnswer, StoreError>> {
         self.runs.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
-            let mut transaction = Transaction { connection, engine: self.engine.clone(), app: self.app.clone() };
-            let (decision, result): (Decision, Result<T, Failure>) = match (self.work)(&mut transaction).await {
+            let (engine, app) = (self.engine.clone(), self.app.clone());
+            let mut transaction = Transaction { connection, engine, app, touched: Touched::default() };
+            let mut worked = (self.work)(&mut transaction).await;
+            if matches!(&worked, Ok(outcome) if outcome.decision == Decision::Commit)
+                && transaction.is_to_tell()
+                && let Err(failure) = transaction.tell().await
+            {
+                worked = Err(failure);
+            }
+            let (decision, result): (Decision, Result<T, Failure>) = match worked {
                 Ok(outcome) => (outcome.decision, Ok(outcome.value)),
                 // The store runs the work again by itself after these.
                 Err(Failure::Conflict) => return Err(StoreError::Conflict),
                 Err(failure) => (Decision::Rollback, Err(failure)),
             };
-            Ok(WorkAnswer { decision, value: Box::new(result) })
+            Ok(WorkAnswer { decision, value: Box::new(Carried { result, _touched: transaction.touched }) })
         })
     }
 }

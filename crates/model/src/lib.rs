@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod expr;
 pub mod expr_text;
 pub mod field_type;
+mod leads;
 pub mod networks;
 pub mod operation;
 pub mod redirects;
@@ -18,6 +19,7 @@ pub mod value;
 
 pub use diagnostic::{Diagnostic, Severity, Source, Span};
 pub use expr::{Expr, Node};
+pub use leads::leads_to;
 pub use operation::{Operation, operations};
 pub use schema::{Collection, CollectionId, DbFunction, Field, FieldId, FunctionId, Model, Relation, RelationId};
 pub use value::{Decimal, Float, Kind, Type, Value};

@@ -7,6 +7,7 @@ use crate::field_type::FieldType;
 use crate::settings::Settings;
 use crate::value::{Kind, Type, Value};
 use rustc_hash::FxHashMap;
+use std::time::Duration;
 
 /// Position of a collection in [`Model::collections`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -132,6 +133,8 @@ pub struct Collection {
     pub checks: Vec<Check>,
     /// Who may do what with which rows. `None`: nobody but a secret key.
     pub access: Access,
+    /// `[cache]`: how long answers made of it are kept at most. `None`: not at all.
+    pub cache: Option<Duration>,
 }
 
 impl Collection {

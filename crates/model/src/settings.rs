@@ -327,6 +327,8 @@ pub struct Limits {
     pub connections_per_address: u32,
     /// `writes_waiting`: most writes in the queue before new ones are shed with 503. Default 4,096.
     pub writes_waiting: u32,
+    /// `cache_bytes`: most memory of the answers that are kept for models with `[cache]`. Default 64 MiB.
+    pub cache_bytes: u64,
 }
 
 impl Default for StoreSettings {
@@ -403,6 +405,7 @@ impl Default for Settings {
                 connections: 10_000,
                 connections_per_address: 1_000,
                 writes_waiting: 4_096,
+                cache_bytes: 64 << 20,
             },
         }
     }

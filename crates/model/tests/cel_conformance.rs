@@ -85,6 +85,7 @@ fn collection() -> Collection {
         indexes: Vec::new(),
         checks: Vec::new(),
         access: Access::default(),
+        cache: None,
     }
 }
 

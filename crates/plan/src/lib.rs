@@ -7,6 +7,7 @@
 pub mod arbitrary;
 pub mod authorize;
 pub mod caller;
+pub mod dependencies;
 pub mod evaluate;
 pub mod function;
 pub mod partial;
@@ -17,6 +18,7 @@ pub mod shape;
 
 pub use authorize::{Limits, Planner, authorize};
 pub use caller::{Caller, Identity, Moment, User};
+pub use dependencies::Dependencies;
 pub use refusal::{FieldError, Refusal};
 pub use request::{Request, RequestShape};
 pub use rows::{Cell, RowRef, RowSink};

@@ -82,9 +82,18 @@ impl Location {
 
     /// The write-ahead log.
     pub(crate) fn log(&self) -> PathBuf {
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        log.into()
+        self.beside("-wal")
+    }
+
+    /// The index of the write-ahead log.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.beside("-shm")
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(ending);
+        path.into()
     }
 
     /// Bytes of the database and of its write-ahead log.

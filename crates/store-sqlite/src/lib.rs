@@ -17,6 +17,7 @@ mod hold;
 pub mod introspect;
 mod kept;
 mod migrations;
+mod others;
 mod queue;
 mod readers;
 mod relaxed;
@@ -37,6 +38,7 @@ pub use scribe::SCRIBE;
 use checkpoint::Log;
 use connection::Location;
 use futures_util::future::BoxFuture;
+use others::Others;
 use parking_lot::Mutex;
 use queue::{Queue, Room};
 use readers::Readers;
@@ -91,6 +93,7 @@ pub struct SqliteStore {
     writes: Writes,
     log: Arc<Log>,
     syncs: Option<Arc<Syncs>>,
+    others: Arc<Others>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -108,7 +111,8 @@ impl SqliteStore {
         let queue = Arc::new(Queue::new(Room { most: options.writes_waiting, ..WRITES }));
         // The writer first: it makes the file and turns its log on.
         let commits = Arc::new(Commits::default());
-        let writer = Writer::open(&location, &queue, &log, &commits, syncs.as_ref())?;
+        let others = Arc::new(Others::new(location.index(), &commits));
+        let writer = Writer::open(&location, &queue, &log, &commits, syncs.as_ref(), &others)?;
         let readers = Arc::new(Readers::open(&location, options, &commits)?);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
@@ -132,6 +136,7 @@ impl SqliteStore {
             writes: Writes { queue },
             log,
             syncs,
+            others,
             threads: Arc::new(Mutex::new(threads)),
         }))
     }
@@ -170,6 +175,10 @@ impl Store for SqliteStore {
             // There is one writer, so transactions do run one after the other.
             Isolation::Committed | Isolation::Serializable => Box::pin(self.writes.transaction(work, deadline)),
         }
+    }
+
+    fn others_commits(&self) -> Option<u64> {
+        self.others.commits()
     }
 
     fn schema(&self) -> BoxFuture<'_, Result<Option<schema::Applied>, StoreError>> {

@@ -252,7 +252,10 @@ impl Readers {
             reader.control.begin_short(now, deadline);
             let answer = match query.statements.as_ref() {
                 Statements::Read(read) if !read.shared => reader.run_shared(&query, sink, &self.commits, now),
-                _ => reader.run(&query, sink),
+                _ => {
+                    reader.let_go();
+                    reader.run(&query, sink)
+                }
             };
             let stopped = reader.control.stopped();
             reader.control.end();

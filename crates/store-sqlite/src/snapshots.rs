@@ -23,10 +23,19 @@ impl Commits {
         Committing(self)
     }
 
+    /// A number that is another at each beginning and each end of one.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Whether none was under way when that was the count.
+    pub(crate) fn is_at_rest(count: u64) -> bool {
+        count.is_multiple_of(2)
+    }
+
     /// How many commits there were; `None` while one may be under way.
     fn at_rest(&self) -> Option<u64> {
-        let count = self.0.load(Ordering::SeqCst);
-        count.is_multiple_of(2).then_some(count)
+        Some(self.count()).filter(|count| Commits::is_at_rest(*count))
     }
 }
 

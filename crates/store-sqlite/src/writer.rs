@@ -5,6 +5,7 @@ use crate::checkpoint::Log;
 use crate::connection::{Location, Purpose};
 use crate::control::Control;
 use crate::error::{is_broken, store_error};
+use crate::others::Others;
 use crate::queue::{Queue, Refused};
 use crate::readers::{Readers, closing};
 use crate::relaxed::Syncs;
@@ -106,6 +107,7 @@ pub(crate) struct Writer {
     log: Arc<Log>,
     commits: Arc<Commits>,
     syncs: Option<Arc<Syncs>>,
+    others: Arc<Others>,
     /// `None` while it cannot be opened.
     open: Option<(Connection, Arc<Control>)>,
     again: VecDeque<Job>,
@@ -118,6 +120,7 @@ impl Writer {
         log: &Arc<Log>,
         commits: &Arc<Commits>,
         syncs: Option<&Arc<Syncs>>,
+        others: &Arc<Others>,
     ) -> Result<Writer, StoreError> {
         let mut writer = Writer {
             location: Arc::clone(location),
@@ -125,6 +128,7 @@ impl Writer {
             log: Arc::clone(log),
             commits: Arc::clone(commits),
             syncs: syncs.cloned(),
+            others: Arc::clone(others),
             open: None,
             again: VecDeque::new(),
         };
@@ -136,10 +140,11 @@ impl Writer {
         self.open = None;
         let mut connection = self.location.open(Purpose::Write)?;
         let control = Control::attach(&mut connection).map_err(|error| store_error(&error))?;
-        let (log, syncs) = (Arc::clone(&self.log), self.syncs.clone());
+        let (log, syncs, others) = (Arc::clone(&self.log), self.syncs.clone(), Arc::clone(&self.others));
         connection
             .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
                 log.grown(pages);
+                others.own_commit();
                 if let Some(syncs) = &syncs {
                     syncs.grown();
                 }
@@ -263,9 +268,11 @@ impl Writer {
         if done.is_empty() {
             return;
         }
+        self.others.hold();
         let committing = self.commits.begin();
         let committed = execute(connection, "COMMIT");
         drop(committing);
+        self.others.release();
         match committed {
             Ok(()) => {
                 for (job, answer) in done {

@@ -83,6 +83,12 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
+    /// Of a store that is not shared: a number that other processes' commits change all the same (a command beside a server, somebody's
+    /// own tool). `None` while that cannot be told, as when a commit is under way. Asking costs no more than a system call.
+    fn others_commits(&self) -> Option<u64> {
+        None
+    }
+
     /// The schema that the database was last given, `None` for an empty one.
     fn schema(&self) -> BoxFuture<'_, Result<Option<schema::Applied>, StoreError>>;
 

@@ -42,7 +42,7 @@ pub fn openapi(model: &Model) -> Json {
         "components": {
             "securitySchemes": security_schemes(),
             "parameters": parameters,
-            "headers": answers::header_components(),
+            "headers": answers::header_components(model),
             "responses": answers::responses(),
             "schemas": schemas,
         },

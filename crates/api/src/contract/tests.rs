@@ -40,7 +40,7 @@ made   = { type = "timestamp", default = { expr = "now" }, readonly = true }
 fn calling() -> Model {
     let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
     let sources = [
-        source("models/places.toml", "[fields]\nid = { type = \"int\" }\nname = { type = \"text\" }\n"),
+        source("models/places.toml", "[cache]\n[fields]\nid = { type = \"int\" }\nname = { type = \"text\" }\n"),
         source(
             "functions/near.toml",
             "description = \"Those near by.\"\nvolatility = \"stable\"\nreturns = { rows = \"places\" }\n[arguments]\n\
@@ -261,6 +261,17 @@ export type Database = {
     assert_eq!(types, expected);
     show("blog.ts", &typescript(&example("blog")));
     show("hostile.ts", &typescript(&example("hostile")));
+}
+
+#[test]
+fn what_is_kept_in_the_contract() {
+    let of = |model: &Model, name: &str| openapi(model)["paths"][format!("/rest/v1/{name}")]["get"].clone();
+    let (kept, other) = (of(&calling(), "places"), of(&example("blog"), "posts"));
+    let condition = json!({ "$ref": "#/components/parameters/if-none-match" });
+    let asks = |operation: &Json| operation["parameters"].as_array().unwrap().contains(&condition);
+    assert!(asks(&kept) && !asks(&other));
+    assert!(kept["responses"]["304"]["headers"]["Cache-Status"].is_object());
+    assert!(other["responses"]["304"].is_null() && other["responses"]["200"]["headers"]["Cache-Status"].is_null());
 }
 
 #[test]

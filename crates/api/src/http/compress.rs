@@ -1,4 +1,4 @@
-//! Compressed answers. Those with an `ETag` are sent as they are: a strong tag names bytes, and one tag cannot name two encodings.
+//! Compressed answers. Those with a strong `ETag` are sent as they are: it names bytes, and one tag cannot name two encodings.
 
 use super::answer::Answer;
 use async_compression::Level;
@@ -65,7 +65,7 @@ fn weight(parameter: &str) -> Option<u16> {
 /// Compresses an answer when its client takes it and it is worth it.
 pub async fn compress(request: &HeaderMap, mut answer: Answer) -> Answer {
     if answer.body.len() < BYTES_MIN
-        || answer.headers.contains_key(ETAG)
+        || answer.headers.get(ETAG).is_some_and(|tag| !tag.as_bytes().starts_with(b"W/"))
         || answer.headers.contains_key(CONTENT_ENCODING)
         || !answer.headers.get(CONTENT_TYPE).is_some_and(compressible)
     {

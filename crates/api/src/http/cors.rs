@@ -18,7 +18,7 @@ pub enum Origins {
 
 /// What a page may read besides the headers that it may always read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "Content-Range, Content-Location, ETag, Link, Location, Preference-Applied, Retry-After, Server-Timing, X-Request-Id, \
+    "Cache-Status, Content-Range, Content-Location, ETag, Link, Location, Preference-Applied, Retry-After, Server-Timing, X-Request-Id, \
      X-Total-Count, X-Supabase-Api-Version, Idempotency-Replayed",
 );
 

@@ -219,7 +219,7 @@ impl Work {
                 Err(failure) => return own(failure),
             }
             let encoded = encoder.finish().map_err(|_| Failure::AnswerTooLarge)?;
-            respond::read(&Form { decoded: &decoded, keyed, if_none_match: None }, encoded, None)
+            respond::read(&Form { decoded: &decoded, keyed, if_none_match: None, lookup: None }, encoded, None)
         } else {
             if let Some(condition) = step.headers.get("if-match").and_then(|value| value.to_str().ok())
                 && let Err(failure) = precondition::if_match(transaction, &caller, &decoded.request, condition).await

@@ -10,6 +10,7 @@ use super::media::{self, Media};
 use super::{cursor, precondition, respond};
 use crate::http::{Answer, Exchange};
 use crate::problem::Problem;
+use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, LINK, RANGE};
 use http::{HeaderValue, Method, StatusCode};
 use std::sync::Arc;
@@ -211,7 +212,7 @@ fn answer(decoded: &Decoded, form: Form, encoded: Encoded, changes: bool) -> Res
     }
     answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static(decoded.media.content_type()));
     let is_json = decoded.media != Media::Csv;
-    answer.body = if encoded.bytes.is_empty() && is_json { b"null".to_vec() } else { encoded.bytes }.into();
+    answer.body = if encoded.bytes.is_empty() && is_json { Bytes::from_static(b"null") } else { encoded.bytes };
     Ok(answer)
 }
 

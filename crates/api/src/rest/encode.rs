@@ -15,6 +15,7 @@ mod tests;
 
 use super::etag::Version;
 use super::media::Media;
+use bytes::Bytes;
 use groups::Groups;
 use std::sync::Arc;
 use undergird_model::Value;
@@ -41,13 +42,23 @@ impl Options {
     pub fn new(media: Media) -> Options {
         Options { media, bytes_max: BYTES_MAX, cursor_at: None }
     }
+
+    /// A number for them, as far as they are those of a read; others have another.
+    pub fn form(&self) -> u64 {
+        let media = match self.media {
+            Media::Array { nulls_stripped } => u64::from(nulls_stripped),
+            Media::Object { nulls_stripped } => 2 + u64::from(nulls_stripped),
+            Media::Csv => 4,
+        };
+        self.cursor_at.unwrap_or(0) << 3 | media
+    }
 }
 
 /// An answer's body, and what its headers need to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoded {
     /// The body.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Rows of the root. For [`Media::Object`] the body is only an object when this is 1.
     pub rows: u64,
     /// Rows in all, when a count was asked for.
@@ -181,7 +192,7 @@ impl Encoder {
             return Err(Overflow);
         }
         let rows = self.nodes.first().map_or(0, |root| root.count);
-        Ok(Encoded { bytes, rows, total: self.total, version: self.version, cursor: self.cursor })
+        Ok(Encoded { bytes: bytes.into(), rows, total: self.total, version: self.version, cursor: self.cursor })
     }
 
     fn start(&mut self, shape: Arc<Shape>) {

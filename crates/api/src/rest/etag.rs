@@ -2,7 +2,7 @@
 //! when `select` or the media type asks for another than the default. `If-Match` looks at the version only, so that a tag from any
 //! representation guards a write.
 
-use ring::digest::{Digest, SHA256, digest};
+use ring::digest::{Context, Digest, SHA256, digest};
 
 /// A row's version: SHA-256 over its default representation, cut to 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,10 +46,22 @@ impl Version {
     }
 }
 
+/// The tag of a list: weak, so that it is the same however the body is compressed on its way, and nothing is written under it.
+pub fn of_list(body: &[u8], total: Option<u64>) -> String {
+    let mut context = Context::new(&SHA256);
+    context.update(body);
+    context.update(&total.map_or([0; 8], |total| total.wrapping_add(1).to_le_bytes()));
+    let mut tag = String::with_capacity(36);
+    tag.push_str("W/\"");
+    hex(&mut tag, &cut(context.finish()));
+    tag.push('"');
+    tag
+}
+
 /// Whether an `If-None-Match` names the tag (with its quotes), so that the answer is 304. Weak tags count: a proxy that compresses makes
 /// ours weak.
 pub fn none_match(if_none_match: &str, tag: &str) -> bool {
-    let own = tag.trim_matches('"');
+    let own = tag.trim_start_matches("W/").trim_matches('"');
     tags(if_none_match).any(|tag| match tag {
         Tag::Any => true,
         Tag::Strong(opaque) | Tag::Weak(opaque) => opaque == own,
@@ -117,5 +129,10 @@ mod tests {
         assert!(none_match("*", &tag));
         assert!(!none_match(&tag, &long));
         assert!(!none_match(&other.tag(), &tag));
+        let (list, counted) = (of_list(b"[]", None), of_list(b"[]", Some(0)));
+        assert_ne!(list, counted);
+        assert!(none_match(&list, &list));
+        assert!(!none_match(&list, &counted));
+        assert!(!version.matches(&list), "nothing is written under a weak one");
     }
 }

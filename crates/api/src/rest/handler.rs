@@ -13,6 +13,7 @@ use http::{HeaderName, Method};
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
 use std::time::Instant;
+use undergird_engine::cache::{Keepable, Lookup};
 use undergird_engine::idempotency::{self, Doubt};
 use undergird_engine::observe::Stage;
 use undergird_engine::{Failure, Freshness, Isolation, Outcome, Transaction, Written};
@@ -152,15 +153,21 @@ async fn read(
     let names = Names { collection: &parts.collection, query: &parts.query };
     open_cursor(exchange, &caller, names, decoded)?;
     let options = Options { cursor_at: Some(page), ..Options::new(decoded.media) };
-    let encoder = Encoder::new(options);
     let engine = exchange.engine.clone();
-    let freshness = if decoded.preferences.eventual { Freshness::Eventual } else { Freshness::Current };
-    let read = engine.read_at(&caller, &decoded.request, freshness, encoder, exchange.stages).await;
-    let (encoder, freshness) = read.map_err(Problem::from)?;
-    // The answer says so only where it may be old.
-    decoded.preferences.aged = freshness == Freshness::Eventual;
+    let (encoded, lookup) = if is_kept(exchange) {
+        // Boxed: other reads would carry this one's state along. What is kept is never old, so nobody needs to be asked whether it may be.
+        let kept = Box::pin(read_kept(exchange, &caller, decoded, options)).await?;
+        (kept.0, Some(kept.1))
+    } else {
+        let freshness = if decoded.preferences.eventual { Freshness::Eventual } else { Freshness::Current };
+        let encoder = Encoder::new(options);
+        let read = engine.read_at(&caller, &decoded.request, freshness, encoder, exchange.stages).await;
+        let (encoder, freshness) = read.map_err(Problem::from)?;
+        // The answer says so only where it may be old.
+        decoded.preferences.aged = freshness == Freshness::Eventual;
+        (encoder.finish().map_err(|_| Problem::from(Failure::AnswerTooLarge))?, None)
+    };
     let started = Instant::now();
-    let encoded = encoder.finish().map_err(|_| Problem::from(Failure::AnswerTooLarge))?;
     let position = encoded.cursor.as_deref().filter(|_| encoded.rows == page && parts.key.is_none());
     let next = position.and_then(|position| {
         let context = cursor::context(&caller, &parts.collection, &parts.query);
@@ -170,10 +177,39 @@ async fn read(
         let query = cursor::next_query(&parts.query, &cursor, decoded.limit);
         Some(format!("<{}?{query}>; rel=\"next\"", exchange.head.uri.path()))
     });
-    let form = Form { decoded, keyed: parts.key.is_some(), if_none_match: parts.if_none_match.as_deref() };
+    let form = Form { decoded, keyed: parts.key.is_some(), if_none_match: parts.if_none_match.as_deref(), lookup };
     let answer = respond::read(&form, encoded, next);
     exchange.stages.add(Stage::Encode, started.elapsed());
     answer
+}
+
+/// Whether answers made of what is asked for are kept.
+fn is_kept(exchange: &Exchange<'_>) -> bool {
+    match exchange.operation {
+        OperationKind::List(id) | OperationKind::Read(id) => exchange.app.is_kept(id),
+        _ => false,
+    }
+}
+
+impl Keepable for Encoded {
+    fn octets(&self) -> usize {
+        self.bytes.len() + size_of::<Encoded>()
+    }
+}
+
+/// Finds the answer kept, or makes it.
+async fn read_kept(
+    exchange: &mut Exchange<'_>,
+    caller: &Caller,
+    decoded: &Decoded,
+    options: Options,
+) -> Result<(Encoded, Lookup), Problem> {
+    let engine = exchange.engine.clone();
+    let finish = |encoder: Encoder| encoder.finish().map_err(|_| Failure::AnswerTooLarge);
+    let (request, encoder) = (&decoded.request, Encoder::new(options));
+    let kept = engine.read_kept(caller, request, options.form(), encoder, finish, exchange.stages).await;
+    let (encoded, lookup) = kept.map_err(Problem::from)?;
+    Ok((Encoded::clone(&encoded), lookup))
 }
 
 /// Which rows a cursor is about.

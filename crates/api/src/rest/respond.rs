@@ -9,11 +9,13 @@ use crate::problem::Problem;
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, LINK, LOCATION};
 use http::{HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use undergird_engine::cache::Lookup;
 use undergird_engine::idempotency::StoredAnswer;
 use undergird_engine::{App, Failure, Written};
 use undergird_model::field_type::wire;
 use undergird_plan::request::{Resolution, Returning, Verb};
 
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -26,6 +28,8 @@ pub(super) struct Form<'a> {
     pub(super) decoded: &'a Decoded,
     pub(super) keyed: bool,
     pub(super) if_none_match: Option<&'a str>,
+    /// How an answer that may be kept was come by.
+    pub(super) lookup: Option<Lookup>,
 }
 
 /// The answer to a read.
@@ -46,9 +50,17 @@ pub(super) fn read(form: &Form<'_>, encoded: Encoded, next: Option<String>) -> R
     if let Some(next) = next {
         insert(&mut answer, LINK, &next);
     }
-    if *keyed && let Some(version) = &encoded.version {
-        let is_default = decoded.request.shape.select.is_none() && decoded.media.is_plain();
-        let tag = if is_default { version.tag() } else { version.tag_of(&encoded.bytes) };
+    if let Some(lookup) = form.lookup {
+        answer.headers.insert(CACHE_STATUS, cache_status(lookup));
+    }
+    let tag = match &encoded.version {
+        Some(version) if *keyed => {
+            let is_default = decoded.request.shape.select.is_none() && decoded.media.is_plain();
+            Some(if is_default { version.tag() } else { version.tag_of(&encoded.bytes) })
+        }
+        _ => form.lookup.map(|_| etag::of_list(&encoded.bytes, encoded.total)),
+    };
+    if let Some(tag) = tag {
         insert(&mut answer, ETAG, &tag);
         if form.if_none_match.is_some_and(|condition| etag::none_match(condition, &tag)) {
             answer.status = StatusCode::NOT_MODIFIED;
@@ -56,8 +68,18 @@ pub(super) fn read(form: &Form<'_>, encoded: Encoded, next: Option<String>) -> R
             return Ok(answer);
         }
     }
-    answer.body = encoded.bytes.into();
+    answer.body = encoded.bytes;
     Ok(answer)
+}
+
+/// RFC 9211.
+fn cache_status(lookup: Lookup) -> HeaderValue {
+    HeaderValue::from_static(match lookup {
+        Lookup::Hit => "undergird; hit",
+        Lookup::Stored => "undergird; fwd=miss; stored",
+        Lookup::TooLarge => "undergird; fwd=miss; detail=too-large",
+        Lookup::Bypass => "undergird; fwd=bypass",
+    })
 }
 
 /// The answer to a write.
@@ -109,7 +131,7 @@ pub(super) fn write(
             }
         }
         answer.headers.insert(CONTENT_TYPE, content_type(decoded, keyed));
-        answer.body = encoded.bytes.into();
+        answer.body = encoded.bytes;
     }
     Ok(answer)
 }

@@ -278,6 +278,9 @@ fn read_limits(limits: &Table, settings: &mut Settings) {
     set(limits, "connections", &mut target.connections);
     set(limits, "connections_per_address", &mut target.connections_per_address);
     set(limits, "writes_waiting", &mut target.writes_waiting);
+    if let Some(bytes) = limits.int("cache_bytes") {
+        target.cache_bytes = bytes.unsigned_abs();
+    }
     for (name, target) in [("statement_seconds", &mut target.statement), ("request_seconds", &mut target.request)] {
         if let Some(seconds) = limits.int(name) {
             *target = Duration::from_secs(seconds.unsigned_abs());

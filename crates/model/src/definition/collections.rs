@@ -3,6 +3,7 @@
 //!
 //! Absent: relations (see [`super::relations`]) and rules (see [`super::rules`]).
 
+use super::cache;
 use super::fields;
 use super::keys;
 use super::names;
@@ -112,6 +113,7 @@ pub(super) fn read(draft: &Draft, drafts: &[Draft], suspects: &mut Vec<String>, 
         indexes: Vec::new(),
         checks: Vec::new(),
         access: Access::default(),
+        cache: cache::seconds(draft),
     };
     for key in ["schema", "readonly"] {
         if let (false, Some(entry)) = (collection.adopted, draft.tree.get(key)) {

@@ -302,6 +302,7 @@ const LIMITS: &[Key] = &[
     key("connections", Int(1, 1_000_000), "10000", "Most open connections."),
     key("connections_per_address", Int(1, 1_000_000), "1000", "Most open connections from one address."),
     key("writes_waiting", Int(1, 1_000_000), "4096", "Most writes in the queue; more are answered with 503."),
+    key("cache_bytes", Int(0, 1 << 40), "67108864", "Most memory of the answers kept for models with `[cache]`."),
 ];
 
 /// `models/*.toml`.
@@ -336,7 +337,15 @@ pub const COLLECTION: &[Key] = &[
         "Who may do what with which rows. Without a rule for a verb, nobody but a secret key.",
     ),
     key("checks", Tables(CHECK), "", "Rules that a stored row must obey, whoever writes it."),
+    key(
+        "cache",
+        Table(CACHE),
+        "",
+        "Answers made of it and of others with `[cache]` are kept in memory until a write changes what they were made of.",
+    ),
 ];
+
+const CACHE: &[Key] = &[key("seconds", Int(1, 86_400), "60", "How long an answer is kept at most.")];
 
 const NUMERIC_OR_LONG: &[&str] = &["text", "secret", "email", "url", "bytes", "list", "int", "float", "decimal"];
 

@@ -6,6 +6,7 @@
 //! Deliberately absent: reading files and the environment. Sources and overrides arrive as text.
 
 mod application;
+mod cache;
 mod collections;
 mod fields;
 mod functions;
@@ -103,6 +104,7 @@ pub fn check_with(sources: &[Source], system: &[Source], overrides: &[Override])
         }
     }
     rules::compile(&drafts, &mut found, profile, &suspects, &mut report);
+    cache::check(&drafts, &found, profile, &settings, &mut report);
     let functions = functions::read(functions, &drafts, (&found, profile), &mut report);
 
     let names: FxHashMap<String, crate::CollectionId> =

@@ -189,6 +189,7 @@ codes! {
     BAD_INDEX = "bad-index": "The index cannot be made: it needs at least one field, each named once and of a type that can be ordered.";
     BAD_FUNCTION = "bad-function": "The function's name in the database is not a name, or one with its schema before it; or what it returns is said twice or in parts that do not go together.";
     BAD_PROFILE = "bad-profile": "The profile collection's key must be one `uuid`, because it is the user's id.";
+    BAD_CACHE = "bad-cache": "Answers made of this model cannot be kept, because what they are made of may change without Undergird's knowing, or because `row_security` asks the database about each read.";
     READONLY_WITHOUT_DEFAULT = "readonly-without-default": "A required field that users may not set and that has no default can be created with a secret key only.";
     USELESS_RULE = "useless-rule": "The rule can never matter, because something else decides first.";
 }

@@ -98,6 +98,7 @@ fn collection(dice: &mut Dice, at: usize, keys: &[FieldType]) -> Collection {
         indexes: Vec::new(),
         checks: Vec::new(),
         access: Access::default(),
+        cache: None,
     }
 }
 

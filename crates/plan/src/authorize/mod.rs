@@ -62,13 +62,20 @@ struct Kept {
 }
 
 impl Kept {
-    fn keep(&mut self, hash: u64, entry: Arc<Entry>, octets: usize) {
+    /// Keeps an entry, unless another request of the same shape came first; gives the one that is kept.
+    fn keep(&mut self, hash: u64, entry: Arc<Entry>, octets: usize) -> Arc<Entry> {
+        let same =
+            |kept: &&Arc<Entry>| kept.kind == entry.kind && kept.request == entry.request && kept.names == entry.names;
+        if let Some(kept) = self.entries.get(&hash).and_then(|entries| entries.iter().find(same)) {
+            return kept.clone();
+        }
         if self.count >= SHAPES_MAX || self.octets.saturating_add(octets) > SHAPES_OCTETS_MAX {
             *self = Kept::default();
         }
         self.count += 1;
         self.octets = self.octets.saturating_add(octets);
-        self.entries.entry(hash).or_default().push(entry);
+        self.entries.entry(hash).or_default().push(entry.clone());
+        entry
     }
 }
 
@@ -128,8 +135,9 @@ impl Planner {
         let entry = Arc::new(Entry::build(&self.model, caller, request, names)?);
         let plan = entry.bind(&self.model, caller, request)?;
         let octets = entry.octets();
-        self.kept.write().unwrap_or_else(PoisonError::into_inner).keep(hash, entry, octets);
-        Ok(plan)
+        let kept = self.kept.write().unwrap_or_else(PoisonError::into_inner).keep(hash, entry.clone(), octets);
+        // One shape is one address, whoever made it: answers and statements are kept by it.
+        if Arc::ptr_eq(&kept, &entry) { Ok(plan) } else { kept.bind(&self.model, caller, request) }
     }
 }
 

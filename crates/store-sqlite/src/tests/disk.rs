@@ -8,7 +8,7 @@ use undergird_store::{Decision, Store, StoreError};
 
 /// A folder that goes when it is dropped, unmounted first when something was mounted on it.
 pub(super) struct Folder {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     mounted: bool,
 }
 

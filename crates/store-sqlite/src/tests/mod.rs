@@ -5,6 +5,7 @@ mod conformance;
 mod disk;
 mod first;
 mod folding;
+mod others;
 mod pairs;
 mod plans;
 mod sharing;

@@ -93,7 +93,8 @@ pub struct ReadStatements {
     pub count: Option<Statement>,
     /// How many rows the planner guesses, where that is asked for and the store has such a planner. Asked before they are counted.
     pub estimate: Option<(Planner, Statement)>,
-    /// Whether the application has adopted tables: then others write to its database, and a store may not rely on knowing all commits.
+    /// Whether a store may not rely on knowing all commits: the application has adopted tables, which others write to, or the answer may be
+    /// kept.
     pub shared: bool,
 }
 

@@ -24,7 +24,10 @@ pub(super) fn write_read(model: &Model, read: &Read, dialect: &dyn Dialect) -> R
         _ => None,
     };
     let call = read.nodes.first().and_then(|root| call::write_call(model, root, dialect));
-    let shared = model.collections.iter().any(|collection| collection.adopted);
+    // What is kept is kept under the number of others' commits, so that it must not be older than that.
+    let is_kept =
+        |node: &ReadNode| model.collections.get(usize::from(node.collection.0)).is_some_and(|one| one.cache.is_some());
+    let shared = model.collections.iter().any(|collection| collection.adopted) || read.nodes.iter().any(is_kept);
     ReadStatements { call, nodes, count, estimate, shared }
 }
 

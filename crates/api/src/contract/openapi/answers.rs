@@ -2,6 +2,7 @@
 
 use super::schemas::{reference, schema};
 use serde_json::{Map, Value as Json, json};
+use undergird_model::Model;
 
 /// (name of the component, status, what it means).
 const PROBLEMS: &[(&str, u16, &str)] = &[
@@ -83,10 +84,10 @@ pub(super) fn headers(names: &[&str]) -> Json {
 }
 
 /// `components.headers`.
-pub(super) fn header_components() -> Json {
+pub(super) fn header_components(model: &Model) -> Json {
     let header = |description: &str, schema: Json| json!({ "description": description, "schema": schema });
     let text = || json!({ "type": "string" });
-    json!({
+    let mut all = json!({
         "X-Request-Id": {
             "description": "Names the request in the server's log.",
             "required": true,
@@ -97,7 +98,10 @@ pub(super) fn header_components() -> Json {
             json!({ "type": "string", "pattern": "^(items )?([0-9]+-[0-9]+|\\*)/([0-9]+|\\*)$" }),
         ),
         "Content-Location": header("The URL of these rows.", text()),
-        "ETag": header("The strong tag of this version.", json!({ "type": "string", "pattern": "^\"[^\"]+\"$" })),
+        "ETag": header(
+            "The tag of this version: of a row a strong one, of a list that may be kept a weak one.",
+            json!({ "type": "string", "pattern": "^(W/)?\"[^\"]+\"$" }),
+        ),
         "Location": header("The URL of the new row.", text()),
         "Link": header("`rel=\"next\"`: the URL of the next page, by the position after the last row.", text()),
         "Preference-Applied": header("What of `Prefer` counted.", text()),
@@ -105,7 +109,11 @@ pub(super) fn header_components() -> Json {
         "WWW-Authenticate": header("How to authenticate (RFC 6750).", text()),
         "Idempotency-Replayed": header("`true`: the stored answer of the first request with this key.", text()),
         "Cache-Control": header("Who may keep the answer, and for how long.", text()),
-    })
+    });
+    if model.collections.iter().any(|collection| collection.cache.is_some()) {
+        all["Cache-Status"] = header("Whether the answer was kept (RFC 9211): `undergird; hit`.", text());
+    }
+    all
 }
 
 /// The schema of an error (RFC 9457, with the members that PostgREST's clients read).

@@ -231,7 +231,7 @@ pub(super) fn shared_parameters() -> Map<String, Json> {
         parameter(
             "header",
             "If-None-Match",
-            "Answer 304 without a body when the row is the version with this `ETag`.",
+            "Answer 304 without a body when the row, or the list, is the version with this `ETag`.",
             text(),
         ),
     );
@@ -264,13 +264,14 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
         OperationKind::List(_) => {
             let mut parameters = vec![own("select"), own("order")];
             parameters.extend(["limit", "offset", "after", "prefer.read", "range", "range-unit"].map(shared));
+            parameters.extend(collection.cache.map(|_| shared("if-none-match")));
             parameters.extend(conditions());
             (
                 format!("List {name}"),
                 "The rows that the caller may see, filtered, sorted and cut to a page.",
                 parameters,
                 None,
-                read_many(name),
+                read_many(collection),
             )
         }
         OperationKind::Read(_) => (
@@ -278,7 +279,7 @@ pub(super) fn describe(model: &Model, collection: &Collection, kind: OperationKi
             "One row by its key, with a strong `ETag`.",
             vec![own("key"), own("select"), shared("if-none-match")],
             None,
-            read_one(name),
+            read_one(collection),
         ),
         OperationKind::Create(_) => (
             format!("Create {name}"),
@@ -447,12 +448,18 @@ pub(super) fn one(name: &str) -> Json {
     json!({ "anyOf": [schema(name), schema(&format!("{name}.selected"))] })
 }
 
-fn read_many(name: &str) -> Map<String, Json> {
-    let names = ["X-Request-Id", "Content-Range", "Content-Location", "ETag", "Link", "Preference-Applied"];
+fn read_many(collection: &Collection) -> Map<String, Json> {
+    let name = collection.name.as_str();
+    let mut names = vec!["X-Request-Id", "Content-Range", "Content-Location", "ETag", "Link", "Preference-Applied"];
+    names.extend(collection.cache.map(|_| "Cache-Status"));
     let mut responses = Map::new();
     for (status, about) in [("200", "The rows."), ("206", "A part of the rows, where their count was asked for.")] {
         let answer = json!({ "description": about, "headers": headers(&names), "content": rows(name) });
         responses.insert(status.into(), answer);
+    }
+    if collection.cache.is_some() {
+        let same = "The answer is the one that `If-None-Match` names.";
+        responses.insert("304".into(), json!({ "description": same, "headers": headers(&names) }));
     }
     add_problems(&mut responses, &[300, 400, 401, 403, 404, 406, 416]);
     responses
@@ -470,9 +477,11 @@ fn row(name: &str) -> Json {
     })
 }
 
-fn read_one(name: &str) -> Map<String, Json> {
+fn read_one(collection: &Collection) -> Map<String, Json> {
+    let name = collection.name.as_str();
     let mut responses = Map::new();
-    let names = ["X-Request-Id", "ETag", "Cache-Control"];
+    let mut names = vec!["X-Request-Id", "ETag", "Cache-Control"];
+    names.extend(collection.cache.map(|_| "Cache-Status"));
     let found = json!({ "description": "The row.", "headers": headers(&names), "content": row(name) });
     responses.insert("200".into(), found);
     let same =

@@ -153,6 +153,7 @@ fn collection(id: u16, name: &str, fields: Vec<(&str, FieldType)>, relations: Ve
         indexes: Vec::new(),
         checks: Vec::new(),
         access: Access::default(),
+        cache: None,
     }
 }
 
