@@ -37,7 +37,7 @@ pub use scribe::SCRIBE;
 
 use checkpoint::Log;
 use connection::Location;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt, Shared};
 use others::Others;
 use parking_lot::Mutex;
 use queue::{Queue, Room};
@@ -57,6 +57,9 @@ use writer::{Writer, Writes};
 
 /// Writes wait for the one that runs. A few groups of them may, also behind one that takes long.
 const WRITES: Room = Room { most: 4_096, few: 512, patience: Duration::from_millis(500) };
+
+/// For how long others join a look at the writer, rather than take one of their own.
+const PROBE_SHARED_MAX: Duration = Duration::from_secs(1);
 
 /// How a store is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +93,8 @@ impl Default for Options {
 pub struct SqliteStore {
     location: Arc<Location>,
     readers: Arc<Readers>,
-    writes: Writes,
+    writes: Arc<Writes>,
+    probe: Mutex<Option<(Instant, Probe)>>,
     log: Arc<Log>,
     syncs: Option<Arc<Syncs>>,
     others: Arc<Others>,
@@ -133,7 +137,8 @@ impl SqliteStore {
         Ok(Arc::new(SqliteStore {
             location,
             readers,
-            writes: Writes { queue },
+            writes: Arc::new(Writes { queue }),
+            probe: Mutex::new(None),
             log,
             syncs,
             others,
@@ -152,6 +157,33 @@ impl Drop for SqliteStore {
         }
         // Now, because the process may end before the threads do.
         self.location.forget();
+    }
+}
+
+/// A look at whether the writer writes, for all who ask while it is under way.
+type Probe = Shared<BoxFuture<'static, Result<(), StoreError>>>;
+
+impl SqliteStore {
+    /// Whether the writer takes the lock. It passes by the queue, which whoever may ask may not be able to fill: one for all who ask.
+    fn probe(&self) -> Probe {
+        let mut under_way = self.probe.lock();
+        if let Some((begun, probe)) = under_way.as_ref()
+            && probe.peek().is_none()
+            // Those who asked may have left, and then nobody took its answer, which is as old as it.
+            && begun.elapsed() < PROBE_SHARED_MAX
+        {
+            return probe.clone();
+        }
+        let writes = Arc::clone(&self.writes);
+        let probe = async move {
+            let look = |connection: &mut rusqlite::Connection| {
+                connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| error::store_error(&error))
+            };
+            writes.raw_first(look).await
+        };
+        let probe = probe.boxed().shared();
+        *under_way = Some((Instant::now(), probe.clone()));
+        probe
     }
 }
 
@@ -253,9 +285,7 @@ impl Store for SqliteStore {
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.writes.raw_first(|connection| {
-            connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| error::store_error(&error))
-        }))
+        Box::pin(self.probe())
     }
 
     fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {

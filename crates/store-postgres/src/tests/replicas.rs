@@ -292,7 +292,8 @@ async fn old_rows_are_for_those_who_asked_and_within_the_bound() {
     standby.execute("SELECT pg_wal_replay_resume()").await;
     until(&lenient, Freshness::Eventual).await;
     lenient.replicas.as_ref().unwrap().know_schema(Some(&schema));
-    assert_eq!(seen(&lenient).await.1, Freshness::Eventual);
+    // On a busy machine not at once: a standby that was not looked at in time is not asked.
+    until(&lenient, Freshness::Eventual).await;
     // A standby that has become a primary is none any more.
     standby.execute("SELECT pg_promote()").await;
     standby.execute("INSERT INTO t VALUES (1)").await;

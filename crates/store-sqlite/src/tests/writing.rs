@@ -61,6 +61,28 @@ async fn wait_for(store: &SqliteStore, waiting: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_ask_for_health_the_queue_has_one_of_them() {
+    let store = plain("sqlite::memory:", &Options::default()).await;
+    let busy = Busy::begin(&store).await;
+    let asking: Vec<_> = (0..100)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.health().await })
+        })
+        .collect();
+    wait_for(&store, 1).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(store.writes.queue.len(), 1);
+    busy.end().await;
+    for answer in asking {
+        assert_eq!(answer.await.unwrap(), Ok(()));
+    }
+    assert_eq!(store.health().await, Ok(()), "and it can be asked again");
+    store.close().await;
+    assert!(store.health().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_group_each_is_all_or_nothing() {
     let store = plain("sqlite::memory:", &Options::default()).await;
     let busy = Busy::begin(&store).await.until(&store, 40);
