@@ -32,6 +32,9 @@ const SETTINGS: &str = "SET TimeZone = 'UTC'; SET standard_conforming_strings = 
 const LONE: &str = "SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'";
 /// The way back from there.
 const NOT_LONE: &str = "SET default_transaction_read_only = on";
+/// The lock of late transactions, by the octets of `undr` and `turn`; see [`Line::take_turn`].
+const TAKE_TURN: &str = "BEGIN; SET LOCAL lock_timeout = '1s'; SELECT pg_advisory_lock(1970168946, 1953854062); COMMIT";
+const GIVE_TURN_BACK: &str = "SELECT pg_advisory_unlock_all()";
 /// Behind a transaction pooler, only what it carries from one server connection to another.
 const SETTINGS_OF_POOLED: &str = "SET TimeZone = 'UTC'; SET standard_conforming_strings = on";
 
@@ -60,6 +63,8 @@ pub(crate) struct Line {
     /// Whether a statement may write by itself on it, without `BEGIN` and `COMMIT`. Such a line is used for nothing else, because a
     /// transaction whose `BEGIN` was lost would write piece by piece.
     pub(crate) lone: bool,
+    /// Whether its session holds the [turn](Line::take_turn) of all nodes.
+    pub(crate) has_turn: bool,
     /// When its statements were prepared, by the pool's count of changes.
     pub(crate) epoch: u64,
     /// Since when there is this connection.
@@ -134,6 +139,7 @@ impl Line {
             committing: false,
             broken: false,
             lone: false,
+            has_turn: false,
             epoch: 0,
             born: Instant::now(),
         };
@@ -151,7 +157,7 @@ impl Line {
         if let Some(Err(_)) = finish(&mut self.ending).now_or_never() {
             self.broken = true;
         }
-        self.wired.0.is_some() && !self.broken && !self.busy && !self.open
+        self.wired.0.is_some() && !self.broken && !self.busy && !self.open && !self.has_turn
     }
 
     /// Nothing is under way on it any more.
@@ -187,6 +193,28 @@ impl Line {
             client.batch_execute(text).await.map_err(Fault::from)
         });
         done.await
+    }
+
+    /// Waits until no other session of the database has the turn, in order of asking; a while, and then without. It is the session's and
+    /// not the transaction's: a lock that is taken in a serializable transaction comes after the snapshot, which is too old then.
+    pub(crate) async fn take_turn(&mut self) -> Result<(), Fault> {
+        // Before the server knows: should nobody hear its answer, the turn is given back all the same.
+        self.has_turn = true;
+        match self.execute(TAKE_TURN).await {
+            // Waited for in vain.
+            Err(Fault::Conflict) => {
+                self.has_turn = false;
+                self.execute("ROLLBACK").await
+            }
+            told => told,
+        }
+    }
+
+    /// Lets the next session have its turn.
+    pub(crate) async fn give_turn_back(&mut self) -> Result<(), Fault> {
+        self.execute(GIVE_TURN_BACK).await?;
+        self.has_turn = false;
+        Ok(())
     }
 
     /// Makes it a line whose statements write by themselves.

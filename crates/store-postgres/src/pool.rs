@@ -338,7 +338,7 @@ impl Drop for Checkout {
         if line.broken {
             return;
         }
-        if !line.busy && !line.open {
+        if !line.busy && !line.open && !line.has_turn {
             self.pool.put_back(line);
             return;
         }
@@ -366,6 +366,9 @@ async fn clean(pool: &Pool, line: &mut Line) -> bool {
     }
     // Also where none is open: after a COMMIT of which nobody heard, and a BEGIN that may not have arrived. That is a warning at most.
     if line.execute("ROLLBACK").await.is_err() {
+        return false;
+    }
+    if line.has_turn && line.give_turn_back().await.is_err() {
         return false;
     }
     line.at_rest();

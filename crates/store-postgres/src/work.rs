@@ -3,6 +3,8 @@
 //! Nothing is lost by running a transaction again whose connection broke before `COMMIT` was sent: the server forgets it. After that
 //! the outcome is unknown, and the caller is told so.
 
+use crate::error::Fault;
+use crate::line::Line;
 use crate::pool::Pool;
 use crate::session::{Again, End, Session};
 use crate::wall::{Told, Wall};
@@ -19,6 +21,11 @@ const CONFLICTS_MAX: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(4);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// So often others may come first until a transaction takes turns with the late ones of all nodes, and not of its own process alone
+/// ([`undergird_store::turns`]).
+const ACROSS_NODES_AFTER: u32 = 1;
+/// How long giving the turn back may take, with the answer waiting.
+const GIVING_BACK_MAX: Duration = Duration::from_millis(500);
 /// How often work is run again over a fresh connection.
 const FRESH_MAX: u32 = 1;
 /// How often work is run again because a statement was not prepared any more: once per table that a migration changes is plenty.
@@ -220,6 +227,19 @@ pub(crate) enum Missed {
     Failed(String),
 }
 
+/// Has a line wait for its turn among the late transactions of all nodes. One that must be cleaned is left so.
+async fn turn_of_all(line: &mut Line, deadline: Instant) -> Result<(), Fault> {
+    line.busy = true;
+    match tokio::time::timeout_at(deadline.into(), line.take_turn()).await {
+        Err(_) => Err(Fault::Store(StoreError::Deadline)),
+        Ok(told) => {
+            line.busy = false;
+            line.broken |= matches!(told, Err(Fault::Lost(_)));
+            told
+        }
+    }
+}
+
 /// Runs work in a transaction.
 pub(crate) async fn transaction(
     (pool, wall): (&Arc<Pool>, Option<&Wall>),
@@ -242,10 +262,24 @@ pub(crate) async fn transaction(
                 pool.checkout(tries.until(deadline)).await?
             }
         };
+        let late = isolation == Isolation::Serializable && tries.conflicts >= ACROSS_NODES_AFTER && !pool.is_pooled();
+        if late && let Err(fault) = turn_of_all(checkout.line(), deadline).await {
+            drop(checkout);
+            match fault {
+                Fault::Lost(why) => tries.next(Again::Fresh(why), pool, deadline).await?,
+                fault => return Err(fault.into()),
+            }
+            continue;
+        }
         let mut session = Session::work(checkout.line(), (pool, wall), isolation, tries.careful, deadline);
         let answer = work.run(&mut session).await;
         let end = session.end(answer).await;
         // Before any pause: others need the connection and what it holds locked.
+        let line = checkout.line();
+        if line.has_turn && !line.busy && !line.open && !line.broken {
+            // What goes wrong here is the pool's to mend: it gives no line back that has the turn.
+            let _ = tokio::time::timeout(GIVING_BACK_MAX, line.give_turn_back()).await;
+        }
         drop(checkout);
         drop(turn);
         match end {

@@ -27,12 +27,15 @@ use std::time::Duration;
 
 on_each_store!(
     batches_are_serializable,
+    batches_are_serializable_across_nodes,
     batches_survive_kills,
     steps_by_themselves_are_not,
     batches_of_reads_see_no_state_that_never_was,
     no_increment_is_lost,
+    no_increment_is_lost_across_nodes,
     changes_of_single_rows_are_not_refused,
     batches_of_creates_commit_within_a_few_runs,
+    batches_of_creates_commit_within_a_few_runs_across_nodes,
 );
 
 /// At once, for transactions and for increments.
@@ -129,8 +132,24 @@ fn within_a_few([once, few, many, given_up]: [u64; 4]) {
 }
 
 async fn batches_are_serializable(on: On) {
+    serializable_on(on, 1);
+}
+
+/// From several processes, none of which knows whose turn it is in the others: the database keeps it for those who are late.
+async fn batches_are_serializable_across_nodes(on: On) {
+    if let Some(nodes) = several(on) {
+        serializable_on(on, nodes);
+    }
+}
+
+/// How many processes share a database; `None` where it has one alone.
+fn several(on: On) -> Option<usize> {
+    (on != On::Sqlite).then(|| asked("UNDERGIRD_TEST_NODES", 2))
+}
+
+fn serializable_on(on: On, nodes: usize) {
     let count = transactions();
-    let Some(lists) = lists(on, asked("UNDERGIRD_TEST_NODES", 1), How::Batch, count) else { return };
+    let Some(lists) = lists(on, nodes, How::Batch, count) else { return };
     let ran = history(&lists, count, 8, 1, |_| {});
     println!("{:?}", ran.stats);
     ran.is_good(count, 95);
@@ -265,8 +284,18 @@ fn increment(http: &mut Http, path: &str, careful: bool) -> bool {
 }
 
 async fn no_increment_is_lost(on: On) {
+    no_increment_is_lost_on(on, 1);
+}
+
+async fn no_increment_is_lost_across_nodes(on: On) {
+    if let Some(nodes) = several(on) {
+        no_increment_is_lost_on(on, nodes);
+    }
+}
+
+fn no_increment_is_lost_on(on: On, nodes: usize) {
     let wanted = asked("UNDERGIRD_TEST_INCREMENTS", 300);
-    let Some(nodes) = Nodes::start(on, 1) else { return };
+    let Some(nodes) = Nodes::start(on, nodes) else { return };
     assert_eq!(increments(&nodes, "with", true, wanted), (wanted, wanted));
     let (done, kept) = increments(&nodes, "without", false, 300);
     assert_eq!(done, 300);
@@ -301,8 +330,18 @@ async fn changes_of_single_rows_are_not_refused(on: On) {
 
 /// Batches that only make rows, at once, with keys that the server makes: all at the end of the same indexes.
 async fn batches_of_creates_commit_within_a_few_runs(on: On) {
+    creates_commit_on(on, 1);
+}
+
+async fn batches_of_creates_commit_within_a_few_runs_across_nodes(on: On) {
+    if let Some(nodes) = several(on) {
+        creates_commit_on(on, nodes);
+    }
+}
+
+fn creates_commit_on(on: On, nodes: usize) {
     let count = transactions();
-    let Some(nodes) = Nodes::start(on, asked("UNDERGIRD_TEST_NODES", 1)) else { return };
+    let Some(nodes) = Nodes::start(on, nodes) else { return };
     let (left, refused) = (AtomicUsize::new(count), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for turn in 0..CLIENTS {

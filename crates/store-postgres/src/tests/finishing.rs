@@ -5,7 +5,7 @@ use crate::PostgresStore;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use undergird_store::{ConstraintKind, Decision, Isolation, StoreError, WorkAnswer};
+use undergird_store::{ConstraintKind, Decision, Isolation, Store, StoreError, WorkAnswer};
 
 const INSERT: &str = "INSERT INTO things (id, name, parent) VALUES ($1::bigint, $2::text, $3::bigint)";
 
@@ -259,4 +259,44 @@ fn cell(row: &dyn undergird_plan::RowRef) -> i64 {
         undergird_model::Value::Int(number) => number,
         other => panic!("{other:?}"),
     }
+}
+
+/// The turn among all nodes is a session's: whoever goes away with it gives it back, and whoever waits for it does not wait for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_turn_of_all_nodes_is_given_back() {
+    let Some(database) = database().await else { return };
+    let store = database.open_with("pool=2").await;
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted \
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let mut first = store.pool.checkout(soon()).await.unwrap();
+    first.line().take_turn().await.unwrap();
+    assert_eq!(database.number(held).await, 1);
+    let mut second = store.pool.checkout(soon()).await.unwrap();
+    let begun = Instant::now();
+    second.line().take_turn().await.unwrap();
+    assert!(!second.line().has_turn && begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
+    drop(first);
+    while database.number(held).await > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it was kept");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // One who leaves while he waits has it neither.
+    second.line().take_turn().await.unwrap();
+    assert!(second.line().has_turn);
+    let mut third = store.pool.checkout(soon()).await.unwrap();
+    third.line().busy = true;
+    assert!(tokio::time::timeout(Duration::from_millis(50), third.line().take_turn()).await.is_err());
+    drop((second, third));
+    let begun = Instant::now();
+    let mut both = Vec::new();
+    for _ in 0..2 {
+        both.push(store.pool.checkout(soon()).await.unwrap());
+    }
+    assert!(both.iter_mut().all(|one| !one.line().has_turn));
+    drop(both);
+    while database.number(held).await > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it was kept");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Store::close(&*store).await;
 }
