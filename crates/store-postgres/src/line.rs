@@ -33,7 +33,8 @@ const LONE: &str = "SET default_transaction_read_only = off; SET default_transac
 /// The way back from there.
 const NOT_LONE: &str = "SET default_transaction_read_only = on";
 /// The lock of late transactions, by the octets of `undr` and `turn`; see [`Line::take_turn`].
-const TAKE_TURN: &str = "BEGIN; SET LOCAL lock_timeout = '1s'; SELECT pg_advisory_lock(1970168946, 1953854062); COMMIT";
+const TAKE_TURN: &str =
+    "BEGIN; SET LOCAL lock_timeout = '250ms'; SELECT pg_advisory_lock(1970168946, 1953854062); COMMIT";
 const GIVE_TURN_BACK: &str = "SELECT pg_advisory_unlock_all()";
 /// Behind a transaction pooler, only what it carries from one server connection to another.
 const SETTINGS_OF_POOLED: &str = "SET TimeZone = 'UTC'; SET standard_conforming_strings = on";

@@ -12,6 +12,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use undergird_plan::RowSink;
+use undergird_store::turns::Turn;
 use undergird_store::waiting::Patience;
 use undergird_store::{Isolation, Prepared, ReadAnswer, Statements, StoreError, Work, WorkAnswer, run};
 
@@ -21,9 +22,6 @@ const CONFLICTS_MAX: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(4);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
-/// So often others may come first until a transaction takes turns with the late ones of all nodes, and not of its own process alone
-/// ([`undergird_store::turns`]).
-const ACROSS_NODES_AFTER: u32 = 1;
 /// How long giving the turn back may take, with the answer waiting.
 const GIVING_BACK_MAX: Duration = Duration::from_millis(500);
 /// How often work is run again over a fresh connection.
@@ -227,7 +225,7 @@ pub(crate) enum Missed {
     Failed(String),
 }
 
-/// Has a line wait for its turn among the late transactions of all nodes. One that must be cleaned is left so.
+/// Has a line wait for its turn among those that run alone on their nodes ([`undergird_store::turns`]). One that must be cleaned is left so.
 async fn turn_of_all(line: &mut Line, deadline: Instant) -> Result<(), Fault> {
     line.busy = true;
     match tokio::time::timeout_at(deadline.into(), line.take_turn()).await {
@@ -262,7 +260,8 @@ pub(crate) async fn transaction(
                 pool.checkout(tries.until(deadline)).await?
             }
         };
-        let late = isolation == Isolation::Serializable && tries.conflicts >= ACROSS_NODES_AFTER && !pool.is_pooled();
+        // Not who goes unasked: many of those would hold all connections while they wait.
+        let late = matches!(turn, Some(Turn::Alone(_))) && !pool.is_pooled();
         if late && let Err(fault) = turn_of_all(checkout.line(), deadline).await {
             drop(checkout);
             match fault {
