@@ -4,6 +4,7 @@ use crate::admin;
 use crate::api_keys::{KeyHashes, Keys};
 use crate::audit::{self, Actor, Event};
 use crate::budget::{Allowance, Allowances, Budget};
+use crate::captcha::Captchas;
 use crate::fetch::Fetcher;
 use crate::hooks::{Draft, Gate, Hooks};
 use crate::identify::Identifier;
@@ -94,6 +95,7 @@ pub(crate) struct Core {
     pub(crate) directory: Directory,
     pub(crate) fetcher: Fetcher,
     pub(crate) hooks: Hooks,
+    pub(crate) captchas: Captchas,
     pub(crate) flow_key: FlowKey,
     pub(crate) page_key: PageKey,
     pub(crate) passkey_key: PasskeyKey,
@@ -140,6 +142,7 @@ impl Core {
             directory: Directory::new(options.fetch.clone()),
             fetcher: options.fetch.clone(),
             hooks: Hooks::new(),
+            captchas: Captchas::new(),
             flow_key: FlowKey::new(keys).map_err(broken)?,
             page_key: PageKey::new(keys).map_err(broken)?,
             passkey_key: PasskeyKey::new(keys).map_err(broken)?,

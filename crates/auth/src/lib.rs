@@ -16,6 +16,7 @@ mod audit_keep;
 mod audit_list;
 mod budget;
 mod cache;
+mod captcha;
 mod core;
 mod factors;
 mod fetch;
@@ -286,6 +287,14 @@ impl Accounts for Auth {
 
     fn sign_in(&self, visit: Visit, request: PasswordSignIn) -> BoxFuture<'_, Result<Session, AccountError>> {
         Box::pin(self.0.clone().sign_in(visit, request))
+    }
+
+    fn pass_captcha<'a>(
+        &'a self,
+        visit: &'a Visit,
+        solution: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), AccountError>> {
+        Box::pin(self.0.pass_captcha(visit.address, solution))
     }
 
     fn refresh(&self, visit: Visit, token: Secret) -> BoxFuture<'_, Result<Session, AccountError>> {

@@ -5,6 +5,7 @@
 //! is done (all in `auth`).
 
 mod administration;
+mod captcha;
 mod factors;
 mod hooks;
 mod pages;
@@ -13,6 +14,7 @@ mod passwordless;
 mod providers;
 
 pub use administration::{AccountPage, AccountSettings, Administration, AuditEvent, AuditFilter, AuditPage, Ban, Page};
+pub use captcha::CaptchaError;
 pub use factors::{
     AccountFactor, EnrollFactor, EnrolledFactor, FactorChallenge, FactorError, Factors, MakeRecoveryCodes,
     RecoveryCodes, RecoveryStatus,
@@ -120,6 +122,13 @@ pub trait Accounts: Identify + Passwordless + Factors + Passkeys + Administratio
 
     /// A new session for an address and its password.
     fn sign_in(&self, visit: Visit, request: PasswordSignIn) -> BoxFuture<'_, Result<Session, AccountError>>;
+
+    /// Whether a person solved the puzzle that the application asks for ([`CaptchaError`]). `Ok` where none is asked for.
+    fn pass_captcha<'a>(
+        &'a self,
+        visit: &'a Visit,
+        solution: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), AccountError>>;
 
     /// The next pair of tokens of a session.
     fn refresh(&self, visit: Visit, token: Secret) -> BoxFuture<'_, Result<Session, AccountError>>;
@@ -401,6 +410,8 @@ pub enum AccountError {
     Link(LinkError),
     /// See [`HookError`].
     Hook(HookError),
+    /// See [`CaptchaError`].
+    Captcha(CaptchaError),
     /// See [`ProviderError`].
     Provider(ProviderError),
     /// The budget of attempts is spent.
@@ -471,6 +482,7 @@ impl fmt::Display for AccountError {
             AccountError::InvalidSetting(name, why) => write!(f, "{name} {why}"),
             AccountError::Link(error) => error.fmt(f),
             AccountError::Hook(error) => error.fmt(f),
+            AccountError::Captcha(error) => error.fmt(f),
             AccountError::Provider(error) => error.fmt(f),
             AccountError::TooManyAttempts { retry_after } => {
                 write!(f, "too many attempts; try again in {} seconds", retry_after.as_secs().max(1))

@@ -128,6 +128,8 @@ pub struct Auth {
     pub mail_token_seconds: u32,
     /// `[auth.hooks]`.
     pub hooks: Hooks,
+    /// `[auth.captcha]`: who tells people from programs, if anybody is asked.
+    pub captcha: Option<Captcha>,
     /// `[auth.passkeys]`.
     pub passkeys: Passkeys,
     /// `providers`: where else people can sign in, in order of their names. None by default.
@@ -151,6 +153,15 @@ pub struct Ui {
     pub stylesheet: Option<String>,
     /// `return_to`: where who came from nowhere finds the application. One of the URLs that are allowed.
     pub return_to: Option<String>,
+}
+
+/// `[auth.captcha]`: a service that says whether a person solved its puzzle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captcha {
+    /// `url`: where a solution is verified; by default the provider's. Checked to be https, or http at this machine.
+    pub url: String,
+    /// `secret`: this application's there.
+    pub secret: Concealed,
 }
 
 /// `[auth.hooks]`: those that are switched on.
@@ -376,6 +387,7 @@ impl Default for Settings {
                 redirect_urls: Vec::new(),
                 mail_token_seconds: 3600,
                 hooks: Hooks::default(),
+                captcha: None,
                 passkeys: Passkeys { enabled: true, rp_id: None, rp_origins: Vec::new() },
                 providers: Vec::new(),
                 ui: Ui::default(),

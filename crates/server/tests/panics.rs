@@ -32,6 +32,9 @@ impl Accounts for Broken {
     fn sign_in(&self, _: Visit, _: PasswordSignIn) -> BoxFuture<'_, Result<Session, AccountError>> {
         Box::pin(async { panic!("canary") })
     }
+    fn pass_captcha<'a>(&'a self, _: &'a Visit, _: Option<&'a str>) -> BoxFuture<'a, Result<(), AccountError>> {
+        panic!("canary")
+    }
     fn refresh(&self, _: Visit, _: Secret) -> BoxFuture<'_, Result<Session, AccountError>> {
         panic!("canary")
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 /// The members of a JSON object. Members that nobody asks for are ignored: clients send more than we know
-/// (`gotrue_meta_security`, `channel`).
+/// (`channel`).
 pub(super) struct Members(Map<String, Json>);
 
 impl Members {
@@ -25,6 +25,11 @@ impl Members {
     /// The same, but nothing at all is an empty object: some calls have a body only when there is something to say.
     pub(super) fn read_if_any(body: &[u8]) -> Result<Members, Problem> {
         if body.is_empty() { Ok(Members(Map::new())) } else { Members::read(body) }
+    }
+
+    /// The solution of a captcha, where the clients put it.
+    pub(super) fn captcha_token(&self) -> Option<String> {
+        self.0.get("gotrue_meta_security")?.get("captcha_token")?.as_str().map(str::to_owned)
     }
 
     /// A yes or no; absent and null are the same.

@@ -14,6 +14,11 @@ pub(crate) const CODES: &[(&str, &str, &str)] = &[
         "A browser came back from a provider without a state, without success, or from another provider.",
     ),
     ("bad_oauth_state", "400", "The state is used, too old, unknown, or another browser's."),
+    (
+        "captcha_failed",
+        "400",
+        "`[auth.captcha]` asks for the solution of a puzzle (`options.captchaToken`), and there is none, or not a good one.",
+    ),
     ("conflict", "409", "Another request came first, or a value of the profile is taken."),
     ("email_exists", "422", "Another account has the address."),
     (

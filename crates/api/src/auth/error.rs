@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 use std::time::Duration;
 use undergird_engine::Failure;
 use undergird_engine::accounts::{
-    AccountError, FactorError, HookError, LinkError, PasskeyError, PasswordWeakness, ProviderError, Unidentified,
+    AccountError, CaptchaError, FactorError, HookError, LinkError, PasskeyError, PasswordWeakness, ProviderError,
+    Unidentified,
 };
 use undergird_engine::failure::Kind;
 use undergird_plan::{FieldError, Refusal};
@@ -234,6 +235,7 @@ impl From<AccountError> for Problem {
             }
             AccountError::Link(error) => error.into(),
             AccountError::Hook(error) => hook(error),
+            AccountError::Captcha(error) => captcha(error),
             AccountError::Provider(error) => provider(error),
             AccountError::TooManyAttempts { retry_after } => {
                 let status = StatusCode::TOO_MANY_REQUESTS;
@@ -296,13 +298,24 @@ fn passkey(error: PasskeyError) -> Problem {
     }
 }
 
+/// Somebody else does not work, which is not the client's mistake.
+fn outage(code: &'static str, message: &str, cause: Option<String>) -> Problem {
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    Problem { retry_after: Some(Duration::from_secs(5)), cause, ..problem }
+}
+
+fn captcha(error: CaptchaError) -> Problem {
+    let refused = |why: &str| Problem::bad("captcha_failed", format!("captcha protection: request disallowed ({why})"));
+    match error {
+        CaptchaError::Missing | CaptchaError::Failed(_) => refused(&error.to_string()),
+        CaptchaError::Busy => outage("request_timeout", "Too many captchas are being verified; try again", None),
+        CaptchaError::Broken(why) => outage("unexpected_failure", "captcha verification process failed", Some(why)),
+    }
+}
+
 /// As Supabase Auth names them, where it has a name. A hook that does not work is an outage and not the client's mistake: 503, so that
 /// clients keep their session and try again.
 fn hook(error: HookError) -> Problem {
-    let outage = |code: &'static str, message: &str, cause: Option<String>| {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
-        Problem { retry_after: Some(Duration::from_secs(5)), cause, ..problem }
-    };
     match error {
         HookError::Refused { status, message } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);

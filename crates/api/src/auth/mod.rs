@@ -7,6 +7,7 @@ mod admin;
 mod answer;
 mod audit;
 mod body;
+mod captcha;
 #[cfg(test)]
 pub(crate) mod codes;
 mod credentials;
@@ -97,6 +98,7 @@ pub async fn handle(request: AuthRequest<'_>, accounts: &dyn Accounts) -> Answer
 }
 
 async fn operate(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<Answer, Problem> {
+    captcha::pass(request, accounts).await?;
     match request.operation {
         AuthOperation::SignUp => sign_up(request, accounts).await,
         AuthOperation::Token => token(request, accounts).await,

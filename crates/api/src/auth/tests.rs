@@ -89,6 +89,14 @@ impl Accounts for Told {
     fn sign_in(&self, _: Visit, _: PasswordSignIn) -> BoxFuture<'_, Result<Session, AccountError>> {
         self.give(a_session())
     }
+    fn pass_captcha<'a>(&'a self, _: &'a Visit, solution: Option<&'a str>) -> BoxFuture<'a, Result<(), AccountError>> {
+        let error = match solution {
+            Some("wrong") => CaptchaError::Failed(vec!["timeout-or-duplicate".into()]),
+            Some("broken") => CaptchaError::Broken("why".into()),
+            _ => return Box::pin(ready(Ok(()))),
+        };
+        Box::pin(ready(Err(AccountError::Captcha(error))))
+    }
     fn refresh(&self, _: Visit, _: Secret) -> BoxFuture<'_, Result<Session, AccountError>> {
         self.give(a_session())
     }
@@ -261,6 +269,27 @@ fn good_answers_have_the_shapes_that_clients_read() {
     assert_eq!(ask(Ok(()), "GET health", "", &[]).status, 200);
     // A token that ran out does not hinder a sign-in.
     check(Ok(()), "POST token?grant_type=password", GOOD, &[(AUTHORIZATION_NAME, "Bearer old")], &session);
+}
+
+#[test]
+fn a_captcha_stands_before_what_guessers_and_floods_use() {
+    let refused = "400 {\"code\":400,\"error_code\":\"captcha_failed\",\
+                   \"msg\":\"captcha protection: request disallowed (timeout-or-duplicate)\"}";
+    let with = |token: &str| {
+        format!(r#"{{{},"gotrue_meta_security":{{"captcha_token":"{token}"}}}}"#, &GOOD[1..GOOD.len() - 1])
+    };
+    let asked = ["signup", "token?grant_type=password", "otp", "magiclink", "recover", "resend"];
+    for path in asked {
+        check(Ok(()), &format!("POST {path}"), &with("wrong"), &[], refused);
+        check(Ok(()), &format!("POST {path}"), &with("wrong"), &[ANN], refused);
+        assert_eq!(ask(Ok(()), &format!("POST {path}"), &with("broken"), &[]).status, 503);
+        let owner = ask(Ok(()), &format!("POST {path}"), &with("wrong"), &[(AUTHORIZATION_NAME, "Bearer owner")]);
+        assert!(!String::from_utf8(owner.body).unwrap().contains("captcha"), "{path}: the application itself");
+    }
+    for path in ["token?grant_type=refresh_token", "token?grant_type=pkce", "verify", "logout", "invite"] {
+        let answer = ask(Ok(()), &format!("POST {path}"), &with("wrong"), &[ANN]);
+        assert!(!String::from_utf8(answer.body).unwrap().contains("captcha"), "{path}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod link;
 mod person;
 mod providers;
 mod settle;
-mod url;
+pub(crate) mod url;
 
 pub(crate) use directory::Directory;
 pub(crate) use flow::FlowKey;

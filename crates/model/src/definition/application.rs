@@ -1,5 +1,6 @@
 //! `undergird.toml` → [`Settings`]. The shapes are checked before; what is left are formats and names of collections.
 
+use super::captcha;
 use super::hooks;
 use super::keys;
 use super::passkeys;
@@ -53,6 +54,7 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         if let Some(table) = auth.table("hooks") {
             settings.auth.hooks = hooks::read(table, report);
         }
+        settings.auth.captcha = auth.table("captcha").and_then(|table| captcha::read(table, report));
         if let Some(table) = auth.table("passkeys") {
             settings.auth.passkeys = passkeys::read(table, report);
         }
@@ -60,6 +62,7 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         read_redirects(auth, &mut settings.auth, report);
         if let Some(table) = auth.table("ui") {
             ui::read(table, &mut settings, report);
+            captcha::check_pages(table, &settings, report);
         }
     }
     if let Some(mail) = table.table("mail") {

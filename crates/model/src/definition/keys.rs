@@ -186,9 +186,27 @@ const AUTH: &[Key] = &[
         "",
         "Servers of one's own that are asked before an account begins and before a token is given out.",
     ),
+    key("captcha", Table(CAPTCHA), "", "A puzzle before sign-up, sign-in by password and mails."),
     key("passkeys", Table(PASSKEYS), "", "Passkeys (WebAuthn)."),
     key("providers", Shape::Map(PROVIDER), "", "Where else people can sign in, by the name that clients ask for."),
     key("ui", Table(UI), "", "The sign-in pages at `/auth/ui`."),
+];
+
+const CAPTCHA: &[Key] = &[
+    key("enabled", Bool, "", "Whether it is asked for; by default it is."),
+    key(
+        "provider",
+        Choice(&["hcaptcha", "turnstile"]),
+        "",
+        "Whose puzzle it is: hCaptcha's, or Cloudflare's Turnstile.",
+    ),
+    key("secret", Text, "", "This application's secret there. Write `${CAPTCHA_SECRET}`."),
+    key(
+        "url",
+        Text,
+        "",
+        "Where solutions are verified, if not at the provider's own address: an https URL without a query; http is for this machine alone.",
+    ),
 ];
 
 const HOOKS: &[Key] = &[

@@ -7,6 +7,7 @@
 
 mod application;
 mod cache;
+mod captcha;
 mod collections;
 mod fields;
 mod functions;

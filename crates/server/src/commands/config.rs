@@ -50,7 +50,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
 }
 
 /// The settings that are never shown, wherever they come from.
-const SECRETS: [&str; 4] = ["client_secret", "password", "private_key", "secrets"];
+const SECRETS: [&str; 5] = ["client_secret", "password", "private_key", "secret", "secrets"];
 const MASK: &str = "********";
 
 fn value(definition: &Definition, path: &[&str], origin: &Origin) -> Option<String> {

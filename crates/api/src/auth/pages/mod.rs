@@ -103,7 +103,8 @@ pub async fn show(
 
 /// Whether there are pages.
 pub fn is_on(settings: &Settings, dress: &Dress) -> bool {
-    settings.auth.ui.enabled.unwrap_or(dress.by_default)
+    // They show no puzzle, and would be a way around it.
+    settings.auth.captcha.is_none() && settings.auth.ui.enabled.unwrap_or(dress.by_default)
 }
 
 /// Where the pages are asked for a sign-in, of a request to `/auth/v1/authorize` for the provider `pages`.

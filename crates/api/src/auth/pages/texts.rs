@@ -194,6 +194,8 @@ pub(super) fn told(error: &AccountError, texts: &Texts) -> (StatusCode, String) 
         | AccountError::NotAdmin
         // They have no scripts, and so no passkeys.
         | AccountError::Passkey(_)
+        // There are no pages beside a captcha.
+        | AccountError::Captcha(_)
         | AccountError::IdTaken
         | AccountError::InvalidSetting(..) => texts.not_like_this.into(),
         AccountError::Failed(_) if status == StatusCode::SERVICE_UNAVAILABLE => {
