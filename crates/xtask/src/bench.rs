@@ -11,6 +11,7 @@
 //! Absent: a verdict. `docs/performance.md` says what was seen and where the time goes.
 
 mod client;
+pub(crate) mod instructions;
 pub(crate) mod overload;
 pub(crate) mod slow;
 

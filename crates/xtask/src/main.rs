@@ -18,6 +18,11 @@ type Chore = (&'static str, &'static str, fn(&Path, &[String]) -> Result<(), Str
 const CHORES: &[Chore] = &[
     ("test", "format, lints, tidy, every test, and whole apps through the real binary", test::run),
     ("bench", "four works over HTTP against a hand-written server, in one run", bench::bench),
+    (
+        "instructions",
+        "what the hot paths cost in instructions, against what is expected",
+        bench::instructions::instructions,
+    ),
     ("overload", "what a server does with ten times what it can do", bench::overload::overload),
     ("services", "throw-away PostgreSQL and MariaDB: up, down, status", services::run),
     ("slow", "what slow clients cost the others", bench::slow::slow),
@@ -31,7 +36,7 @@ fn main() -> ExitCode {
     let Some((_, _, chore)) = CHORES.iter().find(|(name, _, _)| Some(*name) == wanted.as_deref()) else {
         eprintln!("usage: cargo xtask COMMAND\n");
         for (name, about, _) in CHORES {
-            eprintln!("  {name:8} {about}");
+            eprintln!("  {name:12} {about}");
         }
         return ExitCode::from(2);
     };

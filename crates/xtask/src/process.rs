@@ -73,6 +73,11 @@ impl Running {
         Err(format!("{shown} ended before it was ready"))
     }
 
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Bytes in memory now.
     pub(crate) fn resident(&self) -> Result<u64, String> {
         let path = format!("/proc/{}/statm", self.child.id());

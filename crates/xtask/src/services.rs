@@ -5,7 +5,7 @@
 //!
 //! Absent: containers, and settings for anything but tests. `packages` finds and installs the programs, `server` runs them.
 
-mod packages;
+pub(crate) mod packages;
 mod server;
 
 use packages::Program;

@@ -25,6 +25,7 @@ const PARTS: &[Part] = &[
     ("tests", tests),
     ("docs", docs),
     ("whole apps", whole_apps),
+    ("hot paths", hot_paths),
 ];
 
 /// The parts that ask for database servers.
@@ -180,6 +181,11 @@ fn whole_apps(root: &Path, servers: &Variables) -> Result<String, String> {
     variables.push(("UNDERGIRD_BIN", &binary));
     let ran = call(root, &script.to_string_lossy(), &[], &variables)?;
     ran.told(|lines| lines.iter().rev().find(|line| !line.trim().is_empty()).cloned().unwrap_or_default())
+}
+
+/// What the hot paths cost in instructions.
+fn hot_paths(root: &Path, _: &Variables) -> Result<String, String> {
+    crate::bench::instructions::check(root, &target(root)?, false)
 }
 
 fn borrowed(variables: &Variables) -> Vec<(&str, &str)> {

@@ -7,12 +7,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A program that services or their tests need.
+/// A program that services, their tests or the counting of instructions need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Program {
+pub(crate) enum Program {
     Postgres,
     MariaDb,
     PgBouncer,
+    Valgrind,
 }
 
 impl Program {
@@ -22,12 +23,13 @@ impl Program {
             Program::Postgres => ("postgres", "initdb", "postgresql"),
             Program::MariaDb => ("mariadbd", "mariadb-install-db", "mariadb-server"),
             Program::PgBouncer => ("pgbouncer", "pgbouncer", "pgbouncer"),
+            Program::Valgrind => ("valgrind", "vgdb", "valgrind"),
         }
     }
 }
 
 /// The paths of a program and of what else must be there, installed when they are missing and that is ours to do.
-pub(super) fn find(program: Program) -> Result<(PathBuf, PathBuf), String> {
+pub(crate) fn find(program: Program) -> Result<(PathBuf, PathBuf), String> {
     let (name, other, package) = program.facts();
     let look = || {
         let places = places();
