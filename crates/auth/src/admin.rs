@@ -194,7 +194,7 @@ impl Core {
                 let Some(id) = users.first().and_then(|user| user.uuid("id")) else {
                     return Ok(Outcome::rollback(None));
                 };
-                Ok(Outcome::commit(core.apply(transaction, &system, id, change).await?))
+                Ok(Outcome::commit(core.apply(transaction, &system, Actor::Owner, id, change).await?))
             })
         });
         let (account, ended) = done.await?.ok_or(AdminError::NoSuchAccount)?;
@@ -207,6 +207,7 @@ impl Core {
         &self,
         transaction: &mut Transaction<'_>,
         system: &Caller,
+        actor: Actor,
         id: Uuid,
         change: Change,
     ) -> Result<Option<(Account, Vec<Revocation>)>, Failure> {
@@ -223,7 +224,7 @@ impl Core {
             Change::EndSessions => ("logout", serde_json::json!({ "sessions": sessions.len() })),
             Change::Remove => ("user_deleted", serde_json::json!({})),
         };
-        audit::note(transaction, system.moment(), Event::new(name, Actor::Owner, id).with(detail)).await?;
+        audit::note(transaction, system.moment(), Event::new(name, actor, id).with(detail)).await?;
         let revocations = match change {
             Change::Roles(roles) => {
                 let mut metadata = before.app_metadata.clone();

@@ -23,7 +23,7 @@ use undergird_engine::accounts::{
 use undergird_engine::{Failure, Isolation, Transaction};
 use undergird_model::Value;
 use undergird_plan::request::{Aggregate, ColumnPath, Operand, OrderItem, Request, SelectColumn, SelectItem, Verb};
-use undergird_plan::{Caller, Identity};
+use undergird_plan::{AccountsReach, Caller, Identity};
 use uuid::Uuid;
 
 /// Most accounts on a page, as in Supabase Auth.
@@ -31,10 +31,11 @@ pub(crate) const PAGE_ROWS_MAX: u32 = 1_000;
 /// Longest ban: a hundred years and a bit, so that no sum of times runs over.
 pub(crate) const BAN_MICROS_MAX: i64 = 40_000 * 86_400_000_000;
 
-/// Only the secret key passes.
-pub(crate) fn demand_owner(caller: &Caller) -> Result<(), AccountError> {
+/// Only the secret key passes, and a service account's that has the scope; gives who it is.
+pub(crate) fn demand_owner(caller: &Caller, reach: AccountsReach) -> Result<Actor, AccountError> {
     match caller.identity() {
-        Identity::Secret | Identity::System => Ok(()),
+        Identity::Secret | Identity::System => Ok(Actor::Owner),
+        Identity::User(user) if caller.may_reach_accounts(reach) => Ok(Actor::ServiceKey(user.id())),
         Identity::User(_) => Err(AccountError::NotAdmin),
         Identity::Visitor => Err(AccountError::NotAUser),
     }
@@ -78,7 +79,7 @@ impl Core {
         caller: Caller,
         new: AccountSettings,
     ) -> Result<Account, AccountError> {
-        demand_owner(&caller)?;
+        let actor = demand_owner(&caller, AccountsReach::Admin)?;
         let given = new.email.as_deref().ok_or_else(|| invalid("email", "is missing"))?;
         let email = check_email(given)?;
         let checked = self.check_settings(&email, &new).await?;
@@ -90,7 +91,7 @@ impl Core {
         let identity = self.new_id(moment.now)?;
         let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (checked, email) = (checked.clone(), email.clone());
-            Box::pin(async move { settle(make(transaction, moment, id, identity, email, checked).await) })
+            Box::pin(async move { settle(make(transaction, (moment, actor), (id, identity), email, checked).await) })
         });
         made.await.map_err(or_taken)?
     }
@@ -126,7 +127,7 @@ impl Core {
     }
 
     pub(crate) async fn accounts(&self, caller: &Caller, page: Page) -> Result<AccountPage, AccountError> {
-        demand_owner(caller)?;
+        demand_owner(caller, AccountsReach::Read)?;
         let system = Caller::system(caller.moment());
         let mut count = Request::new(USERS, Verb::Read);
         count.shape.select = Some(vec![SelectItem::Column(SelectColumn {
@@ -165,7 +166,7 @@ impl Core {
     }
 
     pub(crate) async fn find(&self, caller: &Caller, id: Uuid) -> Result<Account, AccountError> {
-        demand_owner(caller)?;
+        demand_owner(caller, AccountsReach::Read)?;
         self.account_by_id(&Caller::system(caller.moment()), id).await?.ok_or(AccountError::UserUnknown)
     }
 
@@ -195,6 +196,7 @@ impl Core {
         id: Uuid,
         change: AccountSettings,
     ) -> Result<Account, AccountError> {
+        let actor = demand_owner(&caller, AccountsReach::Admin)?;
         let before = self.find(&caller, id).await?;
         let email = match &change.email {
             Some(email) => check_email(email)?,
@@ -206,7 +208,7 @@ impl Core {
             let (core, checked) = (core.clone(), checked.clone());
             Box::pin(async move {
                 let system = Caller::system(moment);
-                settle(core.set(transaction, &system, id, checked).await)
+                settle(core.set(transaction, &system, actor, id, checked).await)
             })
         });
         let (account, ended) = done.await.map_err(or_taken)??;
@@ -218,6 +220,7 @@ impl Core {
         &self,
         transaction: &mut Transaction<'_>,
         system: &Caller,
+        actor: Actor,
         id: Uuid,
         checked: Checked,
     ) -> Result<(Account, Vec<Revocation>), AccountError> {
@@ -282,7 +285,7 @@ impl Core {
         let told = serde_json::json!({
             "email": email.is_some(), "ends_sessions": ends, "app_metadata": app_changed, "ban": told_ban,
         });
-        let event = Event::new("user_modified", Actor::Owner, id).with(told);
+        let event = Event::new("user_modified", actor, id).with(told);
         audit::note(transaction, system.moment(), event).await?;
         let sessions = self.sessions_of(transaction, system, id).await?;
         let ended = match (ends, voids) {
@@ -300,8 +303,8 @@ impl Core {
         caller: Caller,
         id: Uuid,
     ) -> Result<Account, AccountError> {
-        demand_owner(&caller)?;
-        self.apply_to(visit, id, Change::Remove).await
+        let actor = demand_owner(&caller, AccountsReach::Admin)?;
+        self.apply_to(visit, actor, id, Change::Remove).await
     }
 
     pub(crate) async fn end_sessions_by_id(
@@ -310,18 +313,24 @@ impl Core {
         caller: Caller,
         id: Uuid,
     ) -> Result<(), AccountError> {
-        demand_owner(&caller)?;
-        self.apply_to(visit, id, Change::EndSessions).await.map(|_| ())
+        let actor = demand_owner(&caller, AccountsReach::Admin)?;
+        self.apply_to(visit, actor, id, Change::EndSessions).await.map(|_| ())
     }
 
     /// One of the changes of the command line, by id.
-    async fn apply_to(self: Arc<Self>, visit: Visit, id: Uuid, change: Change) -> Result<Account, AccountError> {
+    async fn apply_to(
+        self: Arc<Self>,
+        visit: Visit,
+        actor: Actor,
+        id: Uuid,
+        change: Change,
+    ) -> Result<Account, AccountError> {
         let (core, moment) = (self.clone(), visit.moment);
         let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let (core, change) = (core.clone(), change.clone());
             Box::pin(async move {
                 let system = Caller::system(moment);
-                let done = core.apply(transaction, &system, id, change).await?;
+                let done = core.apply(transaction, &system, actor, id, change).await?;
                 settle(done.ok_or(AccountError::UserUnknown))
             })
         });
@@ -337,7 +346,7 @@ impl Core {
         id: Uuid,
         factor: Uuid,
     ) -> Result<(), AccountError> {
-        demand_owner(&caller)?;
+        let actor = demand_owner(&caller, AccountsReach::Admin)?;
         let (core, moment) = (self.clone(), visit.moment);
         let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let core = core.clone();
@@ -349,7 +358,7 @@ impl Core {
                 if !account.factors.iter().any(|known| known.id == factor) {
                     return settle(Err(FactorError::Missing.into()));
                 }
-                let event = Event::new("factor_deleted", Actor::Owner, id);
+                let event = Event::new("factor_deleted", actor, id);
                 let detail = serde_json::json!({ "factor": factor.to_string() });
                 audit::note(transaction, moment, event.with(detail)).await?;
                 settle(core.drop_factor(transaction, &system, id, factor, None).await)
@@ -374,9 +383,8 @@ fn banned_until(ban: Ban, now: i64) -> Value {
 
 async fn make(
     transaction: &mut Transaction<'_>,
-    moment: undergird_plan::caller::Moment,
-    id: Uuid,
-    identity: Uuid,
+    (moment, actor): (undergird_plan::caller::Moment, Actor),
+    (id, identity): (Uuid, Uuid),
     email: String,
     checked: Checked,
 ) -> Result<Account, AccountError> {
@@ -412,7 +420,7 @@ async fn make(
     if let Some(profile) = profile {
         transaction.write(&system, profile, None).await?;
     }
-    audit::note(transaction, moment, Event::new("user_made", Actor::Owner, id)).await?;
+    audit::note(transaction, moment, Event::new("user_made", actor, id)).await?;
     let account = records::account(transaction, &system, id).await?;
     account.ok_or_else(|| Failure::Internal("an account vanished".into()).into())
 }

@@ -38,6 +38,8 @@ pub(crate) enum Actor {
     User,
     /// The holder of the secret key, or of the command line.
     Owner,
+    /// A program whose key reaches accounts: the key's id, which the detail tells.
+    ServiceKey(Uuid),
     /// Undergird by itself.
     System,
 }
@@ -48,6 +50,7 @@ impl Actor {
             Actor::Nobody => "nobody",
             Actor::User => "user",
             Actor::Owner => "owner",
+            Actor::ServiceKey(_) => "service_key",
             Actor::System => "system",
         }
     }
@@ -84,10 +87,23 @@ impl Event {
     pub(crate) fn with(self, detail: serde_json::Value) -> Event {
         Event { detail: Some(detail.to_string().chars().take(DETAIL_CHARS_MAX).collect()), ..self }
     }
+
+    /// The same, with the key of the program that did it among its details.
+    fn with_key(self) -> Event {
+        let Actor::ServiceKey(key) = self.actor else { return self };
+        let detail = self.detail.as_deref().and_then(|detail| serde_json::from_str(detail).ok());
+        let mut detail: serde_json::Map<String, serde_json::Value> = detail.unwrap_or_default();
+        detail.insert(SERVICE_KEY.into(), key.to_string().into());
+        self.with(detail.into())
+    }
 }
+
+/// The member of an entry's detail that tells which key it was.
+pub(crate) const SERVICE_KEY: &str = "service_key";
 
 /// Writes an event inside the transaction of what it tells.
 pub(crate) async fn note(transaction: &mut Transaction<'_>, moment: Moment, event: Event) -> Result<(), Failure> {
+    let event = event.with_key();
     let mut random = [0u8; 10];
     let broken = |_| Failure::Internal("the system gives no random bits".into());
     SystemRandom::new().fill(&mut random).map_err(broken)?;
@@ -163,7 +179,7 @@ pub struct AuditEntry {
     pub at: i64,
     /// What happened.
     pub event: String,
-    /// Who did it: `nobody`, `user`, `owner` or `system`.
+    /// Who did it: `nobody`, `user`, `owner`, `service_key` or `system`.
     pub actor: String,
     /// Whose account.
     pub user: Option<Uuid>,

@@ -4,16 +4,17 @@
 //! either.
 
 use crate::administration::{PAGE_ROWS_MAX, column, demand_owner};
+use crate::audit;
 use crate::core::Core;
 use crate::records::{self, AUDIT_LOG, USERS};
 use serde_json::{Map, Value as Json};
 use undergird_engine::accounts::{AccountError, AuditEvent, AuditFilter, AuditPage, Page};
 use undergird_engine::{Failure, Record};
 use undergird_model::Value;
-use undergird_plan::Caller;
 use undergird_plan::request::{
     Aggregate, Condition, Operand, Operator, OrderItem, Request, SelectColumn, SelectItem, Test, Verb,
 };
+use undergird_plan::{AccountsReach, Caller};
 use uuid::Uuid;
 
 /// Most accounts that an author's text may mean.
@@ -91,7 +92,7 @@ impl Core {
         page: Page,
         filter: Option<AuditFilter>,
     ) -> Result<AuditPage, AccountError> {
-        demand_owner(caller)?;
+        demand_owner(caller, AccountsReach::Read)?;
         let system = Caller::system(caller.moment());
         let mut wanted = Request::new(AUDIT_LOG, Verb::Read);
         if let Some(filter) = filter {
@@ -161,7 +162,7 @@ impl Core {
                     any.push(Condition::And(vec![theirs, one_of(request, "actor", &["user", "nobody"])]));
                 }
                 let text = text.to_lowercase();
-                for (actor, name) in [("owner", OWNER), ("system", SYSTEM)] {
+                for (actor, name) in [("owner", OWNER), (audit::SERVICE_KEY, audit::SERVICE_KEY), ("system", SYSTEM)] {
                     if name.contains(&text) {
                         any.push(one_of(request, "actor", &[actor]));
                     }
@@ -193,6 +194,7 @@ fn event(row: &Record, names: &[(Uuid, String)]) -> AuditEvent {
     let user = row.uuid("user_id");
     let (actor, actor_name) = match row.text("actor") {
         Some("owner") => (None, OWNER.to_owned()),
+        Some(audit::SERVICE_KEY) => (None, audit::SERVICE_KEY.to_owned()),
         Some("system") => (None, SYSTEM.to_owned()),
         _ => {
             let name = user.and_then(|user| names.binary_search_by_key(&user, |(id, _)| *id).ok());

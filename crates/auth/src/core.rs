@@ -18,6 +18,7 @@ use crate::records::{
     self, CHALLENGES, MAILS, ONE_TIME_TOKENS, PASSKEY_CHALLENGES, PROVIDER_FLOWS, REVOCATIONS, SESSIONS, SIGNING_KEYS,
 };
 use crate::revocations::{Revocation, SKEW_MICROS};
+use crate::service_keys::USES_WRITTEN_EVERY_MICROS;
 use crate::signing::{Derived, HANDOVER, KeyRing, SigningAlgorithm, SigningError, StoredKey};
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
@@ -285,6 +286,7 @@ impl Core {
     pub(crate) async fn keep_up(self: Arc<Self>) {
         let mut polls = 0u32;
         let mut since = self.engine.moment().now;
+        let mut uses_written = since;
         let mut notices = self.engine.notices();
         loop {
             tokio::select! {
@@ -302,6 +304,12 @@ impl Core {
             match read {
                 Ok(()) => since = now,
                 Err(failure) => tracing::warn!(?failure, "sessions that others ended could not be read"),
+            }
+            if now.saturating_sub(uses_written) >= USES_WRITTEN_EVERY_MICROS {
+                uses_written = now;
+                if let Err(failure) = self.write_key_uses().await {
+                    tracing::warn!(?failure, "when keys were last used could not be written");
+                }
             }
             if let Err(failure) = self.chain_audit().await {
                 tracing::warn!(?failure, "the audit log could not be chained");

@@ -1,9 +1,9 @@
 //! Links that the owner sends by other means than ours: the same secrets as in a mail, told to the secret key.
 
-use crate::audit::{self, Actor, Event};
+use crate::audit::{self, Event};
 use crate::core::Core;
 use crate::hooks::Gate;
-use crate::invite::{Unconfirmed, demand_secret_key};
+use crate::invite::{Unconfirmed, demand_admin};
 use crate::one_time::{self, NewToken};
 use crate::password;
 use crate::records::{self, USERS};
@@ -23,7 +23,7 @@ impl Core {
         caller: Caller,
         asked: GenerateLink,
     ) -> Result<GeneratedLink, AccountError> {
-        demand_secret_key(&caller)?;
+        let actor = demand_admin(&caller)?;
         if asked.kind == LinkKind::Reauthentication {
             return Err(LinkError::NoSuchLink.into());
         }
@@ -69,7 +69,7 @@ impl Core {
                     let life_micros = core.mail_life_micros();
                     let token = NewToken { user: id, kind, email: &email, challenge: None, life_micros };
                     one_time::put(transaction, &system, &core.one_time, &secrets, &token).await?;
-                    let event = Event::new("link_generated", Actor::Owner, id).from(address);
+                    let event = Event::new("link_generated", actor, id).from(address);
                     audit::note(transaction, moment, event.with(serde_json::json!({ "kind": kind.name() }))).await?;
                     Ok(Outcome::commit(Ok(account)))
                 })

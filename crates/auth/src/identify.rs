@@ -13,7 +13,7 @@
 //! So `Authorization` decides when it is there, as with Supabase: a server that puts its secret key into `apikey` and passes a user's
 //! token on acts as that user. Whatever is there and not good is refused, in either header.
 
-use crate::api_keys::{KeyHashes, KeyKind, looks_like_key, looks_like_service, sha256};
+use crate::api_keys::{KeyHashes, KeyKind, looks_like_key, looks_like_service};
 use crate::cache::Cache;
 use crate::revocations::Revocations;
 use crate::service_keys::ServiceCallers;
@@ -30,7 +30,7 @@ pub(crate) struct Identifier {
     pub(crate) keys: KeyHashes,
     pub(crate) ring: RwLock<Arc<KeyRing>>,
     pub(crate) revocations: Revocations,
-    pub(crate) service: RwLock<ServiceCallers>,
+    pub(crate) service: ServiceCallers,
     pub(crate) issuer: String,
     cache: Cache,
 }
@@ -47,7 +47,7 @@ impl Identifier {
             keys,
             ring: RwLock::new(ring),
             revocations: Revocations::default(),
-            service: RwLock::default(),
+            service: ServiceCallers::default(),
             issuer,
             cache: Cache::default(),
         }
@@ -72,10 +72,7 @@ impl Identifier {
         if !looks_like_service(key) {
             return self.keys.find(key).map(Known::Key);
         }
-        // By the hash of the whole key: what a lookup's time tells of it is of no use.
-        let service = self.service.read();
-        let (user, expires_at) = service.get(&sha256(key))?;
-        (moment.now < *expires_at).then(|| Known::Service(user.clone()))
+        self.service.find(key, moment.now).map(Known::Service)
     }
 
     fn by_key(&self, known: Option<Known>, moment: Moment) -> Caller {

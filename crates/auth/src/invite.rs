@@ -1,5 +1,6 @@
 //! Accounts that the owner makes for others, who confirm them by mail; and the making of unconfirmed accounts that mails are about.
 
+use crate::administration::demand_owner;
 use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
 use crate::hooks::Gate;
@@ -13,16 +14,15 @@ use undergird_engine::accounts::{Account, AccountError, InviteRequest, LinkError
 use undergird_engine::{Failure, Isolation, Outcome, Transaction};
 use undergird_model::Value;
 use undergird_plan::request::{Request, Verb};
-use undergird_plan::{Caller, Identity};
+use undergird_plan::{AccountsReach, Caller};
 use uuid::Uuid;
 
-/// Refuses everybody but the secret key.
-pub(crate) fn demand_secret_key(caller: &Caller) -> Result<(), AccountError> {
-    match caller.identity() {
-        Identity::Secret | Identity::System => Ok(()),
-        Identity::User(_) => Err(LinkError::SecretKeyNeeded.into()),
-        Identity::Visitor => Err(AccountError::NotAUser),
-    }
+/// Refuses everybody who may not change accounts, in the words of links; gives who it is.
+pub(crate) fn demand_admin(caller: &Caller) -> Result<Actor, AccountError> {
+    demand_owner(caller, AccountsReach::Admin).map_err(|refused| match refused {
+        AccountError::NotAdmin => LinkError::SecretKeyNeeded.into(),
+        other => other,
+    })
 }
 
 /// An account that is made before its address is confirmed.
@@ -42,7 +42,7 @@ impl Core {
         caller: Caller,
         asked: InviteRequest,
     ) -> Result<Account, AccountError> {
-        demand_secret_key(&caller)?;
+        let actor = demand_admin(&caller)?;
         self.demand_post()?;
         let email = check_email(&asked.email)?;
         check_metadata(&asked.data)?;
@@ -63,8 +63,7 @@ impl Core {
                         Err(refused) => return Ok(Outcome::rollback(Err(refused))),
                     };
                     core.queue(transaction, &system, letter).await?;
-                    audit::note(transaction, moment, Event::new("user_invited", Actor::Owner, id).from(address))
-                        .await?;
+                    audit::note(transaction, moment, Event::new("user_invited", actor, id).from(address)).await?;
                     let account = records::account(transaction, &system, id).await?;
                     Ok(Outcome::commit(account.ok_or(AccountError::AccountMissing)))
                 })

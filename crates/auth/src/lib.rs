@@ -71,8 +71,8 @@ use undergird_engine::accounts::{
     Secret, Session, SignOutScope, SignUp, SignedUp, Unidentified, Visit,
 };
 use undergird_engine::{Engine, Failure};
-use undergird_plan::Caller;
 use undergird_plan::caller::Moment;
+use undergird_plan::{Caller, Scopes};
 use uuid::Uuid;
 
 /// `futures_util`'s, by its definition, so that this crate needs no more of it.
@@ -148,14 +148,15 @@ impl Auth {
     /// Makes a key for a service account, told this once.
     ///
     /// # Errors
-    /// [`AdminError::BadRole`], a name or a life that is not taken, or a failure of the store.
+    /// [`AdminError::BadRole`], a name, scopes or a life that are not taken, or a failure of the store.
     pub async fn add_service_key(
         &self,
         name: &str,
         roles: Vec<String>,
+        scopes: Option<Scopes>,
         days: u32,
     ) -> Result<(ServiceKey, Secret), AdminError> {
-        self.0.add_service_key(name, roles, days).await
+        self.0.add_service_key(name, roles, scopes, days).await
     }
 
     /// All keys of service accounts, those that ran out among them.
@@ -164,6 +165,14 @@ impl Auth {
     /// A failure of the store.
     pub async fn service_keys(&self) -> Result<Vec<ServiceKey>, Failure> {
         self.0.service_keys().await
+    }
+
+    /// Writes when keys of service accounts were last used; of how many. [`Auth::keep_up`] does it each minute, and a server that stops once more.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn write_key_uses(&self) -> Result<usize, Failure> {
+        self.0.write_key_uses().await
     }
 
     /// Ends a key of a service account; whether there was one.

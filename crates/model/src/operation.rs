@@ -116,6 +116,26 @@ pub enum AdminOperation {
     AuditLog,
 }
 
+impl AdminOperation {
+    /// Whether it only looks: those that change something want more of whoever asks.
+    pub fn is_read(self) -> bool {
+        match self {
+            AdminOperation::ListUsers
+            | AdminOperation::User
+            | AdminOperation::Factors
+            | AdminOperation::Passkeys
+            | AdminOperation::Sessions
+            | AdminOperation::AuditLog => true,
+            AdminOperation::CreateUser
+            | AdminOperation::UpdateUser
+            | AdminOperation::RemoveUser
+            | AdminOperation::RemoveFactor
+            | AdminOperation::RemovePasskey
+            | AdminOperation::EndSessions => false,
+        }
+    }
+}
+
 /// What has to do with mails: links, codes, and what they prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "their paths say it")]

@@ -1,5 +1,6 @@
 //! Who asks, and when. Identity is an enum without a null: a failed sign-in is a visitor or a refusal, never more.
 
+use crate::scope::{AccountsReach, Scope, Scopes};
 use std::sync::Arc;
 use undergird_model::Value;
 use undergird_model::expr::AuthFact;
@@ -26,13 +27,14 @@ pub enum Identity {
     System,
 }
 
-/// Somebody who signed in: the checked contents of a token.
+/// Somebody who signed in: the checked contents of a token. Or a program with a key of its own, perhaps held to scopes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     id: Uuid,
     email: Option<String>,
     roles: Vec<String>,
     claims: serde_json::Value,
+    scopes: Option<Scopes>,
 }
 
 impl User {
@@ -41,7 +43,17 @@ impl User {
         // Sorted, without repetitions: two users with the same roles share their plans' shapes.
         roles.sort();
         roles.dedup();
-        User { id, email, roles, claims }
+        User { id, email, roles, claims, scopes: None }
+    }
+
+    /// The same one, held to scopes.
+    pub fn held_to(self, scopes: Scopes) -> User {
+        User { scopes: Some(scopes), ..self }
+    }
+
+    /// What it is held to beneath the rules; `None`: the rules alone.
+    pub fn scopes(&self) -> Option<&Scopes> {
+        self.scopes.as_ref()
     }
 
     /// `sub`.
@@ -74,8 +86,8 @@ pub struct Moment {
 pub enum CallerKind {
     /// See [`Identity::Visitor`].
     Visitor,
-    /// A user with these roles.
-    User(Vec<String>),
+    /// A user with these roles, held to these scopes.
+    User(Vec<String>, Option<Scopes>),
     /// See [`Identity::Secret`].
     Secret,
     /// See [`Identity::System`].
@@ -125,7 +137,7 @@ impl Caller {
     pub fn kind(&self) -> CallerKind {
         match &self.identity {
             Identity::Visitor => CallerKind::Visitor,
-            Identity::User(user) => CallerKind::User(user.roles.clone()),
+            Identity::User(user) => CallerKind::User(user.roles.clone(), user.scopes.clone()),
             Identity::Secret => CallerKind::Secret,
             Identity::System => CallerKind::System,
         }
@@ -137,7 +149,7 @@ impl Caller {
             (Identity::Visitor, CallerKind::Visitor)
             | (Identity::Secret, CallerKind::Secret)
             | (Identity::System, CallerKind::System) => true,
-            (Identity::User(user), CallerKind::User(roles)) => user.roles == *roles,
+            (Identity::User(user), CallerKind::User(roles, scopes)) => user.roles == *roles && user.scopes == *scopes,
             _ => false,
         }
     }
@@ -145,6 +157,15 @@ impl Caller {
     /// Whether somebody is signed in or a key stands for the app: decides between 401 and 403.
     pub fn is_authenticated(&self) -> bool {
         !matches!(self.identity, Identity::Visitor)
+    }
+
+    /// Whether the caller may reach so far into other people's accounts.
+    pub fn may_reach_accounts(&self, reach: AccountsReach) -> bool {
+        match &self.identity {
+            Identity::Secret | Identity::System => true,
+            Identity::User(user) => user.scopes.as_ref().is_some_and(|scopes| scopes.permit(&Scope::Auth(reach))),
+            Identity::Visitor => false,
+        }
     }
 
     /// `anon`, `authenticated` or `service_role`, as clients know them.

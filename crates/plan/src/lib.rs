@@ -14,6 +14,7 @@ pub mod partial;
 pub mod refusal;
 pub mod request;
 pub mod rows;
+pub mod scope;
 pub mod shape;
 
 pub use authorize::{Limits, Planner, authorize};
@@ -22,4 +23,5 @@ pub use dependencies::Dependencies;
 pub use refusal::{FieldError, Refusal};
 pub use request::{Request, RequestShape};
 pub use rows::{Cell, RowRef, RowSink};
+pub use scope::{AccountsReach, Scope, Scopes};
 pub use shape::{Plan, Shape};

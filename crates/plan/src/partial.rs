@@ -47,7 +47,7 @@ fn simplified(expr: Expr, kind: &CallerKind) -> Expr {
             Some(value) => Expr::literal(ty, value),
             None => Expr { ty, node: Node::Auth(fact) },
         },
-        Node::Profile { body, .. } if !matches!(kind, CallerKind::User(_)) || is_null(&body) => null(ty),
+        Node::Profile { body, .. } if !matches!(kind, CallerKind::User(..)) || is_null(&body) => null(ty),
         Node::Via { body, .. } if is_null(&body) => null(ty),
         Node::Exists { filter, .. } if is_false(&filter) => Expr::bool(false),
         Node::Count { filter, .. } if is_false(&filter) => Expr::literal(ty, Value::Int(0)),
@@ -102,13 +102,13 @@ fn simplified(expr: Expr, kind: &CallerKind) -> Expr {
 
 /// A fact that every caller of the kind shares.
 fn known(fact: &AuthFact, kind: &CallerKind) -> Option<Value> {
-    let user = matches!(kind, CallerKind::User(_));
+    let user = matches!(kind, CallerKind::User(..));
     match (fact, kind) {
         (AuthFact::Role, CallerKind::Visitor) => Some(Value::text("anon")),
-        (AuthFact::Role, CallerKind::User(_)) => Some(Value::text("authenticated")),
+        (AuthFact::Role, CallerKind::User(..)) => Some(Value::text("authenticated")),
         (AuthFact::Role, CallerKind::Secret | CallerKind::System) => Some(Value::text("service_role")),
-        (AuthFact::Roles, CallerKind::User(roles)) => Some(Value::List(roles.iter().map(Value::text).collect())),
-        (AuthFact::Amr, CallerKind::User(_)) => None,
+        (AuthFact::Roles, CallerKind::User(roles, _)) => Some(Value::List(roles.iter().map(Value::text).collect())),
+        (AuthFact::Amr, CallerKind::User(..)) => None,
         (AuthFact::Roles | AuthFact::Amr, _) => Some(Value::List(Vec::new())),
         (AuthFact::Id | AuthFact::Email | AuthFact::Aal | AuthFact::Claim(_), _) if user => None,
         (AuthFact::Id | AuthFact::Email | AuthFact::Aal | AuthFact::Claim(_), _) => Some(Value::Null),

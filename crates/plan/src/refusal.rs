@@ -1,6 +1,7 @@
 //! Why a request is not carried out, as `plan` sees it. Knows no HTTP: `api` maps each to a status and a code.
 
 use crate::request::Verb;
+use crate::scope::Scope;
 use crate::shape::{Otherwise, Plan, Shape};
 
 /// Why not.
@@ -101,6 +102,11 @@ pub enum Refusal {
         verb: Verb,
         /// Whether somebody is signed in.
         authenticated: bool,
+    },
+    /// The key is held to scopes of which none is for this.
+    ScopeMissing {
+        /// The narrowest that would do.
+        scope: Scope,
     },
     /// A row rule refuses a write on a row that the caller sees.
     RowRule {

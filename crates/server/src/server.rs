@@ -27,6 +27,8 @@ use undergird_store::{Notice, Store};
 
 /// How often a node looks whether the schema is still its definition's, where nobody tells it.
 const SCHEMA_POLL: Duration = Duration::from_secs(5);
+/// How long a server that stops tries to write what it alone knows.
+const LAST_WRITE_MAX: Duration = Duration::from_secs(2);
 
 /// Why an application cannot be opened.
 #[derive(Debug)]
@@ -444,6 +446,12 @@ impl Server {
 
     /// Finishes what is under way in the store, and closes it.
     pub async fn close(self) {
+        // A courtesy: nothing waits for it for long.
+        match tokio::time::timeout(LAST_WRITE_MAX, self.auth.write_key_uses()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(failure)) => tracing::warn!(?failure, "when keys were last used could not be written"),
+            Err(_) => tracing::warn!("when keys were last used could not be written in time"),
+        }
         self.engine.store().close().await;
     }
 }

@@ -804,9 +804,9 @@ async fn a_service_key_is_held_to_the_rules_and_ends(on: On) {
     for (name, roles, days) in
         [("", vec![], 1), ("x", vec!["a b".to_owned()], 1), ("x", vec![], 0), ("x", vec![], 4_000)]
     {
-        assert!(world.auth.add_service_key(name, roles, days).await.is_err(), "{name} {days}");
+        assert!(world.auth.add_service_key(name, roles, None, days).await.is_err(), "{name} {days}");
     }
-    let (key, secret) = world.auth.add_service_key("importer", vec!["import".into()], 1).await.unwrap();
+    let (key, secret) = world.auth.add_service_key("importer", vec!["import".into()], None, 1).await.unwrap();
     assert!(secret.expose().starts_with("ug_service_"));
     let known = |auth: &Auth, now: i64, text: &str| {
         let bearer = format!("Bearer {text}");

@@ -12,7 +12,7 @@ use undergird_engine::accounts::{
     AccountError, AccountSettings, Accounts, Ban, FactorError, Page, PasskeyError, Secret,
 };
 use undergird_model::operation::AdminOperation;
-use undergird_plan::Caller;
+use undergird_plan::{AccountsReach, Caller};
 use uuid::Uuid;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
@@ -26,7 +26,8 @@ pub(super) async fn operate(
 ) -> Result<Answer, Problem> {
     let caller = caller(request, accounts)?;
     // Who may is told before what is wrong with what was asked: also an id that is none needs the key.
-    if !matches!(caller.role(), "service_role") {
+    let reach = if operation.is_read() { AccountsReach::Read } else { AccountsReach::Admin };
+    if !caller.may_reach_accounts(reach) {
         let refused = if caller.role() == "anon" { AccountError::NotAUser } else { AccountError::NotAdmin };
         return Err(refused.into());
     }

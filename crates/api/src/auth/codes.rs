@@ -46,7 +46,7 @@ pub(crate) const CODES: &[(&str, &str, &str)] = &[
     ("mfa_verification_failed", "422", "A wrong code, or one that was used."),
     ("mfa_verified_factor_exists", "422", "There are recovery codes already."),
     ("no_authorization", "401", "It wants a user's token."),
-    ("not_admin", "403", "It wants the secret key."),
+    ("not_admin", "403", "It wants the secret key, or a service account's with the scope."),
     ("oauth_provider_not_supported", "400", "The provider gives no ID tokens."),
     ("otp_expired", "403", "A link or code that is wrong, used, too old, for something else, or of nobody."),
     ("over_email_send_rate_limit", "429", "Too many mails; `Retry-After` says when to try again."),

@@ -91,6 +91,11 @@ impl From<Refusal> for Problem {
                     rule(verb)
                 ))
             }
+            Refusal::ScopeMissing { scope } => {
+                forbidden(true, format!("permission denied: this key has no scope {scope}")).with_hint(format!(
+                    "The key is held to its scopes; `undergird keys add NAME --scopes {scope},…` makes one that has it."
+                ))
+            }
             Refusal::RowRule { collection, verb: Verb::Delete, authenticated } => {
                 forbidden(authenticated, format!("permission denied to delete this row of {collection}"))
             }

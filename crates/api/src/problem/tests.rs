@@ -6,7 +6,7 @@ use super::*;
 use std::collections::BTreeSet;
 use undergird_engine::failure::{Constraint, Failure, Kind};
 use undergird_plan::request::Verb;
-use undergird_plan::{FieldError, Refusal};
+use undergird_plan::{FieldError, Refusal, Scope};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md");
 
@@ -150,6 +150,10 @@ fn what_is_not_permitted() {
     check(
         Refusal::VerbClosed { collection: collection(), verb: Verb::Create, authenticated: false },
         "401 42501 permission denied for table posts | hint: Nobody but a secret key may create here: the collection has no `create` rule under [access].",
+    );
+    check(
+        Refusal::ScopeMissing { scope: Scope::of_rows("posts", Verb::Replace) },
+        "403 42501 permission denied: this key has no scope write:posts | hint: The key is held to its scopes; `undergird keys add NAME --scopes write:posts,…` makes one that has it.",
     );
     check(
         Refusal::RowRule { collection: collection(), verb: Verb::Update, authenticated: true },

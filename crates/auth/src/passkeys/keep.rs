@@ -13,8 +13,8 @@ use std::sync::Arc;
 use undergird_engine::accounts::{AccountError, Passkey, PasskeyError, Visit};
 use undergird_engine::{Failure, Isolation, Record, Transaction};
 use undergird_model::Value;
-use undergird_plan::Caller;
 use undergird_plan::request::{Request, Verb};
+use undergird_plan::{AccountsReach, Caller};
 use uuid::Uuid;
 
 /// Longest name of a passkey, as in Supabase Auth.
@@ -134,7 +134,7 @@ impl Core {
         user: Uuid,
         passkey: Uuid,
     ) -> Result<(), AccountError> {
-        demand_owner(&caller)?;
+        let actor = demand_owner(&caller, AccountsReach::Admin)?;
         let (core, moment) = (self.clone(), visit.moment);
         let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let core = core.clone();
@@ -143,7 +143,7 @@ impl Core {
                 if records::user(transaction, &system, user).await?.is_none() {
                     return settle(Err(AccountError::UserUnknown));
                 }
-                let event = Event::new("passkey_deleted", Actor::Owner, user);
+                let event = Event::new("passkey_deleted", actor, user);
                 settle(core.drop_passkey(transaction, &system, user, passkey, None, event).await)
             })
         });

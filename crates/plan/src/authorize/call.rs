@@ -10,6 +10,7 @@ use crate::evaluate::{self, Bindings};
 use crate::partial::{self, Verdict};
 use crate::refusal::Refusal;
 use crate::request::{Call, RequestShape};
+use crate::scope::Scope;
 use crate::shape::{Column, Member, Object, Output, Read, ReadNode, Source};
 use undergird_model::diagnostic::nearest;
 use undergird_model::schema::{DbFunction, Returns};
@@ -65,6 +66,7 @@ impl<'a> Builder<'a> {
         if self.is_privileged() {
             return Ok(None);
         }
+        self.demand_scope(|| Scope::of_call(&function.name))?;
         let Some(rule) = &function.access else { return Err(closed(&function.name, false, self.caller)) };
         match partial::verdict(&rule.expr, &self.kind) {
             Verdict::Allow => Ok(None),

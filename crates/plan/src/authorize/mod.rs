@@ -27,6 +27,7 @@ use crate::caller::{Caller, CallerKind, Identity};
 use crate::partial::{self, Verdict};
 use crate::refusal::Refusal;
 use crate::request::{Request, RequestShape, Verb};
+use crate::scope::Scope;
 use crate::shape::{Plan, Shape, Source};
 use bind::SlotUse;
 use call::Gate;
@@ -157,6 +158,7 @@ fn fingerprint(caller: &Caller, shape: &RequestShape, names: &[String]) -> u64 {
         Identity::User(user) => {
             1u8.hash(&mut hasher);
             user.roles().hash(&mut hasher);
+            user.scopes().hash(&mut hasher);
         }
         Identity::Secret => 2u8.hash(&mut hasher),
         Identity::System => 3u8.hash(&mut hasher),
@@ -290,11 +292,23 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The rule of a verb on a collection for this caller. `Err` when the collection has none.
+    /// Refuses a caller who is held to scopes of which none is for this.
+    fn demand_scope(&self, wanted: impl FnOnce() -> Scope) -> Result<(), Refusal> {
+        let CallerKind::User(_, Some(scopes)) = &self.kind else { return Ok(()) };
+        let wanted = wanted();
+        match scopes.permit(&wanted) {
+            true => Ok(()),
+            false => Err(Refusal::ScopeMissing { scope: wanted }),
+        }
+    }
+
+    /// The rule of a verb on a collection for this caller. `Err` when the collection has none, or a scope is missing. All that is read or
+    /// written comes by here, whether a request names it first or embeds it.
     fn access(&self, collection: &Collection, verb: Verb) -> Result<Expr, Refusal> {
         if self.is_privileged() {
             return Ok(Expr::bool(true));
         }
+        self.demand_scope(|| Scope::of_rows(&collection.name, verb))?;
         match rule_of(collection, verb) {
             Some(rule) => Ok(self.specialised(&rule.expr)),
             None => Err(self.closed(collection, verb)),

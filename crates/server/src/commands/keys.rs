@@ -5,7 +5,8 @@ use crate::cli::Exit;
 use crate::config::{Environment, data_directory};
 use crate::keys::{self, KeysProblem};
 use crate::say::{say, tell};
-use undergird_auth::SigningAlgorithm;
+use undergird_auth::{ServiceKey, SigningAlgorithm};
+use undergird_plan::{Scope, Scopes};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -36,7 +37,11 @@ enum Command {
         /// Its roles, separated by commas.
         #[arg(long, value_delimiter = ',')]
         roles: Vec<String>,
-        /// How long it is good.
+        /// What it is held to beneath the rules, separated by commas: read, write, call, each alone or as read:COLLECTION, write:COLLECTION,
+        /// call:FUNCTION; auth:read and auth:admin, which no rule gives. Without them: all that the rules permit, and no accounts.
+        #[arg(long, value_delimiter = ',', value_parser = scope)]
+        scopes: Option<Vec<Scope>>,
+        /// How long it is good, in days.
         #[arg(long, default_value_t = 90)]
         days: u32,
     },
@@ -65,9 +70,9 @@ struct Print {
 pub fn run(arguments: Arguments) -> Result<(), Exit> {
     match arguments.command {
         None => print(&arguments.print),
-        Some(Command::Add { name, application, roles, days }) => block_on(async {
+        Some(Command::Add { name, application, roles, scopes, days }) => block_on(async {
             let server = super::users::open(&application).await?;
-            let made = server.auth().add_service_key(&name, roles, days).await;
+            let made = server.auth().add_service_key(&name, roles, scopes.map(Scopes::new), days).await;
             server.close().await;
             let (key, secret) = made.map_err(|error| Exit::wrong(error.to_string()))?;
             tell!("{}  {}, good for {days} days. It is shown this once:", key.id, key.name);
@@ -78,8 +83,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
             let keys = server.auth().service_keys().await;
             server.close().await;
             for key in keys.map_err(|failure| Exit::failed(format!("cannot list keys: {failure:?}")))? {
-                let until = jiff::Timestamp::from_microsecond(key.expires_at).map(|at| at.to_string());
-                say!("{}  {}  {}  until {}", key.id, key.name, key.roles.join(","), until.unwrap_or_default())?;
+                say!("{}", line(&key))?;
             }
             Ok(())
         }),
@@ -100,6 +104,25 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
             rotated.map_err(|failure| Exit::failed(format!("the key was not made: {failure:?}")))
         }),
     }
+}
+
+/// A key in one line: whose, what it may, until when, and when it was last used.
+fn line(key: &ServiceKey) -> String {
+    let at = |micros: i64| jiff::Timestamp::from_microsecond(micros).map(|at| at.to_string()).unwrap_or_default();
+    let scopes = match &key.scopes {
+        Some(scopes) => scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        None => "all that the rules permit".into(),
+    };
+    let used = key.last_used_at.map_or("never used".into(), |micros| format!("last used {}", at(micros)));
+    let ServiceKey { id, name, roles, expires_at, .. } = key;
+    format!("{id}  {name}  roles [{}]  scopes [{scopes}]  until {}  {used}", roles.join(","), at(*expires_at))
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::parse(text).ok_or_else(|| {
+        "a scope is read, write or call, alone or with a name (read:posts, call:transfer), auth:read or auth:admin"
+            .to_owned()
+    })
 }
 
 fn algorithm(name: &str) -> Result<SigningAlgorithm, String> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::authorize::Planner;
+use crate::scope::{Scope, Scopes};
 use crate::shape::{Column, Source as Called};
 use undergird_model::Type;
 
@@ -72,6 +73,30 @@ fn closed_until_opened() {
         (visitor(), "al", Some(Refusal::UnknownFunction { name: "al".into(), nearest: Some("all".into()) })),
     ] {
         assert_eq!(planned(&caller, &call(function, &[])).err(), expected, "{function}");
+    }
+}
+
+/// A key that is held to scopes needs one for the function, and where it gives rows, one for them; no rule is asked before.
+#[test]
+fn scopes_are_asked_of_calls() {
+    let held = |scopes: &[&str]| {
+        let scopes = Scopes::new(scopes.iter().map(|scope| Scope::parse(scope).unwrap()).collect());
+        let user = User::new(ME, None, vec!["boss".into()], serde_json::json!({}));
+        Caller::user(Arc::new(user.held_to(scopes)), MOMENT)
+    };
+    let missing = |scope: &str| Some(Refusal::ScopeMissing { scope: Scope::parse(scope).unwrap() });
+    let near = call("near", &[("far", json(5.into()))]);
+    for (scopes, request, expected) in [
+        (&["read", "write"][..], call("all", &[]), missing("call:all")),
+        (&["call:add"], call("all", &[]), missing("call:all")),
+        (&["call:all"], call("all", &[]), None),
+        (&["call"], call("add", &[]), None),
+        (&["call"], call("deed", &[]), Some(closed("deed", false, true))),
+        (&["call:near"], near.clone(), missing("read:notes")),
+        (&["read:notes"], near.clone(), missing("call:near")),
+        (&["call:near", "read:notes"], near, None),
+    ] {
+        assert_eq!(planned(&held(scopes), &request).err(), expected, "{scopes:?}");
     }
 }
 
