@@ -95,7 +95,7 @@ pub(crate) async fn transaction(
     isolation: Isolation,
     deadline: Instant,
 ) -> Result<WorkAnswer, StoreError> {
-    let mut losses = 0;
+    let (mut losses, mut lost) = (0, false);
     let mut patience = pool.patience();
     for attempt in 1..=TRIES_MAX {
         // Before a connection is taken, so that nobody holds one who does nothing with it.
@@ -103,6 +103,11 @@ pub(crate) async fn transaction(
             Isolation::Serializable => Some(pool.turns.take(attempt - 1, deadline).await),
             Isolation::Snapshot | Isolation::Committed => None,
         };
+        // The wait for one's turn is none for a connection.
+        if turn.is_some() && attempt > 1 {
+            if lost { patience.after_loss() } else { patience.anew() }
+        }
+        lost = false;
         let mut session = open(pool, Some(isolation), &mut patience, deadline).await?;
         let outcome = AssertUnwindSafe(work.run(&mut session)).catch_unwind().await;
         let failed = session.failure().cloned();
@@ -118,6 +123,7 @@ pub(crate) async fn transaction(
             // What was not committed has not happened.
             (Some(Fault::Lost(_)), _) if losses < LOSSES_MAX => {
                 losses += 1;
+                lost = true;
                 patience.after_loss();
                 true
             }

@@ -33,6 +33,8 @@ const UNPREPARED_MAX: u32 = 3;
 struct Tries {
     /// How long connections are waited for, all together.
     patience: Patience,
+    /// Whether the last run lost its connection.
+    lost: bool,
     careful: bool,
     conflicts: u32,
     fresh: u32,
@@ -41,7 +43,7 @@ struct Tries {
 
 impl Tries {
     fn new(pool: &Pool) -> Tries {
-        Tries { patience: pool.patience(), careful: false, conflicts: 0, fresh: 0, unprepared: 0 }
+        Tries { patience: pool.patience(), lost: false, careful: false, conflicts: 0, fresh: 0, unprepared: 0 }
     }
 
     /// Until when a connection is waited for.
@@ -56,6 +58,7 @@ impl Tries {
             Again::Fresh(_) => self.patience.after_loss(),
             Again::Carefully | Again::Conflict | Again::Elsewhere | Again::Unprepared => self.patience.anew(),
         }
+        self.lost = matches!(again, Again::Fresh(_));
         match again {
             Again::Carefully if self.careful => {
                 return Err(StoreError::Internal("a careful transaction was aborted".into()));
@@ -252,6 +255,10 @@ pub(crate) async fn transaction(
             Isolation::Serializable => Some(pool.turns.take(tries.conflicts, deadline).await),
             Isolation::Snapshot | Isolation::Committed => None,
         };
+        // The wait for one's turn is none for a connection.
+        if turn.is_some() && tries.conflicts > 0 {
+            if tries.lost { tries.patience.after_loss() } else { tries.patience.anew() }
+        }
         let mut checkout = match isolation {
             Isolation::Committed if !tries.careful && wall.is_none() => {
                 pool.checkout_for_one(tries.until(deadline)).await?

@@ -33,7 +33,7 @@ impl Patience {
         self.until = Instant::now() + self.most;
     }
 
-    /// A connection was lost: there is what is left, and a moment at least.
+    /// A connection was lost, or time went by for another reason: there is what is left, and a moment at least.
     pub fn after_loss(&mut self) {
         self.until = self.until.max(Instant::now() + AFTER_LOSS);
     }

@@ -192,6 +192,35 @@ async fn what_was_prepared_is_prepared_anew_when_the_table_changes() {
     assert_eq!(read(&store, &["SELECT 0::bigint"]).await.unwrap(), ["0 0"]);
 }
 
+/// Who has waited for his turn has not waited for a connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_was_long_in_coming_leaves_time_for_a_connection() {
+    let Some(database) = database().await else { return };
+    let store = database.open_with("pool=1").await;
+    // Somebody runs alone all the time, so that a second run waits for a second, and a third for two.
+    let alone = store.pool.turns.take(1, Instant::now() + Duration::from_secs(1)).await;
+    let late = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut run = 0;
+            transact::<i64, _>(&store, Isolation::Serializable, move |connection| {
+                run += 1;
+                Box::pin(async move {
+                    let one = count(connection, "SELECT 1::bigint").await?;
+                    if run < 3 { Err(StoreError::Conflict) } else { commit(one) }
+                })
+            })
+            .await
+        })
+    };
+    // The first run waits for a quarter of a second; the third comes after 3.25 s, when the only connection is taken.
+    tokio::time::sleep(Duration::from_millis(2_900)).await;
+    assert_eq!(read(&store, &["SELECT 2::bigint FROM pg_sleep(0.9)"]).await.unwrap(), ["0 2"]);
+    assert_eq!(late.await.unwrap(), Ok(1));
+    drop(alone);
+    Store::close(&*store).await;
+}
+
 /// Who comes when others wait for long is told at once; a few may wait however long it takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_would_wait_too_long_is_told_at_once() {
