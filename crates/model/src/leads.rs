@@ -1,7 +1,7 @@
 //! Which collections an expression looks into, besides the rows in scope.
 
 use crate::expr::{Expr, Node};
-use crate::schema::{Collection, CollectionId, RelationId};
+use crate::schema::{Collection, CollectionId, Model, RelationId};
 use std::collections::BTreeSet;
 
 /// Adds the collections whose rows decide what an expression gives: those that its relations lead to, and the users' own when it asks for
@@ -28,4 +28,13 @@ pub fn leads_to(
         }
         false
     });
+}
+
+impl Model {
+    /// Whether an expression may look at rows of a collection, beside those in scope.
+    pub fn looks_into(&self, expr: &Expr, collection: CollectionId) -> bool {
+        let mut found = BTreeSet::new();
+        leads_to(expr, &self.collections, self.profile, &mut found);
+        found.contains(&collection)
+    }
 }

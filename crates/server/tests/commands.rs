@@ -141,14 +141,17 @@ fn settings_show_where_they_come_from_and_no_secret() {
     // Secrets, also those that are written where they should not be.
     let hook = |secret: &str| format!("[auth.hooks.{secret}]\nurl = \"https://hooks.example.org/x\"\n");
     let literal = "secrets = \"v1,whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5\"\n";
-    let file = format!("name = \"blog\"\n{}{literal}{}", hook("before_user_created"), hook("custom_access_token"));
+    let captcha = "[auth.captcha]\nprovider = \"hcaptcha\"\nsecret = \"0xcanary\"\n";
+    let (before, access) = (hook("before_user_created"), hook("custom_access_token"));
+    let file = format!("name = \"blog\"\n{captcha}{before}{literal}{access}");
     blog.write("undergird.toml", &file);
     let outside =
         [("UNDERGIRD_AUTH_HOOKS_CUSTOM_ACCESS_TOKEN_SECRETS", "v1,whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5")];
     let (code, out, errors) = said(&blog, &["config"], &outside);
     assert_eq!(code, 0, "{errors}");
     assert_eq!(out.matches("secrets").count(), 2, "{out}");
-    assert!(!out.contains("whsec_"), "{out}");
+    assert!(!out.contains("whsec_") && !out.contains("0xcanary"), "{out}");
+    assert!(out.contains("auth.captcha.secret"), "{out}");
 }
 
 #[test]

@@ -49,7 +49,12 @@ impl Others {
 
     /// From the beginning of the writer's transaction to its end nobody else commits: what the number is now it stays until the commit is
     /// over, however long the disk takes. To be called by who has the lock, before the commit is announced.
+    ///
+    /// Nothing is done where nobody ever asked for the number: most applications keep no answers, and each commit comes by here.
     pub(crate) fn hold(&self) {
+        if self.open.read().is_none() {
+            return;
+        }
         self.held.store(self.number().unwrap_or(UNKNOWN), Ordering::SeqCst);
     }
 

@@ -25,7 +25,7 @@ impl Builder<'_> {
         let mut lift = Lift { is_assigned: &is_assigned, noted: Vec::new(), rows: Vec::new(), elements: Vec::new() };
         let mut terms = Vec::new();
         for term in conjuncts(&rule) {
-            if !leads_to(self.model, term, collection.id) {
+            if !self.model.looks_into(term, collection.id) {
                 continue;
             }
             if !compares {
@@ -53,18 +53,6 @@ fn conjuncts(rule: &Expr) -> &[Expr] {
         Node::And(terms) => terms,
         _ => std::slice::from_ref(rule),
     }
-}
-
-/// Whether an expression may look at other rows of this collection.
-fn leads_to(model: &Model, expr: &Expr, collection: CollectionId) -> bool {
-    expr.any_node(&mut |node| match node {
-        Node::Via { relation, .. }
-        | Node::Exists { relation, .. }
-        | Node::Count { relation, .. }
-        | Node::At { relation, .. } => model.relation(*relation).target == collection,
-        Node::Profile { .. } => model.profile == Some(collection),
-        _ => false,
-    })
 }
 
 /// Whether what a term says of the new row may depend on what other rows of the collection become: it follows a relation from there,

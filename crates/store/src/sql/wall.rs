@@ -78,7 +78,7 @@ pub fn wall(model: &Model, dialect: &dyn Dialect) -> Wall {
             read: builder.condition("read", &access.read, RowVar::THIS, |_| Ok(true)),
             // The database asks before the row is there, and plans when all of the request's rows are.
             create: builder.condition("create", &access.create, RowVar::THIS, |term| {
-                match leads_to(model, term, collection.id) {
+                match model.looks_into(term, collection.id) {
                     true => Err("looks at the collection's other rows, some of which the same request may make"),
                     false => Ok(true),
                 }
@@ -164,18 +164,6 @@ fn names(expr: &Expr, row: RowVar) -> bool {
     expr.any_node(&mut |node| match node {
         Node::Field(of, _) => *of == row,
         Node::Via { from, .. } | Node::Exists { from, .. } | Node::Count { from, .. } => *from == row,
-        _ => false,
-    })
-}
-
-/// Whether an expression may look at other rows of a collection.
-fn leads_to(model: &Model, expr: &Expr, collection: CollectionId) -> bool {
-    expr.any_node(&mut |node| match node {
-        Node::Via { relation, .. }
-        | Node::Exists { relation, .. }
-        | Node::Count { relation, .. }
-        | Node::At { relation, .. } => model.relation(*relation).target == collection,
-        Node::Profile { .. } => model.profile == Some(collection),
         _ => false,
     })
 }
