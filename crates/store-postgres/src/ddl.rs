@@ -33,20 +33,21 @@ pub fn statements(steps: &[Step], wanted: &Applied) -> Vec<String> {
     script(steps, wanted).into_iter().map(|line| line.sql).collect()
 }
 
-/// The same for a committed migration, for review: with the indexes that are built before the transaction.
+/// The same for a committed migration, for review: with what is made before the transaction.
 pub fn reviewed(group: Group<'_>) -> Vec<String> {
     let Group { steps, wanted, is_first } = group;
-    let early: Vec<String> = match is_first {
-        true => steps.iter().filter_map(|step| early::statement(step, steps, wanted)).collect(),
+    let early: Vec<early::Early> = match is_first {
+        true => steps.iter().filter_map(|step| early::early(step, steps, wanted)).collect(),
         false => Vec::new(),
     };
-    let rest = script(steps, wanted).into_iter().map(|line| line.sql).filter(|sql| !early.contains(sql));
-    early.iter().map(|statement| early::shown(statement)).chain(rest).collect()
+    let is_made = |sql: &String| early.iter().any(|one| one.is_whole() && one.place == *sql);
+    let rest = script(steps, wanted).into_iter().map(|line| line.sql).filter(|sql| !is_made(sql));
+    early.iter().map(early::Early::shown).chain(rest).collect()
 }
 
-/// Whether nobody waits for an index of a committed migration.
+/// Whether nobody waits for what a step of a committed migration looks at.
 pub fn is_early(step: &Step, group: Group<'_>) -> bool {
-    group.is_first && early::statement(step, group.steps, group.wanted).is_some()
+    group.is_first && early::early(step, group.steps, group.wanted).is_some()
 }
 
 /// A statement, and the step that it takes, for the error when rows do not allow it.

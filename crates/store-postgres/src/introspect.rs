@@ -255,7 +255,8 @@ SELECT 'table ' || t.name, concat_ws(E'\n', t.kind,
   (SELECT string_agg(concat_ws(' ', quote_ident(k.conname),
       CASE WHEN k.contype = 'c' THEN 'CHECK' ELSE pg_get_constraintdef(k.oid) END,
       CASE WHEN NOT k.convalidated THEN 'NOT VALID' END), E'\n' ORDER BY k.conname)
-    FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.oid AND k.contype IN ('p', 'u', 'f', 'x', 'c')),
+    FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.oid AND k.contype IN ('p', 'u', 'f', 'x', 'c')
+      AND NOT starts_with(k.conname::text, '_undergird_new_')),
   (SELECT 'numbered ' || g.tgenabled::text FROM pg_catalog.pg_trigger g WHERE g.tgrelid = t.oid AND g.tgname = {trigger}))
 FROM t
 UNION ALL
@@ -264,7 +265,7 @@ SELECT 'text ' || t.name, concat_ws(E'\n',
     FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
     WHERE d.adrelid = t.oid),
   (SELECT string_agg(quote_ident(k.conname) || ' ' || pg_get_constraintdef(k.oid), E'\n' ORDER BY k.conname)
-    FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.oid AND k.contype = 'c'))
+    FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.oid AND k.contype = 'c' AND NOT starts_with(k.conname::text, '_undergird_new_')))
 FROM t
 UNION ALL
 SELECT 'index ' || c.relname, concat_ws(' ', CASE WHEN i.indisunique THEN 'UNIQUE' END, CASE WHEN NOT i.indisvalid THEN 'INVALID' END,

@@ -28,6 +28,9 @@ impl Scribe for PostgresScribe {
         let (scan, rewrite) = (Effort::Scan, Effort::Rewrite);
         let everybody = |effort| Effect { effort, waits: Waits::Everybody };
         let writers = |effort| Effect { effort, waits: Waits::Writers };
+        if ddl::is_early(step, group) {
+            return Effect { effort: scan, waits: Waits::Nobody };
+        }
         match step {
             Step::CreateTable(_)
             | Step::DropTable(_)
@@ -56,7 +59,6 @@ impl Scribe for PostgresScribe {
                 _ => Effect::INSTANT,
             },
             Step::AlterKey { .. } | Step::AddCheck { .. } => everybody(scan),
-            Step::CreateIndex { .. } if ddl::is_early(step, group) => Effect { effort: scan, waits: Waits::Nobody },
             Step::AddReference { .. } | Step::CreateIndex { .. } => writers(scan),
         }
     }

@@ -389,7 +389,7 @@ async fn take(
     transaction.batch_execute(wall::TAKEN_DOWN).await.map_err(|error| failed("taking the wall down", &error))?;
     install(transaction, functions).await?;
     let built =
-        early::built(transaction, home).await.map_err(|error| failed("looking for indexes that are built", &error))?;
+        early::built(transaction, home).await.map_err(|error| failed("looking for what is made already", &error))?;
     for line in script(steps, wanted) {
         let naming = early::named(&line, &built);
         let sql = naming.as_deref().unwrap_or(&line.sql);
