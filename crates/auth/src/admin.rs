@@ -3,6 +3,7 @@
 use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
 use crate::hooks::Gate;
+use crate::mail::MailKind;
 use crate::one_time;
 use crate::password;
 use crate::profile;
@@ -242,6 +243,7 @@ impl Core {
                 let row = row.with_row([("password_hash", Value::Text(hash)), updated_at]);
                 transaction.write(system, row, None).await?;
                 one_time::void(transaction, system, id).await?;
+                self.tell_user(transaction, system, id, (MailKind::PasswordChanged, "password")).await?;
                 self.end_sessions(transaction, system, &sessions).await?
             }
             Change::Ban(micros) => {

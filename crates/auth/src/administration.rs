@@ -8,6 +8,7 @@ use crate::audit::{self, Actor, Event};
 use crate::core::{Core, NewUser};
 use crate::factors::settle;
 use crate::hooks::Gate;
+use crate::mail::{Letter, MailKind};
 use crate::one_time;
 use crate::password;
 use crate::profile;
@@ -213,6 +214,7 @@ impl Core {
         });
         let (account, ended) = done.await.map_err(or_taken)??;
         self.revoked(ended, moment.now);
+        self.post.wake();
         Ok(account)
     }
 
@@ -267,6 +269,7 @@ impl Core {
             _ => {}
         }
         let ends = checked.password_hash.is_some() || matches!(checked.ban, Some(Ban::For(micros)) if micros > 0);
+        let changes_password = checked.password_hash.is_some();
         if let Some(hash) = checked.password_hash {
             row.push(("password_hash", Value::Text(hash)));
         }
@@ -281,6 +284,12 @@ impl Core {
         if let Some(email) = &email {
             self.settle_identity(transaction, system, id, email, None).await?;
             profile::change_email(transaction, system, id, email).await?;
+        }
+        if let Some(old) = before.email.as_ref().filter(|_| email.is_some()) {
+            self.queue(transaction, system, Letter::to(MailKind::EmailChanged, old)).await?;
+        }
+        if changes_password {
+            self.tell_user(transaction, system, id, (MailKind::PasswordChanged, "password")).await?;
         }
         let told = serde_json::json!({
             "email": email.is_some(), "ends_sessions": ends, "app_metadata": app_changed, "ban": told_ban,
@@ -365,6 +374,7 @@ impl Core {
             })
         });
         self.revoked(done.await??, moment.now);
+        self.post.wake();
         Ok(())
     }
 

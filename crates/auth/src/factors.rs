@@ -7,6 +7,7 @@
 
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
+use crate::mail::MailKind;
 use crate::password::too_many;
 use crate::records::{self, CHALLENGES, FACTOR_KINDS, FACTORS, SESSIONS, TOTP, USERS, WEBAUTHN};
 use crate::revocations::Revocation;
@@ -255,6 +256,7 @@ impl Core {
         });
         let done = self.tell_wrong_code(&visit, (user, session), done.await?).await?;
         let (started, ended) = done?;
+        self.post.wake();
         self.budgets.codes.give_back(&user);
         self.revoked(ended, now);
         self.tokens(started).await
@@ -300,6 +302,7 @@ impl Core {
         let mut ended = Vec::new();
         if found.int("verified_at").is_none() {
             ended = self.begin_anew(transaction, &system, (user, session), factor).await?;
+            self.tell_user(transaction, &system, user, (MailKind::FactorAdded, TOTP)).await?;
         }
         let second = Second { factor, method: TOTP.into(), at: now };
         let (started, old) = self.raise_session(transaction, visit, &row, second).await?;
@@ -348,6 +351,7 @@ impl Core {
             })
         });
         self.revoked(done.await??, now);
+        self.post.wake();
         Ok(())
     }
 
@@ -377,8 +381,13 @@ impl Core {
         factor: Uuid,
         keep: Option<Uuid>,
     ) -> Result<Vec<Revocation>, AccountError> {
+        let there = transaction.records(system, records::by("id", Value::Uuid(factor), FACTORS)).await?;
+        let kind = there.first().filter(|row| row.int("verified_at").is_some()).and_then(|row| row.text("kind"));
         let gone = Request::new(FACTORS, Verb::Delete).with_equal("id", Value::Uuid(factor));
         transaction.write(system, gone, None).await?;
+        if let Some(kind) = kind {
+            self.tell_user(transaction, system, user, (MailKind::FactorRemoved, kind)).await?;
+        }
         let rest = factors_of(transaction, system, user).await?;
         let mut lost = vec![factor];
         if !rest.iter().any(counts) {

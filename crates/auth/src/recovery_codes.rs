@@ -6,6 +6,7 @@
 use crate::api_keys::sha256;
 use crate::core::Core;
 use crate::factors::{check_name, counts, demand_aal2, factors_of, note_factor, or_name_taken, session_of, settle};
+use crate::mail::MailKind;
 use crate::password::too_many;
 use crate::records::{self, FACTORS, RECOVERY_CODE, RECOVERY_CODES};
 use crate::revocations::Revocation;
@@ -85,15 +86,21 @@ impl Core {
         let codes = self.fresh_codes()?;
         let hashes: Vec<Vec<u8>> = codes.iter().map(|code| hash(user, code)).collect();
         let fresh = self.new_id(visit.moment.now)?;
+        let core = self.clone();
         let made = self.engine.transaction(Isolation::Serializable, move |transaction| {
-            let (name, hashes) = (name.clone(), hashes.clone());
+            let (core, name, hashes) = (core.clone(), name.clone(), hashes.clone());
             Box::pin(async move {
                 let system = Caller::system(visit.moment);
                 let new = New { fresh, name, hashes, again: asked.again };
-                settle(make(transaction, &system, (user, session), new).await)
+                let made = make(transaction, &system, (user, session), new).await;
+                if made.is_ok() {
+                    core.tell_user(transaction, &system, user, (MailKind::FactorAdded, RECOVERY_CODE)).await?;
+                }
+                settle(made)
             })
         });
         let (id, name) = made.await.map_err(or_name_taken)??;
+        self.post.wake();
         Ok(RecoveryCodes { id, name, codes: codes.into_iter().map(Secret::new).collect() })
     }
 
@@ -118,6 +125,7 @@ impl Core {
         });
         let done = self.tell_wrong_code(&visit, (user, session), done.await?).await?;
         let (started, ended) = done?;
+        self.post.wake();
         self.budgets.codes.give_back(&user);
         self.revoked(ended, now);
         self.tokens(started).await
@@ -144,6 +152,7 @@ impl Core {
         if transaction.write(&system, unused, None).await?.affected != 1 {
             return Err(FactorError::CodeWrong.into());
         }
+        self.tell_user(transaction, &system, user, (MailKind::RecoveryCodeUsed, RECOVERY_CODE)).await?;
         let second = Second { factor, method: METHOD.into(), at: now };
         Ok(self.raise_session(transaction, visit, &row, second).await?)
     }
@@ -165,6 +174,7 @@ impl Core {
             })
         });
         let (id, ended) = done.await??;
+        self.post.wake();
         self.revoked(ended, now);
         Ok(id)
     }

@@ -270,6 +270,8 @@ pub struct Mail {
     pub tls: MailTls,
     /// `per_hour`: most mails in an hour. Default 1,000.
     pub per_hour: u32,
+    /// `notices`: whether users are told what happened to their accounts. Default true.
+    pub notices: bool,
 }
 
 /// Text of the settings that is not shown, by whatever prints them.
@@ -400,6 +402,7 @@ impl Default for Settings {
                 password: None,
                 tls: MailTls::StartTls,
                 per_hour: 1_000,
+                notices: true,
             },
             limits: Limits {
                 body_bytes: 10 << 20,

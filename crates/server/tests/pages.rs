@@ -138,7 +138,7 @@ impl World {
             .inbox()
             .unwrap()
             .into_iter()
-            .find(|mail| mail.to == to)
+            .find(|mail| mail.to == to && mail.text.contains("token="))
             .unwrap_or_else(|| panic!("no mail to {to}"));
         let link = mail.text.lines().find(|line| line.starts_with("http")).unwrap().to_owned();
         let is_code = |line: &&str| line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit());

@@ -36,6 +36,7 @@ on_each_store!(
     a_count_that_goes_back_is_refused_and_noted,
     who_may_not_sign_in_may_not_by_passkey,
     a_planted_passkey_goes_with_the_password,
+    a_passkey_that_comes_or_goes_is_told,
     an_authenticator_is_a_second_factor,
 );
 
@@ -515,7 +516,7 @@ async fn a_planted_passkey_goes_with_the_password(on: On) {
     let (device, _) = world.register(&thief).await;
     world.auth.recover(world.visit(world.now()), "ann@example.org".into(), Wish::default()).await.unwrap();
     world.auth.deliver().await.unwrap();
-    let mail = world.auth.inbox().unwrap().remove(0);
+    let mail = world.auth.inbox().unwrap().into_iter().find(|mail| mail.text.contains("token=")).unwrap();
     let link = Secret::new(mail.text.split("token=").nth(1).unwrap().split('&').next().unwrap());
     let owner = world.auth.verify(world.visit(world.now()), &[LinkKind::Recovery], Proof::Link(link)).await.unwrap();
     assert!(rejected(&world.sign_in(&device).await));
@@ -524,10 +525,39 @@ async fn a_planted_passkey_goes_with_the_password(on: On) {
     let (device, _) = world.register(&owner).await;
     world.auth.recover(world.visit(world.now()), "ann@example.org".into(), Wish::default()).await.unwrap();
     world.auth.deliver().await.unwrap();
-    let mail = world.auth.inbox().unwrap().remove(0);
+    let mail = world.auth.inbox().unwrap().into_iter().find(|mail| mail.text.contains("token=")).unwrap();
     let link = Secret::new(mail.text.split("token=").nth(1).unwrap().split('&').next().unwrap());
     world.auth.verify(world.visit(world.now()), &[LinkKind::Recovery], Proof::Link(link)).await.unwrap();
     assert!(world.sign_in(&device).await.is_ok());
+}
+
+async fn a_passkey_that_comes_or_goes_is_told(on: On) {
+    let Some(world) = World::new(on, "").await else { return };
+    let ann = world.sign_up("ann@example.org").await;
+    let mut seen = 0;
+    let mut told = async || {
+        world.auth.deliver().await.unwrap();
+        let mails = world.auth.inbox().unwrap();
+        let new: Vec<_> =
+            mails[..mails.len() - seen].iter().map(|mail| (mail.to.clone(), mail.subject.clone())).collect();
+        seen = mails.len();
+        new
+    };
+    let mail = |subject: &str| vec![("ann@example.org".to_owned(), subject.to_owned())];
+    world.begin(&ann).await.unwrap();
+    assert_eq!(told().await, vec![], "nothing was added yet");
+    let (device, passkey) = world.register(&ann).await;
+    assert_eq!(told().await, mail("A passkey for test was added"));
+    world.sign_in(&device).await.unwrap();
+    assert_eq!(told().await, vec![]);
+    world.auth.remove_passkey(world.visit(world.now()), &world.caller(&ann), passkey.id).await.unwrap();
+    assert_eq!(told().await, mail("A passkey for test was removed"));
+    let (_, passkey) = world.register(&ann).await;
+    told().await;
+    let owner = Caller::secret(world.server.engine().moment());
+    let visit = world.visit(world.now());
+    world.auth.remove_passkey_of(visit, &owner, ann.account.id, passkey.id).await.unwrap();
+    assert_eq!(told().await, mail("A passkey for test was removed"));
 }
 
 async fn an_authenticator_is_a_second_factor(on: On) {

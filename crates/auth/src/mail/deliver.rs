@@ -4,7 +4,7 @@
 //! between leaves it to the next try, which says the same under the same `Message-ID`; so a mail comes once, but for a crash in the moment
 //! between the server's yes and the removal.
 
-use super::{Letter, MailKind, template};
+use super::{Letter, MailKind, notices, template};
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::hooks::Gate;
@@ -38,6 +38,8 @@ struct Composed {
     to: String,
     kind: MailKind,
     secrets: Option<Secrets>,
+    /// Of a notice.
+    method: String,
 }
 
 impl Core {
@@ -229,7 +231,8 @@ impl Core {
         (letter, gate): (Letter, &Gate),
     ) -> Result<Option<Composed>, AccountError> {
         let MailKind::Link(kind) = letter.kind else {
-            return Ok(Some(Composed { to: letter.email, kind: letter.kind, secrets: None }));
+            let method = notices::method(letter.data.as_ref());
+            return Ok(Some(Composed { to: letter.email, kind: letter.kind, secrets: None, method }));
         };
         let Some(user) = self.recipient(transaction, system, kind, (&letter, gate)).await? else { return Ok(None) };
         let to = match kind {
@@ -240,7 +243,7 @@ impl Core {
         if kind == LinkKind::EmailChange {
             let taken = records::by("email", Value::text(to.as_str()), USERS);
             if !transaction.records(system, taken).await?.is_empty() {
-                return Ok(Some(Composed { to, kind: MailKind::AccountExists, secrets: None }));
+                return Ok(Some(Composed { to, kind: MailKind::AccountExists, secrets: None, method: String::new() }));
             }
         }
         let secrets = self.one_time.secrets(id);
@@ -251,18 +254,20 @@ impl Core {
             challenge: letter.challenge.as_deref(),
             life_micros: self.mail_life_micros(),
         };
+        let composed =
+            Composed { to: to.clone(), kind: letter.kind, secrets: Some(secrets.clone()), method: String::new() };
         if again {
             // What was used meanwhile, or made void, must not be good again because a server's yes was lost.
             let is_there = one_time::is_there(transaction, system, &secrets.link).await?;
-            return Ok(is_there.then_some(Composed { to, kind: letter.kind, secrets: Some(secrets) }));
+            return Ok(is_there.then_some(composed));
         }
         one_time::put(transaction, system, &self.one_time, &secrets, &token).await?;
-        let composed = Request::new(MAILS, Verb::Update).with_equal("id", Value::Uuid(id));
+        let once = Request::new(MAILS, Verb::Update).with_equal("id", Value::Uuid(id));
         let row = [("composed_at", Value::Timestamp(system.moment().now))];
-        transaction.write(system, composed.with_row(row), None).await?;
+        transaction.write(system, once.with_row(row), None).await?;
         let event = Event::new("mail_sent", Actor::System, token.user);
         audit::note(transaction, system.moment(), event.with(serde_json::json!({ "kind": kind.name() }))).await?;
-        Ok(Some(Composed { to, kind: letter.kind, secrets: Some(secrets) }))
+        Ok(Some(composed))
     }
 
     /// The user whom a link is for, if there is one for whom it makes sense.
@@ -325,6 +330,7 @@ impl Core {
             minutes: settings.auth.mail_token_seconds.div_ceil(60),
             site_url: &site_url,
             redirect_to,
+            method: &composed.method,
         };
         let filled = self.post.fill(composed.kind, &values);
         Mail { id, to: composed.to.clone(), subject: filled.subject, text: filled.text, html: filled.html }

@@ -5,6 +5,7 @@
 //! Deliberately absent: what a mail proves ([`crate::verify`]), mails of the application's own functions.
 
 mod deliver;
+mod notices;
 mod smtp;
 mod template;
 
@@ -34,6 +35,8 @@ use uuid::Uuid;
 
 /// Mails that `dev` shows; older ones are forgotten.
 const INBOX_MAX: usize = 100;
+/// How long a notice may wait for a server that is away. What it tells is true still, unlike a link.
+const NOTICE_LIFE_MICROS: i64 = 24 * 3_600 * 1_000_000;
 
 /// How mails leave.
 #[derive(Clone, Debug, Default)]
@@ -58,10 +61,24 @@ pub(crate) enum MailKind {
     EmailChanged,
     /// The password was changed.
     PasswordChanged,
+    /// A second factor is in use from now on, or recovery codes are.
+    FactorAdded,
+    /// One is not any more.
+    FactorRemoved,
+    /// A passkey signs in from now on.
+    PasskeyAdded,
+    /// One does not any more.
+    PasskeyRemoved,
+    /// A recovery code stood in for a second factor.
+    RecoveryCodeUsed,
+    /// An account elsewhere signs in from now on.
+    IdentityLinked,
+    /// One does not any more.
+    IdentityUnlinked,
 }
 
 impl MailKind {
-    pub(crate) const ALL: [MailKind; 9] = [
+    pub(crate) const ALL: [MailKind; 16] = [
         MailKind::Link(LinkKind::Confirmation),
         MailKind::Link(LinkKind::MagicLink),
         MailKind::Link(LinkKind::Recovery),
@@ -71,6 +88,13 @@ impl MailKind {
         MailKind::AccountExists,
         MailKind::EmailChanged,
         MailKind::PasswordChanged,
+        MailKind::FactorAdded,
+        MailKind::FactorRemoved,
+        MailKind::PasskeyAdded,
+        MailKind::PasskeyRemoved,
+        MailKind::RecoveryCodeUsed,
+        MailKind::IdentityLinked,
+        MailKind::IdentityUnlinked,
     ];
 
     /// As its row and its template's file are named; as Supabase names its templates, where it has one.
@@ -85,6 +109,13 @@ impl MailKind {
             MailKind::AccountExists => "account_exists",
             MailKind::EmailChanged => "email_changed",
             MailKind::PasswordChanged => "password_changed",
+            MailKind::FactorAdded => "mfa_factor_enrolled",
+            MailKind::FactorRemoved => "mfa_factor_unenrolled",
+            MailKind::PasskeyAdded => "passkey_added",
+            MailKind::PasskeyRemoved => "passkey_removed",
+            MailKind::RecoveryCodeUsed => "recovery_code_used",
+            MailKind::IdentityLinked => "identity_linked",
+            MailKind::IdentityUnlinked => "identity_unlinked",
         }
     }
 
@@ -105,7 +136,7 @@ pub(crate) struct Letter {
     pub(crate) redirect_to: Option<String>,
     /// Checked.
     pub(crate) challenge: Option<String>,
-    /// Of an account that is to be made when nobody has the address.
+    /// Of an account that is to be made when nobody has the address; of a notice, by what method (`notices.rs`).
     pub(crate) data: Option<Map<String, Json>>,
 }
 
@@ -247,10 +278,12 @@ impl Core {
         system: &Caller,
         letter: Letter,
     ) -> Result<(), Failure> {
-        if !self.post.is_there() {
+        let is_wanted = !letter.kind.is_notice() || transaction.app().model().settings.mail.notices;
+        if !self.post.is_there() || !is_wanted {
             return Ok(());
         }
         let now = system.moment().now;
+        let life = if letter.kind.is_notice() { NOTICE_LIFE_MICROS } else { self.mail_life_micros() };
         let optional = |text: Option<String>| text.map_or(Value::Null, Value::Text);
         let row = [
             ("id", Value::Uuid(self.new_id(now)?)),
@@ -263,7 +296,7 @@ impl Core {
             ("attempts", Value::Int(0)),
             ("due_at", Value::Timestamp(now)),
             ("created_at", Value::Timestamp(now)),
-            ("expires_at", Value::Timestamp(now.saturating_add(self.mail_life_micros()))),
+            ("expires_at", Value::Timestamp(now.saturating_add(life))),
         ];
         transaction.write(system, Request::new(MAILS, Verb::Create).with_row(row), None).await.map(|_| ())
     }

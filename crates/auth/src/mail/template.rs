@@ -14,7 +14,7 @@ use undergird_model::diagnostic::nearest;
 const BYTES_MAX: usize = 256 * 1024;
 
 /// What may stand between braces.
-const NAMES: [&str; 8] = ["app", "email", "link", "code", "token_hash", "minutes", "site_url", "redirect_to"];
+const NAMES: [&str; 9] = ["app", "email", "link", "code", "token_hash", "minutes", "site_url", "redirect_to", "method"];
 
 /// The values of one mail.
 pub(super) struct Values<'a> {
@@ -26,6 +26,8 @@ pub(super) struct Values<'a> {
     pub(super) minutes: u32,
     pub(super) site_url: &'a str,
     pub(super) redirect_to: &'a str,
+    /// Of a notice.
+    pub(super) method: &'a str,
 }
 
 impl Values<'_> {
@@ -38,7 +40,8 @@ impl Values<'_> {
             "token_hash" => self.token_hash.into(),
             "minutes" => self.minutes.to_string(),
             "site_url" => self.site_url.into(),
-            _ => self.redirect_to.into(),
+            "redirect_to" => self.redirect_to.into(),
+            _ => self.method.into(),
         }
     }
 }
@@ -263,5 +266,12 @@ fn built_in(kind: MailKind) -> &'static str {
         MailKind::AccountExists => include_str!("texts/account_exists.txt"),
         MailKind::EmailChanged => include_str!("texts/email_changed.txt"),
         MailKind::PasswordChanged => include_str!("texts/password_changed.txt"),
+        MailKind::FactorAdded => include_str!("texts/mfa_factor_enrolled.txt"),
+        MailKind::FactorRemoved => include_str!("texts/mfa_factor_unenrolled.txt"),
+        MailKind::PasskeyAdded => include_str!("texts/passkey_added.txt"),
+        MailKind::PasskeyRemoved => include_str!("texts/passkey_removed.txt"),
+        MailKind::RecoveryCodeUsed => include_str!("texts/recovery_code_used.txt"),
+        MailKind::IdentityLinked => include_str!("texts/identity_linked.txt"),
+        MailKind::IdentityUnlinked => include_str!("texts/identity_unlinked.txt"),
     }
 }

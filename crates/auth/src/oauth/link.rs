@@ -7,6 +7,7 @@ use super::person::Person;
 use super::settle::{refuse_banned, tell_providers};
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
+use crate::mail::MailKind;
 use crate::one_time::UsedFlow;
 use crate::records::{self, IDENTITIES, USERS};
 use crate::sessions::{self, Started};
@@ -108,6 +109,7 @@ impl Core {
         tell_providers(transaction, &system, user, None).await?;
         let event = Event::new("identity_unlinked", Actor::User, user).in_session(session).from(visit.address);
         audit::note(transaction, visit.moment, event.with(json!({ "provider": provider }))).await?;
+        self.tell_user(transaction, &system, user, (MailKind::IdentityUnlinked, provider)).await?;
         records::account(transaction, &system, user).await?.ok_or(AccountError::AccountMissing)
     }
 

@@ -11,6 +11,7 @@ use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::factors::{counts, factors_of};
 use crate::hooks::{Draft, Gate};
+use crate::mail::MailKind;
 use crate::one_time;
 use crate::profile;
 use crate::records::{self, FACTORS, IDENTITIES, PASSKEYS, USERS};
@@ -200,7 +201,8 @@ impl Core {
         self.put_identity(transaction, &system, id, provider, person).await?;
         tell_providers(transaction, &system, id, Some(person)).await?;
         let event = Event::new("identity_linked", Actor::User, id).from(visit.address);
-        Ok(audit::note(transaction, visit.moment, event.with(json!({ "provider": provider }))).await?)
+        audit::note(transaction, visit.moment, event.with(json!({ "provider": provider }))).await?;
+        Ok(self.tell_user(transaction, &system, id, (MailKind::IdentityLinked, provider)).await?)
     }
 
     async fn put_identity(

@@ -16,6 +16,7 @@ use crate::factors::{
     check_name, claim_challenge, demand_aal2_for_new, enroll, factor_of, find_challenge, or_name_taken, session_of,
     settle,
 };
+use crate::mail::MailKind;
 use crate::password::too_many;
 use crate::records::{self, FACTORS, PASSKEYS, WEBAUTHN};
 use crate::revocations::Revocation;
@@ -151,6 +152,7 @@ impl Core {
             Proved::Yes(started, ended) => {
                 self.budgets.codes.give_back(&user);
                 self.revoked(ended, now);
+                self.post.wake();
                 self.tokens(*started).await
             }
             Proved::No(why) => {
@@ -217,6 +219,7 @@ impl Core {
         let mut ended = Vec::new();
         if is_first {
             ended = self.begin_anew(transaction, &system, (user, session), factor).await?;
+            self.tell_user(transaction, &system, user, (MailKind::FactorAdded, WEBAUTHN)).await?;
         }
         let second = Second { factor, method: METHOD_AS_FACTOR.into(), at: visit.moment.now };
         let (started, old) = self.raise_session(transaction, visit, &row, second).await?;

@@ -5,6 +5,7 @@ use crate::administration::demand_owner;
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::factors::{demand_aal2, factors_of, session_of, settle};
+use crate::mail::MailKind;
 use crate::records::{self, PASSKEYS, SESSIONS};
 use crate::revocations::Revocation;
 use crate::sessions;
@@ -110,6 +111,7 @@ impl Core {
             })
         });
         self.revoked(done.await??, now);
+        self.post.wake();
         Ok(())
     }
 
@@ -148,6 +150,7 @@ impl Core {
             })
         });
         self.revoked(done.await??, moment.now);
+        self.post.wake();
         Ok(())
     }
 
@@ -169,6 +172,7 @@ impl Core {
         let begun: Vec<_> = begun.iter().filter_map(|row| row.uuid("id")).filter(|id| Some(*id) != keep).collect();
         let detail = json!({ "passkey": passkey.to_string(), "sessions": begun.len() });
         audit::note(transaction, system.moment(), event.with(detail)).await?;
+        self.tell_user(transaction, system, user, (MailKind::PasskeyRemoved, super::METHOD)).await?;
         Ok(self.end_sessions(transaction, system, &begun).await?)
     }
 }

@@ -21,6 +21,7 @@ use crate::api_keys::{Keys, sha256};
 use crate::audit::{self, Actor, Event};
 use crate::core::Core;
 use crate::factors::{demand_aal2, factors_of, session_of, settle};
+use crate::mail::MailKind;
 use crate::password::too_many;
 use crate::records::{self, PASSKEY_CHALLENGES, PASSKEYS, SESSIONS, USERS};
 use crate::sessions::{self, Started, may_sign_in};
@@ -301,8 +302,9 @@ impl Core {
             Err(why) => return self.refuse(&visit, "passkey_refused", Some(user), why).await,
         };
         let id = self.new_id(now)?;
-        let kept = name.clone();
+        let (core, kept) = (self.clone(), name.clone());
         let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
+            let core = core.clone();
             let (credential, transports, name) = (credential.clone(), answer.transports.clone(), kept.clone());
             Box::pin(async move {
                 let system = Caller::system(visit.moment);
@@ -314,10 +316,15 @@ impl Core {
                     transports: &transports,
                     name: name.as_deref(),
                 };
-                settle(register(transaction, &system, session, (challenge, until), new).await)
+                let made = register(transaction, &system, session, (challenge, until), new).await;
+                if made.is_ok() {
+                    core.tell_user(transaction, &system, user, (MailKind::PasskeyAdded, METHOD)).await?;
+                }
+                settle(made)
             })
         });
         done.await.map_err(or_taken)??;
+        self.post.wake();
         self.budgets.codes.give_back(&user);
         Ok(Passkey { id, name, created_at: now, last_used_at: None })
     }

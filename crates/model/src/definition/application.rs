@@ -220,6 +220,7 @@ fn read_mail(mail: &Table, settings: &mut Mail, report: &mut Report) {
     settings.username = mail.text("username").map(|(name, _)| name.to_owned());
     settings.password = mail.text("password").map(|(password, _)| Concealed::new(password));
     set(mail, "per_hour", &mut settings.per_hour);
+    flag(mail, "notices", &mut settings.notices);
     let Some((host, place)) = mail.text("host") else { return };
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
     if host.is_empty() || !host.bytes().all(is_host) {

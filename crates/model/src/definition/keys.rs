@@ -302,6 +302,7 @@ const MAIL: &[Key] = &[
         "How the way there is encrypted; `starttls` is demanded, not only tried.",
     ),
     key("per_hour", Int(1, 1_000_000), "1000", "Most mails in an hour, per node; more are refused with 429."),
+    key("notices", Bool, "true", "Whether users are told by mail what happened to their accounts."),
 ];
 
 const LIMITS: &[Key] = &[
