@@ -24,26 +24,18 @@ const OWNER: &str = "service_role";
 const SYSTEM: &str = "system";
 /// What kind of thing an event is, in the words of Supabase Auth; whatever is not named is of an account.
 const ACCOUNT: &str = "account";
-const KINDS: [(&str, &[&str]); 4] = [
+const KINDS: [(&str, &[&str]); 5] = [
     ("team", &["user_created", "user_made", "user_invited", "user_deleted", "user_handed_over"]),
     ("token", &["token_refreshed", "token_revoked", "signing_key_rotated", "service_key_made", "service_key_revoked"]),
-    (
-        "factor",
-        &[
-            "factor_in_progress",
-            "factor_deleted",
-            "mfa_verified",
-            "mfa_failed",
-            "recovery_codes_made",
-            "recovery_codes_deleted",
-        ],
-    ),
+    ("factor", &["factor_in_progress", "factor_deleted", "mfa_verified", "mfa_failed"]),
+    ("recovery_codes", &["recovery_codes_deleted"]),
     (
         "user",
         &[
             "user_modified",
             "user_repeated_signup",
             "email_changed",
+            "generate_recovery_codes",
             "identity_linked",
             "identity_unlinked",
             "link_generated",
@@ -51,6 +43,7 @@ const KINDS: [(&str, &[&str]); 4] = [
             "mail_sent",
             "passkey_created",
             "passkey_deleted",
+            "passkey_refused",
             "passkey_updated",
             "reauthentication_failed",
         ],
@@ -227,6 +220,32 @@ fn event(row: &Record, names: &[(Uuid, String)]) -> AuditEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As GoTrue's `ActionLogTypeMap` has it, for each event of ours that has a name there.
+    #[test]
+    fn events_are_of_the_kinds_that_supabase_auth_says() {
+        let there = [
+            ("login", "account"),
+            ("logout", "account"),
+            ("invite_accepted", "account"),
+            ("user_invited", "team"),
+            ("user_deleted", "team"),
+            ("token_revoked", "token"),
+            ("token_refreshed", "token"),
+            ("user_modified", "user"),
+            ("user_repeated_signup", "user"),
+            ("generate_recovery_codes", "user"),
+            ("factor_in_progress", "factor"),
+            ("factor_deleted", "factor"),
+            ("recovery_codes_deleted", "recovery_codes"),
+            ("passkey_created", "user"),
+            ("passkey_updated", "user"),
+            ("passkey_deleted", "user"),
+        ];
+        for (event, expected) in there {
+            assert_eq!(kind(event), expected, "{event}");
+        }
+    }
 
     #[test]
     fn what_is_looked_for_stands_for_itself() {
