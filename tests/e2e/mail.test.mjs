@@ -19,9 +19,14 @@ let server
 
 before(async () => {
   sink = await smtp()
-  server = await start('blog', (app) => {
+  server = await begin()
+})
+
+/** A server whose mails go to the sink. */
+const begin = (more = '') =>
+  start('blog', (app) => {
     const settings = path.join(app, 'undergird.toml')
-    const auth = `confirm_email = true\nanonymous = true\nsite_url = "${SITE}"\nredirect_urls = ["https://app.example.com/**"]\n`
+    const auth = `confirm_email = true\nanonymous = true\nsite_url = "${SITE}"\nredirect_urls = ["https://app.example.com/**"]\n${more}`
     const mail = `\n[server]\npublic_url = "${PUBLIC}"\n\n[mail]\nhost = "127.0.0.1"\nport = ${sink.port}\ntls = "none"\nfrom = "The Blog <no-reply@example.com>"\n`
     let text = readFileSync(settings, 'utf8')
     assert.match(text, /^\[auth\]$/m)
@@ -30,7 +35,7 @@ before(async () => {
     mkdirSync(path.join(app, 'mail'))
     writeFileSync(path.join(app, 'mail/invite.txt'), 'Subject: Come to {{ app }}\n\nDear {{ email }},\n\n{{ link }}\n')
   })
-})
+
 after(async () => {
   await server?.stop()
   sink?.close()
@@ -167,6 +172,38 @@ test('a new address is confirmed, and a code by mail proves who is there', async
   assert.equal((await api.auth.reauthenticate()).error, null)
   const nonce = (await sink.mail('newer@example.com')).code
   assert.equal((await api.auth.updateUser({ password: 'quite another password', nonce })).error, null)
+})
+
+test('both addresses confirm a change, where the application wants that', async () => {
+  const usual = server
+  server = await begin('double_confirm_changes = true\n')
+  try {
+    const said = 'Confirmation link accepted. Please proceed to confirm link sent to the other email'
+    const api = await member('both@example.com')
+    assert.equal((await api.auth.updateUser({ email: 'both2@example.com' })).data.user.new_email, 'both2@example.com')
+    const [old, fresh] = [await sink.mail('both@example.com'), await sink.mail('both2@example.com')]
+    assert.match(old.text, /is to have the address both2@example\.com/)
+    const first = await api.auth.verifyOtp({ email: 'both2@example.com', token: fresh.code, type: 'email_change' })
+    assert.equal(first.error, null)
+    assert.equal(first.data.session, null)
+    assert.equal((await api.auth.getUser()).data.user.email, 'both@example.com')
+    const second = await api.auth.verifyOtp({ token_hash: old.token, type: 'email_change' })
+    assert.equal(second.error, null)
+    assert.equal(second.data.user.email, 'both2@example.com')
+    assert.match((await sink.mail('both@example.com')).subject, /was changed/)
+    // By links: the first says GoTrue's words, the second signs in.
+    await api.auth.updateUser({ email: 'both3@example.com' })
+    const asked = await follow((await sink.mail('both2@example.com')).link)
+    assert.equal(asked.searchParams.get('message'), said)
+    assert.equal(new URLSearchParams(asked.hash.slice(1)).get('message'), said)
+    assert.equal((await api.auth.getUser()).data.user.email, 'both2@example.com')
+    const done = await follow((await sink.mail('both3@example.com')).link)
+    assert.ok(new URLSearchParams(done.hash.slice(1)).get('access_token'), done.href)
+    assert.equal((await api.auth.getUser()).data.user.email, 'both3@example.com')
+  } finally {
+    await server.stop()
+    server = usual
+  }
 })
 
 test('anonymous users become lasting ones', async () => {

@@ -187,6 +187,7 @@ impl Core {
             row.push(("user_metadata", Value::Json(Json::Object(merged).to_string())));
         }
         if let Some(letter) = &checked.new_email {
+            one_time::void_change(transaction, system, id).await?;
             row.push(("new_email", Value::text(&letter.email)));
         }
         if let Some(hash) = checked.password_hash {
@@ -203,6 +204,10 @@ impl Core {
         }
         let asks_email = checked.new_email.is_some();
         if let Some(letter) = checked.new_email {
+            if old_email.is_some() && transaction.app().model().settings.auth.double_confirm_changes {
+                let current = Letter { kind: MailKind::Link(LinkKind::EmailChangeCurrent), ..letter.clone() };
+                self.queue(transaction, system, current).await?;
+            }
             self.queue(transaction, system, letter).await?;
         }
         if let Some(email) = old_email.filter(|_| changes_password) {

@@ -34,6 +34,7 @@ const KINDS: [(&str, &[&str]); 5] = [
         &[
             "user_modified",
             "user_repeated_signup",
+            "email_change_confirmed",
             "email_changed",
             "generate_recovery_codes",
             "identity_linked",

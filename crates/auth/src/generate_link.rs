@@ -30,7 +30,7 @@ impl Core {
         let email = check_email(&asked.email)?;
         check_metadata(&asked.data)?;
         let new_email = asked.new_email.as_deref().map(check_email).transpose()?;
-        if asked.kind == LinkKind::EmailChange && new_email.is_none() {
+        if is_change(asked.kind) && new_email.is_none() {
             return Err(AccountError::InvalidEmail);
         }
         let password_hash = match asked.password.as_ref().filter(|_| asked.kind == LinkKind::Confirmation) {
@@ -44,7 +44,10 @@ impl Core {
         let invited = asked.kind == LinkKind::Invite;
         let new = Unconfirmed { email, data: asked.data, password_hash, invited, owner_made: true };
         let secrets = self.one_time.secrets(self.new_id(visit.moment.now)?);
-        let (gate, kind, moment, address) = (self.gate(), asked.kind, visit.moment, visit.address);
+        // Where one yes is enough, either link is the one for the new address.
+        let both = self.engine.app().model().settings.auth.double_confirm_changes;
+        let kind = if both || !is_change(asked.kind) { asked.kind } else { LinkKind::EmailChange };
+        let (gate, moment, address) = (self.gate(), visit.moment, visit.address);
         let attempt = || {
             let (core, gate, new, told) = (self.clone(), gate.clone(), new.clone(), secrets.clone());
             let new_email = new_email.clone();
@@ -87,7 +90,7 @@ impl Core {
             link: Secret::new(self.link(kind, &secrets.link, &redirect_to)),
             token: secrets.link,
             code: secrets.code,
-            kind,
+            kind: asked.kind,
             redirect_to,
         })
     }
@@ -114,9 +117,11 @@ impl Core {
                 LinkKind::Confirmation | LinkKind::MagicLink => {
                     self.make_unconfirmed(transaction, system, new, gate).await
                 }
-                LinkKind::Recovery | LinkKind::EmailChange | LinkKind::Invite | LinkKind::Reauthentication => {
-                    Err(LinkError::UserUnknown.into())
-                }
+                LinkKind::Recovery
+                | LinkKind::EmailChange
+                | LinkKind::EmailChangeCurrent
+                | LinkKind::Invite
+                | LinkKind::Reauthentication => Err(LinkError::UserUnknown.into()),
             };
         };
         if kind == LinkKind::Confirmation && user.int("email_confirmed_at").is_some() {
@@ -129,10 +134,18 @@ impl Core {
             let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id));
             transaction.write(system, request.with_row(row), None).await?;
         }
-        if let Some(new_email) = new_email.filter(|_| kind == LinkKind::EmailChange) {
+        // The second of the two links of a change must not take back the yes to the first.
+        let differs = |new: &String| user.text("new_email") != Some(new.as_str());
+        if let Some(new_email) = new_email.filter(|new| is_change(kind) && differs(new)) {
+            one_time::void_change(transaction, system, id).await?;
             let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(id));
             transaction.write(system, request.with_row([("new_email", Value::Text(new_email))]), None).await?;
         }
         Ok(id)
     }
+}
+
+/// Whether it is about a new address.
+fn is_change(kind: LinkKind) -> bool {
+    matches!(kind, LinkKind::EmailChange | LinkKind::EmailChangeCurrent)
 }

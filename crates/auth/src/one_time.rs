@@ -251,7 +251,20 @@ pub(crate) async fn void(transaction: &mut Transaction<'_>, system: &Caller, use
         transaction.write(system, records::as_verb(all, Verb::Delete), None).await?;
     }
     let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(user));
-    transaction.write(system, request.with_row([("new_email", Value::Null)]), None).await.map(|_| ())
+    transaction
+        .write(system, request.with_row([("new_email", Value::Null), ("email_change_by", Value::Null)]), None)
+        .await
+        .map(|_| ())
+}
+
+/// Another address is asked for: what was sent about the one before says nothing about it.
+pub(crate) async fn void_change(transaction: &mut Transaction<'_>, system: &Caller, user: Uuid) -> Result<(), Failure> {
+    let kinds = [LinkKind::EmailChange, LinkKind::EmailChangeCurrent].map(|kind| Value::text(kind.name()));
+    let theirs = records::by("user_id", Value::Uuid(user), ONE_TIME_TOKENS);
+    let theirs = records::and(theirs, "kind", Operator::In, Operand::Values(kinds.to_vec()));
+    transaction.write(system, records::as_verb(theirs, Verb::Delete), None).await?;
+    let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(user));
+    transaction.write(system, request.with_row([("email_change_by", Value::Null)]), None).await.map(|_| ())
 }
 
 /// Whether what was sent to a user for a purpose is good still.

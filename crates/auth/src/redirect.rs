@@ -27,7 +27,7 @@ impl Core {
     /// The link of a mail.
     pub(crate) fn link(&self, kind: LinkKind, token: &Secret, redirect_to: &str) -> String {
         let (url, token) = (&self.public_url, token.expose());
-        format!("{url}/auth/v1/verify?token={token}&type={}&redirect_to={}", kind.name(), encode(redirect_to))
+        format!("{url}/auth/v1/verify?token={token}&type={}&redirect_to={}", kind.told(), encode(redirect_to))
     }
 }
 

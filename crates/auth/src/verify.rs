@@ -31,6 +31,8 @@ use uuid::Uuid;
 enum Redeemed {
     Session(Box<Started>, LinkKind),
     Code(Secret),
+    /// The other address of a change is to say yes as well.
+    OtherAddress,
 }
 
 /// The method of a session that a mail began, as `amr` tells it.
@@ -41,6 +43,7 @@ pub(crate) fn method(kind: LinkKind) -> &'static str {
         | LinkKind::MagicLink
         | LinkKind::Invite
         | LinkKind::EmailChange
+        | LinkKind::EmailChangeCurrent
         | LinkKind::Reauthentication => "otp",
     }
 }
@@ -55,6 +58,7 @@ impl Core {
     ) -> Result<Session, AccountError> {
         match self.clone().redeem(visit, kinds, proof, false).await? {
             Redeemed::Session(started, _) => self.tokens(*started).await,
+            Redeemed::OtherAddress => Err(LinkError::OtherAddress.into()),
             Redeemed::Code(_) => Err(Failure::Internal("a code where a session was asked for".into()).into()),
         }
     }
@@ -68,6 +72,7 @@ impl Core {
                     self.tokens(*started).await.map(|session| Landed::Session(Box::new(session), kind))
                 }
                 Ok(Redeemed::Code(code)) => Ok(Landed::Code(code)),
+                Ok(Redeemed::OtherAddress) => Err(LinkError::OtherAddress.into()),
                 Err(error) => Err(error),
             },
             _ => Err(LinkError::Expired.into()),
@@ -170,8 +175,10 @@ impl Core {
             return Err(AccountError::Banned);
         }
         let ended = match used.kind {
-            LinkKind::EmailChange => {
-                self.confirm_change(transaction, &system, &user, &used).await?;
+            LinkKind::EmailChange | LinkKind::EmailChangeCurrent => {
+                if !self.confirm_change(transaction, &system, &user, &used).await? {
+                    return Ok((Redeemed::OtherAddress, Vec::new()));
+                }
                 Vec::new()
             }
             _ if user.text("email") != Some(used.email.as_str()) => return Err(LinkError::Expired.into()),
@@ -229,26 +236,41 @@ impl Core {
         Ok(ended)
     }
 
-    /// The new address is the account's from now on; whatever was sent to the old one is void.
+    /// The new address is the account's from now on, and whatever was sent to the old one is void; or, where both must, the other one has to say
+    /// yes first: false.
     async fn confirm_change(
         &self,
         transaction: &mut Transaction<'_>,
         system: &Caller,
         user: &Record,
         used: &Used,
-    ) -> Result<(), AccountError> {
-        if user.text("new_email") != Some(used.email.as_str()) {
-            return Err(LinkError::Expired.into());
+    ) -> Result<bool, AccountError> {
+        // An account without an address has one mailbox to ask.
+        let both = transaction.app().model().settings.auth.double_confirm_changes && user.text("email").is_some();
+        let fits = match used.kind {
+            LinkKind::EmailChangeCurrent => both && user.text("email") == Some(used.email.as_str()),
+            _ => user.text("new_email") == Some(used.email.as_str()),
+        };
+        let Some(new) = user.text("new_email").filter(|_| fits) else { return Err(LinkError::Expired.into()) };
+        let before = user.text("email_change_by").and_then(LinkKind::of);
+        if both && before.is_none_or(|before| before == used.kind) {
+            let row = [("email_change_by", Value::text(used.kind.name()))];
+            let request = Request::new(USERS, Verb::Update).with_equal("id", Value::Uuid(used.user));
+            transaction.write(system, request.with_row(row), None).await?;
+            let event = Event::new("email_change_confirmed", Actor::User, used.user);
+            let told = serde_json::json!({ "by": used.kind.name() });
+            audit::note(transaction, system.moment(), event.with(told)).await?;
+            return Ok(false);
         }
         let old = user.text("email").map(str::to_owned);
-        self.set_email(transaction, system, used.user, &used.email).await?;
+        self.set_email(transaction, system, used.user, new).await?;
         records::prove_address(transaction, system, used.user).await?;
         one_time::void(transaction, system, used.user).await?;
         audit::note(transaction, system.moment(), Event::new("email_changed", Actor::User, used.user)).await?;
         if let Some(old) = old {
             self.queue(transaction, system, Letter::to(MailKind::EmailChanged, &old)).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Gives an account its address, confirmed: the row, the identity (which an anonymous account has not yet), the profile.

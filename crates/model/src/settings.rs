@@ -98,6 +98,8 @@ pub struct Auth {
     pub sign_up: bool,
     /// `confirm_email`: whether an address must be confirmed by mail first. Default false.
     pub confirm_email: bool,
+    /// `double_confirm_changes`: whether the old address must confirm a change as well as the new one. Default false.
+    pub double_confirm_changes: bool,
     /// `password_min`: least characters of a password. Default 8.
     pub password_min: u32,
     /// `access_token_seconds`: life of a JWT. Default 3600.
@@ -374,6 +376,7 @@ impl Default for Settings {
                 profile: None,
                 sign_up: true,
                 confirm_email: false,
+                double_confirm_changes: false,
                 password_min: 8,
                 access_token_seconds: 3600,
                 session_days: 90,

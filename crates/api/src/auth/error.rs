@@ -377,6 +377,10 @@ impl From<LinkError> for Problem {
     fn from(error: LinkError) -> Problem {
         match error {
             LinkError::Expired => Problem::new(StatusCode::FORBIDDEN, "otp_expired", "Token has expired or is invalid"),
+            LinkError::OtherAddress => Problem::unprocessable(
+                "validation_failed",
+                "The other address has to confirm the change as well; nobody is signed in until then",
+            ),
             LinkError::CodeUnknown => Problem::new(
                 StatusCode::NOT_FOUND,
                 "flow_state_not_found",

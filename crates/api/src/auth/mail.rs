@@ -96,7 +96,7 @@ fn kinds(name: &str) -> Option<&'static [LinkKind]> {
         "email" => Some(&[LinkKind::Confirmation, LinkKind::MagicLink, LinkKind::Invite]),
         "invite" => Some(&[LinkKind::Invite]),
         "recovery" => Some(&[LinkKind::Recovery]),
-        "email_change" => Some(&[LinkKind::EmailChange]),
+        "email_change" => Some(&[LinkKind::EmailChange, LinkKind::EmailChangeCurrent]),
         _ => None,
     }
 }
@@ -121,8 +121,14 @@ async fn verify(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Result<An
         (None, Some(_), None) => return Err(Problem::missing("email")),
         (None, None, _) => return Err(Problem::missing("token")),
     };
-    let session = accounts.verify(visit(request), kinds, proof).await?;
-    Ok(json_answer(StatusCode::OK, &answer::session(&session)))
+    match accounts.verify(visit(request), kinds, proof).await {
+        Ok(session) => Ok(json_answer(StatusCode::OK, &answer::session(&session))),
+        // No error to GoTrue: clients take it for an answer without a session.
+        Err(AccountError::Link(LinkError::OtherAddress)) => {
+            Ok(json_answer(StatusCode::OK, &serde_json::json!({ "code": "200", "msg": OTHER_ADDRESS })))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A link of a mail. Whatever happens, the browser goes on to a page of the application, which is told by the URL.
@@ -177,6 +183,10 @@ pub(super) fn redirect(landing: Landing) -> Result<Answer, Problem> {
         Ok(Landed::Session(session, kind)) => format!("{base}#{}", tokens(session, *kind)),
         Ok(Landed::SignedIn(session)) => format!("{base}#{}", super::providers::fragment(session)),
         Ok(Landed::Code(code)) => with_query(base, &pairs(&[("code", code.expose())])),
+        Err(AccountError::Link(LinkError::OtherAddress)) => {
+            let told = pairs(&[("message", OTHER_ADDRESS)]);
+            format!("{}#{told}", with_query(base, &told))
+        }
         Err(error) => {
             let problem = Problem::from(error.clone());
             cause.clone_from(&problem.cause);
@@ -220,6 +230,9 @@ const WORDS: [&str; 8] = [
     "temporarily_unavailable",
 ];
 
+/// GoTrue's words: applications compare them.
+const OTHER_ADDRESS: &str = "Confirmation link accepted. Please proceed to confirm link sent to the other email";
+
 /// GoTrue's words for a link where it has others than for a code.
 fn followed_in_vain(error: &AccountError) -> Option<&'static str> {
     matches!(error, AccountError::Link(LinkError::Expired)).then_some("Email link is invalid or has expired")
@@ -233,7 +246,7 @@ fn tokens(session: &Session, kind: LinkKind) -> String {
         ("expires_in", &expires_in),
         ("refresh_token", session.refresh_token.expose()),
         ("token_type", "bearer"),
-        ("type", kind.name()),
+        ("type", kind.told()),
     ])
 }
 
@@ -279,14 +292,14 @@ async fn generate_link(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Re
     let members = Members::read(request.body)?;
     let kind = match members.text("type")?.as_deref() {
         None => return Err(Problem::missing("type")),
-        // One link is enough for a new address here: it is sent to that one.
-        Some("email_change_current" | "email_change_new") => LinkKind::EmailChange,
+        Some("email_change_current") => LinkKind::EmailChangeCurrent,
+        Some("email_change_new") => LinkKind::EmailChange,
         Some(name) => LinkKind::of(name).filter(|kind| *kind != LinkKind::Reauthentication).ok_or_else(|| {
             Problem::wrong_type("type", "signup, invite, magiclink, recovery, email_change_current or email_change_new")
         })?,
     };
     let new_email = members.text("new_email")?;
-    if kind == LinkKind::EmailChange && new_email.is_none() {
+    if matches!(kind, LinkKind::EmailChange | LinkKind::EmailChangeCurrent) && new_email.is_none() {
         return Err(Problem::missing("new_email"));
     }
     let password = members.text("password")?.map(Secret::new);
@@ -306,7 +319,7 @@ async fn generate_link(request: &AuthRequest<'_>, accounts: &dyn Accounts) -> Re
     body["action_link"] = made.link.expose().into();
     body["email_otp"] = made.code.expose().into();
     body["hashed_token"] = made.token.expose().into();
-    body["verification_type"] = made.kind.name().into();
+    body["verification_type"] = made.kind.told().into();
     body["redirect_to"] = made.redirect_to.into();
     Ok(json_answer(StatusCode::OK, &body))
 }

@@ -40,6 +40,8 @@ struct Composed {
     secrets: Option<Secrets>,
     /// Of a notice.
     method: String,
+    /// Of a change of address.
+    new_email: String,
 }
 
 impl Core {
@@ -232,7 +234,13 @@ impl Core {
     ) -> Result<Option<Composed>, AccountError> {
         let MailKind::Link(kind) = letter.kind else {
             let method = notices::method(letter.data.as_ref());
-            return Ok(Some(Composed { to: letter.email, kind: letter.kind, secrets: None, method }));
+            return Ok(Some(Composed {
+                to: letter.email,
+                kind: letter.kind,
+                secrets: None,
+                method,
+                new_email: String::new(),
+            }));
         };
         let Some(user) = self.recipient(transaction, system, kind, (&letter, gate)).await? else { return Ok(None) };
         let to = match kind {
@@ -243,9 +251,16 @@ impl Core {
         if kind == LinkKind::EmailChange {
             let taken = records::by("email", Value::text(to.as_str()), USERS);
             if !transaction.records(system, taken).await?.is_empty() {
-                return Ok(Some(Composed { to, kind: MailKind::AccountExists, secrets: None, method: String::new() }));
+                return Ok(Some(Composed {
+                    to,
+                    kind: MailKind::AccountExists,
+                    secrets: None,
+                    method: String::new(),
+                    new_email: String::new(),
+                }));
             }
         }
+        let new_email = user.text("new_email").unwrap_or_default().to_owned();
         let secrets = self.one_time.secrets(id);
         let token = NewToken {
             user: user.uuid("id").ok_or(AccountError::AccountMissing)?,
@@ -254,8 +269,13 @@ impl Core {
             challenge: letter.challenge.as_deref(),
             life_micros: self.mail_life_micros(),
         };
-        let composed =
-            Composed { to: to.clone(), kind: letter.kind, secrets: Some(secrets.clone()), method: String::new() };
+        let composed = Composed {
+            to: to.clone(),
+            kind: letter.kind,
+            secrets: Some(secrets.clone()),
+            method: String::new(),
+            new_email,
+        };
         if again {
             // What was used meanwhile, or made void, must not be good again because a server's yes was lost.
             let is_there = one_time::is_there(transaction, system, &secrets.link).await?;
@@ -296,15 +316,19 @@ impl Core {
         let is_confirmed = user.int("email_confirmed_at").is_some();
         // Anybody may ask for a mail again; for one that is waited for, that is, and not for one of long ago.
         let is_awaited = match (kind, letter.user, user.uuid("id")) {
-            (LinkKind::EmailChange, None, Some(id)) => one_time::is_awaited(transaction, system, id, kind).await?,
+            (LinkKind::EmailChange | LinkKind::EmailChangeCurrent, None, Some(id)) => {
+                one_time::is_awaited(transaction, system, id, kind).await?
+            }
             _ => true,
         };
         let makes_sense = match kind {
             LinkKind::Confirmation | LinkKind::Invite => !is_confirmed,
             LinkKind::MagicLink | LinkKind::Recovery | LinkKind::Reauthentication => true,
             // A mail about an address that was asked for is not sent when another was asked for since.
-            LinkKind::EmailChange if letter.user.is_none() => is_awaited,
-            LinkKind::EmailChange => user.text("new_email") == Some(letter.email.as_str()),
+            LinkKind::EmailChange | LinkKind::EmailChangeCurrent if letter.user.is_none() => is_awaited,
+            LinkKind::EmailChange | LinkKind::EmailChangeCurrent => {
+                user.text("new_email") == Some(letter.email.as_str())
+            }
         };
         Ok(Some(user).filter(|_| makes_sense && !is_banned))
     }
@@ -331,6 +355,7 @@ impl Core {
             site_url: &site_url,
             redirect_to,
             method: &composed.method,
+            new_email: &composed.new_email,
         };
         let filled = self.post.fill(composed.kind, &values);
         Mail { id, to: composed.to.clone(), subject: filled.subject, text: filled.text, html: filled.html }

@@ -78,12 +78,13 @@ pub(crate) enum MailKind {
 }
 
 impl MailKind {
-    pub(crate) const ALL: [MailKind; 16] = [
+    pub(crate) const ALL: [MailKind; 17] = [
         MailKind::Link(LinkKind::Confirmation),
         MailKind::Link(LinkKind::MagicLink),
         MailKind::Link(LinkKind::Recovery),
         MailKind::Link(LinkKind::Invite),
         MailKind::Link(LinkKind::EmailChange),
+        MailKind::Link(LinkKind::EmailChangeCurrent),
         MailKind::Link(LinkKind::Reauthentication),
         MailKind::AccountExists,
         MailKind::EmailChanged,
@@ -105,6 +106,7 @@ impl MailKind {
             MailKind::Link(LinkKind::Recovery) => "recovery",
             MailKind::Link(LinkKind::Invite) => "invite",
             MailKind::Link(LinkKind::EmailChange) => "email_change",
+            MailKind::Link(LinkKind::EmailChangeCurrent) => "email_change_current",
             MailKind::Link(LinkKind::Reauthentication) => "reauthentication",
             MailKind::AccountExists => "account_exists",
             MailKind::EmailChanged => "email_changed",

@@ -14,7 +14,8 @@ use undergird_model::diagnostic::nearest;
 const BYTES_MAX: usize = 256 * 1024;
 
 /// What may stand between braces.
-const NAMES: [&str; 9] = ["app", "email", "link", "code", "token_hash", "minutes", "site_url", "redirect_to", "method"];
+const NAMES: [&str; 10] =
+    ["app", "email", "link", "code", "token_hash", "minutes", "site_url", "redirect_to", "method", "new_email"];
 
 /// The values of one mail.
 pub(super) struct Values<'a> {
@@ -28,6 +29,8 @@ pub(super) struct Values<'a> {
     pub(super) redirect_to: &'a str,
     /// Of a notice.
     pub(super) method: &'a str,
+    /// Of a change of address.
+    pub(super) new_email: &'a str,
 }
 
 impl Values<'_> {
@@ -41,7 +44,8 @@ impl Values<'_> {
             "minutes" => self.minutes.to_string(),
             "site_url" => self.site_url.into(),
             "redirect_to" => self.redirect_to.into(),
-            _ => self.method.into(),
+            "method" => self.method.into(),
+            _ => self.new_email.into(),
         }
     }
 }
@@ -262,6 +266,7 @@ fn built_in(kind: MailKind) -> &'static str {
         MailKind::Link(LinkKind::Recovery) => include_str!("texts/recovery.txt"),
         MailKind::Link(LinkKind::Invite) => include_str!("texts/invite.txt"),
         MailKind::Link(LinkKind::EmailChange) => include_str!("texts/email_change.txt"),
+        MailKind::Link(LinkKind::EmailChangeCurrent) => include_str!("texts/email_change_current.txt"),
         MailKind::Link(LinkKind::Reauthentication) => include_str!("texts/reauthentication.txt"),
         MailKind::AccountExists => include_str!("texts/account_exists.txt"),
         MailKind::EmailChanged => include_str!("texts/email_changed.txt"),

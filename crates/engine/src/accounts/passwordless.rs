@@ -21,22 +21,25 @@ pub enum LinkKind {
     Invite,
     /// Confirms a new address.
     EmailChange,
+    /// Says yes to a new address, from the one that the account has.
+    EmailChangeCurrent,
     /// Proves, by a code alone, that the owner of a session still reads the account's mail.
     Reauthentication,
 }
 
 impl LinkKind {
     /// All of them.
-    pub const ALL: [LinkKind; 6] = [
+    pub const ALL: [LinkKind; 7] = [
         LinkKind::Confirmation,
         LinkKind::MagicLink,
         LinkKind::Recovery,
         LinkKind::Invite,
         LinkKind::EmailChange,
+        LinkKind::EmailChangeCurrent,
         LinkKind::Reauthentication,
     ];
 
-    /// As it is stored, and as clients know it (`type`).
+    /// As it is stored.
     pub fn name(self) -> &'static str {
         match self {
             LinkKind::Confirmation => "signup",
@@ -44,7 +47,16 @@ impl LinkKind {
             LinkKind::Recovery => "recovery",
             LinkKind::Invite => "invite",
             LinkKind::EmailChange => "email_change",
+            LinkKind::EmailChangeCurrent => "email_change_current",
             LinkKind::Reauthentication => "reauthentication",
+        }
+    }
+
+    /// As clients know it (`type`): to them both mails of a change are one kind.
+    pub fn told(self) -> &'static str {
+        match self {
+            LinkKind::EmailChangeCurrent => LinkKind::EmailChange.name(),
+            other => other.name(),
         }
     }
 
@@ -154,7 +166,7 @@ pub struct GenerateLink {
     pub password: Option<Secret>,
     /// Of a new account.
     pub data: Map<String, Json>,
-    /// For [`LinkKind::EmailChange`].
+    /// For [`LinkKind::EmailChange`] and [`LinkKind::EmailChangeCurrent`].
     pub new_email: Option<String>,
     /// Where the link shall lead.
     pub redirect_to: Option<String>,
@@ -255,6 +267,8 @@ pub trait Passwordless: Send + Sync {
 pub enum LinkError {
     /// Wrong, used, too old, for something else, or of nobody: never told apart.
     Expired,
+    /// One of the two addresses of a change said yes just now, and counts; the other one is to, and until then nobody is signed in.
+    OtherAddress,
     /// No such code of a flow: used, too old, or never given out.
     CodeUnknown,
     /// The verifier is not that of the challenge.
@@ -288,6 +302,7 @@ impl std::fmt::Display for LinkError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             LinkError::Expired => f.write_str("the link or code is wrong, used or too old"),
+            LinkError::OtherAddress => f.write_str("the other address has to confirm the change as well"),
             LinkError::CodeUnknown => f.write_str("the code of the flow is wrong, used or too old"),
             LinkError::WrongVerifier => f.write_str("the verifier does not fit the challenge"),
             LinkError::BadChallenge => f.write_str("the challenge is not one of S256"),

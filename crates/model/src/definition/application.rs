@@ -43,6 +43,7 @@ pub(super) fn read(mut table: Table, report: &mut Report) -> (Settings, Option<P
         set(auth, "access_token_seconds", &mut settings.auth.access_token_seconds);
         set(auth, "session_days", &mut settings.auth.session_days);
         set(auth, "session_idle_days", &mut settings.auth.session_idle_days);
+        flag(auth, "double_confirm_changes", &mut settings.auth.double_confirm_changes);
         settings.auth.anonymous = auth.bool("anonymous").unwrap_or(settings.auth.anonymous);
         set(auth, "anonymous_days", &mut settings.auth.anonymous_days);
         set(auth, "unconfirmed_days", &mut settings.auth.unconfirmed_days);

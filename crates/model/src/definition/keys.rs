@@ -131,6 +131,12 @@ const AUTH: &[Key] = &[
     key("profile", Text, "", "The collection whose rows are the users; its key must be one uuid."),
     key("sign_up", Bool, "true", "Whether anybody may sign up."),
     key("confirm_email", Bool, "false", "Whether an address must be confirmed by mail first."),
+    key(
+        "double_confirm_changes",
+        Bool,
+        "false",
+        "Whether the old address must confirm a change as well as the new one; only with `confirm_email`.",
+    ),
     key("password_min", Int(6, 64), "8", "Least characters of a password."),
     key("access_token_seconds", Int(60, 86_400), "3600", "Life of an access token (JWT)."),
     key("session_days", Int(1, 3_650), "90", "Life of a session, however often it is refreshed."),
