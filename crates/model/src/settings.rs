@@ -270,6 +270,8 @@ pub struct Mail {
     pub password: Option<Concealed>,
     /// `tls`: how the way there is encrypted. Default [`MailTls::StartTls`].
     pub tls: MailTls,
+    /// `ca`: a file of the authorities that the server's certificate must be of, in place of the public ones.
+    pub ca: Option<String>,
     /// `per_hour`: most mails in an hour. Default 1,000.
     pub per_hour: u32,
     /// `notices`: whether users are told what happened to their accounts. Default true.
@@ -404,6 +406,7 @@ impl Default for Settings {
                 username: None,
                 password: None,
                 tls: MailTls::StartTls,
+                ca: None,
                 per_hour: 1_000,
                 notices: true,
             },

@@ -27,7 +27,7 @@ pub(crate) async fn open(
     let mut options = Options::new(url.trim_end_matches('/'));
     options.templates = templates(directory)?;
     options.fetch = Fetcher::new(HttpFetch::new()?);
-    options.transport = match transport(&settings.mail) {
+    options.transport = match transport(&settings.mail, directory)? {
         Transport::None if shows_mails => Transport::Inbox,
         transport => transport,
     };
@@ -38,8 +38,14 @@ pub(crate) async fn open(
     opened.map_err(|failure| format!("cannot open the accounts: {failure:?}"))
 }
 
-fn transport(mail: &Mail) -> Transport {
-    let (Some(host), Some(from)) = (&mail.host, &mail.from) else { return Transport::None };
+/// # Errors
+/// The file of authorities cannot be read.
+fn transport(mail: &Mail, directory: &Path) -> Result<Transport, String> {
+    let (Some(host), Some(from)) = (&mail.host, &mail.from) else { return Ok(Transport::None) };
+    let authorities = mail.ca.as_ref().map(|file| {
+        let path = directory.join(file);
+        std::fs::read_to_string(&path).map_err(|error| format!("cannot read [mail] ca, {}: {error}", path.display()))
+    });
     let (tls, port) = match mail.tls {
         MailTls::StartTls => (SmtpTls::StartTls, 587),
         MailTls::Implicit => (SmtpTls::Implicit, 465),
@@ -49,13 +55,14 @@ fn transport(mail: &Mail) -> Transport {
         .password
         .as_ref()
         .map(|password| (mail.username.clone().unwrap_or_default(), Secret::new(password.expose())));
-    Transport::Smtp(Smtp {
+    Ok(Transport::Smtp(Smtp {
         host: host.trim_matches(['[', ']']).to_owned(),
         port: mail.port.unwrap_or(port),
         credentials,
         tls,
+        authorities: authorities.transpose()?,
         from: from.clone(),
-    })
+    }))
 }
 
 /// The application's own words, if it has a folder of them.

@@ -224,6 +224,7 @@ async fn nobody_waits_for_a_notice(on: On) {
         port: server.local_addr().unwrap().port(),
         credentials: None,
         tls: SmtpTls::None,
+        authorities: None,
         from: "no-reply@example.org".into(),
     };
     let Some(world) = World::new(on, "", Transport::Smtp(smtp), &[]).await else { return };

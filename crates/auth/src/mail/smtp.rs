@@ -6,6 +6,7 @@ use super::Transport;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Smtp {
     pub credentials: Option<(String, Secret)>,
     /// How the way there is encrypted.
     pub tls: SmtpTls,
+    /// The authorities (PEM) that its certificate must be of, in place of the public ones.
+    pub authorities: Option<String>,
     /// Who sends: an address, with a name or without.
     pub from: String,
 }
@@ -97,6 +100,33 @@ pub(super) struct Undelivered {
     pub(super) message: String,
 }
 
+/// How a server shows that it is the one: by a certificate for its name, of an authority that is trusted.
+fn parameters(smtp: &Smtp) -> Result<TlsParameters, String> {
+    let mut builder = TlsParameters::builder(smtp.host.clone());
+    if let Some(pem) = &smtp.authorities {
+        let bad = |error: String| format!("the authorities of the mail server: {error}");
+        builder = builder.certificate_store(CertificateStore::None);
+        let mut some = false;
+        for one in certificates(pem) {
+            let certificate = Certificate::from_pem(one.as_bytes()).map_err(|error| bad(error.to_string()))?;
+            builder = builder.add_root_certificate(certificate);
+            some = true;
+        }
+        if !some {
+            return Err(bad("there is no certificate (PEM) in the file".into()));
+        }
+    }
+    builder.build().map_err(|error| format!("the mail server: {error}"))
+}
+
+/// The certificates of a PEM file, each with its lines around it.
+fn certificates(pem: &str) -> impl Iterator<Item = &str> {
+    const END: &str = "-----END CERTIFICATE-----";
+    pem.split_inclusive(END)
+        .filter_map(|part| part.find("-----BEGIN CERTIFICATE-----").map(|at| &part[at..]))
+        .filter(|part| part.ends_with(END))
+}
+
 /// Who carries mails away.
 pub(super) enum Carrier {
     None,
@@ -112,13 +142,12 @@ impl Carrier {
             Transport::Smtp(smtp) => smtp,
         };
         let from: Mailbox = smtp.from.parse().map_err(|error| format!("the sender of mails: {error}"))?;
-        type To = AsyncSmtpTransport<Tokio1Executor>;
-        let builder = match smtp.tls {
-            SmtpTls::StartTls => To::starttls_relay(&smtp.host),
-            SmtpTls::Implicit => To::relay(&smtp.host),
-            SmtpTls::None => Ok(To::builder_dangerous(&smtp.host)),
+        let tls = match smtp.tls {
+            SmtpTls::StartTls => Tls::Required(parameters(smtp)?),
+            SmtpTls::Implicit => Tls::Wrapper(parameters(smtp)?),
+            SmtpTls::None => Tls::None,
         };
-        let builder = builder.map_err(|error| format!("the mail server: {error}"))?;
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&smtp.host).tls(tls);
         let host = public_url.split_once("://").map_or(public_url, |(_, host)| host);
         let host = host.split(['/', ':', '?', '#']).next().filter(|host| !host.is_empty()).unwrap_or("localhost");
         let mut builder =
@@ -141,5 +170,30 @@ impl Carrier {
             Ok(Err(error)) => Err(Undelivered { is_final: error.is_permanent(), message: error.to_string() }),
             Err(_) => Err(Undelivered { is_final: false, message: "the server took too long".into() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_authorities_is_read_whole_or_refused() {
+        let one = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----";
+        let two = format!("# ours\n{one}\n\nsubject=/CN=x\n{one}\n");
+        assert_eq!(certificates(&two).collect::<Vec<_>>(), [one, one]);
+        let smtp = |pem: &str| Smtp {
+            host: "mail.example.org".into(),
+            port: 587,
+            credentials: None,
+            tls: SmtpTls::StartTls,
+            authorities: Some(pem.into()),
+            from: "no-reply@example.org".into(),
+        };
+        for wrong in ["", "nothing of the kind", "-----BEGIN CERTIFICATE-----\nMA=="] {
+            let told = parameters(&smtp(wrong)).err();
+            assert!(told.is_some_and(|told| told.contains("no certificate (PEM)")), "{wrong:?}");
+        }
+        assert!(parameters(&smtp(one)).is_err(), "no certificate is in it");
     }
 }

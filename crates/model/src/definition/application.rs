@@ -220,6 +220,7 @@ fn read_mail(mail: &Table, settings: &mut Mail, report: &mut Report) {
     settings.port = mail.int("port").and_then(|port| u16::try_from(port).ok());
     settings.username = mail.text("username").map(|(name, _)| name.to_owned());
     settings.password = mail.text("password").map(|(password, _)| Concealed::new(password));
+    settings.ca = mail.text("ca").map(|(file, _)| file.to_owned());
     set(mail, "per_hour", &mut settings.per_hour);
     flag(mail, "notices", &mut settings.notices);
     let Some((host, place)) = mail.text("host") else { return };

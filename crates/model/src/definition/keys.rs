@@ -307,6 +307,12 @@ const MAIL: &[Key] = &[
         "\"starttls\"",
         "How the way there is encrypted; `starttls` is demanded, not only tried.",
     ),
+    key(
+        "ca",
+        Text,
+        "",
+        "A file of certificates (PEM), in place of the public authorities: the server's must be of one of them.",
+    ),
     key("per_hour", Int(1, 1_000_000), "1000", "Most mails in an hour, per node; more are refused with 429."),
     key("notices", Bool, "true", "Whether users are told by mail what happened to their accounts."),
 ];
