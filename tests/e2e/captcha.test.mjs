@@ -81,6 +81,22 @@ test('nobody signs up, signs in or has mail sent without a solution, and each is
   assert.equal(error.message, 'captcha protection: request disallowed (no captcha_token found in request)')
 })
 
+test('the challenge of a passkey wants one as well', async () => {
+  const ask = async (captcha_token) => {
+    const answer = await fetch(`${server.url}/auth/v1/passkeys/authentication/options`, {
+      method: 'POST',
+      headers: { apikey: server.publishable, 'Content-Type': 'application/json' },
+      body: JSON.stringify({ gotrue_meta_security: { captcha_token } }),
+    })
+    return [answer.status, (await answer.json()).error_code]
+  }
+  assert.deepEqual(await ask(undefined), REFUSED)
+  assert.deepEqual(await ask('guessed'), REFUSED)
+  const solution = solved()
+  assert.deepEqual(await ask(solution), [200, undefined])
+  assert.deepEqual(await ask(solution), REFUSED)
+})
+
 test('who is in stays in without one, and the application itself is not asked', async () => {
   const [api, email] = [client(), fresh()]
   const options = { captchaToken: solved(), data: { name: 'Ann' } }

@@ -662,6 +662,15 @@ async fn linking_and_unlinking() {
         events.contains(&("identity_linked".into(), told.clone()))
             && events.contains(&("identity_unlinked".into(), told))
     );
+    // The account's address is told each, and what was refused is not.
+    world.auth.deliver().await.unwrap();
+    let mails = world.auth.inbox().unwrap();
+    assert!(mails.iter().all(|mail| mail.to == "ann@example.org"), "{mails:?}");
+    let (added, removed) = ("Another way to sign in to ", "A way to sign in to ");
+    let of = |what: &str| mails.iter().filter(|mail| mail.subject.starts_with(what)).count();
+    assert_eq!((of(added), of(removed), mails.len()), (2, 2, 4), "{mails:?}");
+    let by = format!("An account at {OWN} signs in to the account of ann@example.org");
+    assert!(mails.iter().any(|mail| mail.text.contains(&by)), "{mails:?}");
     // Who signed out meanwhile asked for nothing.
     let away = world.auth.depart_to_link(world.visit(), &caller, depart(None)).await.unwrap();
     let code = world.fake.log_in(&away.url, &claims("9", "nine@example.org"));

@@ -1,4 +1,4 @@
-//! Who must show that he is a person: whoever signs up, signs in by password or has a mail sent, as in Supabase Auth. One place for all
+//! Who must show that he is a person: whoever signs up, signs in by password or passkey or has a mail sent, as in Supabase Auth. One place for all
 //! of the surface, before anything else is done; the list is closed, so that a new operation must say.
 //!
 //! Absent: whether anything is asked for, and asking (behind the port).
@@ -7,7 +7,7 @@ use super::body::Members;
 use super::error::Problem;
 use super::{AuthRequest, caller, query_value, visit};
 use undergird_engine::accounts::Accounts;
-use undergird_model::operation::{AuthOperation, MailOperation};
+use undergird_model::operation::{AuthOperation, MailOperation, PasskeyOperation};
 use undergird_plan::Identity;
 
 /// Lets the request pass, or says why not.
@@ -32,6 +32,8 @@ fn is_asked(request: &AuthRequest<'_>) -> bool {
         AuthOperation::Mail(
             MailOperation::Otp | MailOperation::MagicLink | MailOperation::Recover | MailOperation::Resend,
         ) => true,
+        // The clients send a solution with the question for a challenge, which anybody may ask; the answer to it needs none.
+        AuthOperation::Passkey(PasskeyOperation::BeginSignIn) => true,
         AuthOperation::Mail(
             MailOperation::Verify
             | MailOperation::Follow
@@ -49,7 +51,14 @@ fn is_asked(request: &AuthRequest<'_>) -> bool {
         | AuthOperation::Sessions
         | AuthOperation::EndSession
         | AuthOperation::Factor(_)
-        | AuthOperation::Passkey(_)
+        | AuthOperation::Passkey(
+            PasskeyOperation::BeginRegistration
+            | PasskeyOperation::FinishRegistration
+            | PasskeyOperation::FinishSignIn
+            | PasskeyOperation::List
+            | PasskeyOperation::Rename
+            | PasskeyOperation::Remove,
+        )
         | AuthOperation::Admin(_) => false,
     }
 }

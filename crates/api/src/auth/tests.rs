@@ -278,7 +278,8 @@ fn a_captcha_stands_before_what_guessers_and_floods_use() {
     let with = |token: &str| {
         format!(r#"{{{},"gotrue_meta_security":{{"captcha_token":"{token}"}}}}"#, &GOOD[1..GOOD.len() - 1])
     };
-    let asked = ["signup", "token?grant_type=password", "otp", "magiclink", "recover", "resend"];
+    let begin = "passkeys/authentication/options";
+    let asked = ["signup", "token?grant_type=password", "otp", "magiclink", "recover", "resend", begin];
     for path in asked {
         check(Ok(()), &format!("POST {path}"), &with("wrong"), &[], refused);
         check(Ok(()), &format!("POST {path}"), &with("wrong"), &[ANN], refused);
@@ -286,7 +287,8 @@ fn a_captcha_stands_before_what_guessers_and_floods_use() {
         let owner = ask(Ok(()), &format!("POST {path}"), &with("wrong"), &[(AUTHORIZATION_NAME, "Bearer owner")]);
         assert!(!String::from_utf8(owner.body).unwrap().contains("captcha"), "{path}: the application itself");
     }
-    for path in ["token?grant_type=refresh_token", "token?grant_type=pkce", "verify", "logout", "invite"] {
+    let finish = "passkeys/authentication/verify";
+    for path in ["token?grant_type=refresh_token", "token?grant_type=pkce", "verify", "logout", "invite", finish] {
         let answer = ask(Ok(()), &format!("POST {path}"), &with("wrong"), &[ANN]);
         assert!(!String::from_utf8(answer.body).unwrap().contains("captcha"), "{path}");
     }
