@@ -12,7 +12,7 @@ use undergird_model::definition::{self, Override, keys};
 use undergird_model::diagnostic::{Diagnostic, Severity, Source, Span, nearest};
 
 /// Most files in `models/` or `functions/`.
-const FILES_MAX: usize = 2_000;
+const FILES_MAX: usize = 10_000;
 /// Greatest size of one file; the checker has the same limit and the words for it.
 const FILE_BYTES_MAX: u64 = (1 << 20) + 1;
 

@@ -17,12 +17,13 @@ type Chore = (&'static str, &'static str, fn(&Path, &[String]) -> Result<(), Str
 
 const CHORES: &[Chore] = &[
     ("test", "format, lints, tidy, every test, and whole apps through the real binary", test::run),
-    ("bench", "four works over HTTP against a hand-written server, in one run", bench::bench),
+    ("bench", "the same works over HTTP on several servers, in one run", bench::bench),
     (
         "instructions",
         "what the hot paths cost in instructions, against what is expected",
         bench::instructions::instructions,
     ),
+    ("models", "start and memory by the number of models", bench::models::models),
     ("overload", "what a server does with ten times what it can do", bench::overload::overload),
     ("services", "throw-away PostgreSQL and MariaDB: up, down, status", services::run),
     ("slow", "what slow clients cost the others", bench::slow::slow),

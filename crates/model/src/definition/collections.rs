@@ -15,7 +15,7 @@ use crate::field_type::FieldType;
 use crate::schema::{Access, Collection, CollectionId, Default, Direction, Field, FieldId, Index};
 
 /// Most collections of a definition, the system's included. Far below what a position can number.
-const COLLECTIONS_MAX: usize = 2_000;
+const COLLECTIONS_MAX: usize = 10_000;
 /// Most fields of a collection: SQLite takes 2,000 columns, PostgreSQL 1,600, MySQL 1,017.
 const FIELDS_MAX: usize = 500;
 /// Most indexes of a collection, beside the key's.

@@ -598,17 +598,31 @@ pub(super) fn rename_column(schema: &mut Applied, table: &str, from: &str, to: &
 }
 
 /// Tables ordered so that each comes before those that it refers to; circles are broken at the first of them by name.
-fn referring_first(mut tables: Vec<Table>) -> Vec<Table> {
-    tables.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut ordered: Vec<Table> = Vec::with_capacity(tables.len());
-    while !tables.is_empty() {
-        let referred = |table: &Table| {
-            tables.iter().any(|other| {
-                other.name != table.name && other.references.iter().any(|reference| reference.table == table.name)
-            })
-        };
-        let next = tables.iter().position(|table| !referred(table)).unwrap_or(0);
-        ordered.push(tables.remove(next));
+fn referring_first(tables: Vec<Table>) -> Vec<Table> {
+    let mut left: BTreeMap<String, Table> = tables.into_iter().map(|table| (table.name.clone(), table)).collect();
+    let refers_to = |table: &Table| -> BTreeSet<String> {
+        let others = table.references.iter().map(|reference| reference.table.clone());
+        others.filter(|other| *other != table.name).collect()
+    };
+    // By how many of those that are left each is referred to.
+    let mut referred: BTreeMap<String, usize> = left.keys().map(|name| (name.clone(), 0)).collect();
+    for name in left.values().flat_map(refers_to) {
+        referred.entry(name).and_modify(|count| *count += 1);
+    }
+    let mut free: BTreeSet<String> =
+        referred.iter().filter(|(_, count)| **count == 0).map(|(name, _)| name.clone()).collect();
+    let mut ordered = Vec::with_capacity(left.len());
+    while let Some(name) = free.pop_first().or_else(|| left.keys().next().cloned()) {
+        let Some(table) = left.remove(&name) else { continue };
+        for other in refers_to(&table) {
+            if let Some(count) = referred.get_mut(&other) {
+                *count -= 1;
+                if *count == 0 && left.contains_key(&other) {
+                    free.insert(other);
+                }
+            }
+        }
+        ordered.push(table);
     }
     ordered
 }

@@ -9,10 +9,11 @@
 //!
 //! Absent: time, and what instructions do not show: the memory's and the system's own.
 
-use super::{Client, WORKS, Works, copy_directory, text};
-use crate::process::{Running, capture, run};
+use super::client::Client;
+use super::side::{Said, Session, Side, Work, publishable_key, verify};
+use super::{copy_directory, text};
+use crate::process::{Running, run};
 use crate::services::packages::{self, Program};
-use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,8 +50,8 @@ pub(crate) fn check(root: &Path, target: &Path, release: bool) -> Result<String,
         run(root, "cargo", &build)?;
     }
     let counts = count(root, &target.join(if release { "release" } else { "debug" }))?;
-    for (name, [ours, limit]) in WORKS.iter().zip(counts) {
-        println!("{name}: {ours:.0} instructions, the limit {limit:.0}");
+    for (work, [ours, limit]) in Work::ALL.into_iter().zip(counts) {
+        println!("{}: {ours:.0} instructions, the limit {limit:.0}", work.name());
     }
     let ratios = counts.map(|[ours, limit]| ours / limit);
     if release {
@@ -64,14 +65,9 @@ pub(crate) fn check(root: &Path, target: &Path, release: bool) -> Result<String,
     judge(&ratios, &read(&expected)?)
 }
 
-/// The name of a work in few letters: `R1`.
-fn short(work: &str) -> &str {
-    work.split(' ').next().unwrap_or(work)
-}
-
 fn told(ratios: &[f64; 4]) -> String {
     let ratios: Vec<String> =
-        WORKS.iter().zip(ratios).map(|(work, ratio)| format!("{} {ratio:.3}", short(work))).collect();
+        Work::ALL.iter().zip(ratios).map(|(work, ratio)| format!("{work:?} {ratio:.3}")).collect();
     format!("{} of the limit's instructions", ratios.join(", "))
 }
 
@@ -79,8 +75,8 @@ fn written(ratios: &[f64; 4]) -> String {
     let mut out = String::from(
         "# Instructions per request over the hand-written limit's, dev profile: `cargo xtask instructions`. Written by UNDERGIRD_BLESS=1.\n",
     );
-    for (work, ratio) in WORKS.iter().zip(ratios) {
-        _ = writeln!(out, "{} = {ratio:.3}", short(work));
+    for (work, ratio) in Work::ALL.iter().zip(ratios) {
+        _ = writeln!(out, "{work:?} = {ratio:.3}");
     }
     out
 }
@@ -88,10 +84,10 @@ fn written(ratios: &[f64; 4]) -> String {
 fn read(expected: &str) -> Result<[f64; 4], String> {
     let table: toml::Table = toml::from_str(expected).map_err(|error| format!("{EXPECTED}: {error}"))?;
     let mut ratios = [0.0; 4];
-    for (work, ratio) in WORKS.iter().zip(&mut ratios) {
-        let name = short(work);
+    for (work, ratio) in Work::ALL.iter().zip(&mut ratios) {
+        let name = format!("{work:?}");
         *ratio = table
-            .get(name)
+            .get(&name)
             .and_then(toml::Value::as_float)
             .ok_or_else(|| format!("{EXPECTED}: no ratio {name}; UNDERGIRD_BLESS=1 writes it"))?;
     }
@@ -102,19 +98,15 @@ fn read(expected: &str) -> Result<[f64; 4], String> {
 fn judge(ratios: &[f64; 4], expected: &[f64; 4]) -> Result<String, String> {
     let mut told = told(ratios);
     let mut slower = Vec::new();
-    for ((work, ratio), expected) in WORKS.iter().zip(ratios).zip(expected) {
+    for ((work, ratio), expected) in Work::ALL.into_iter().zip(ratios).zip(expected) {
         let change = 100.0 * (ratio / expected - 1.0);
         if *ratio > expected * (1.0 + TOLERANCE) {
             slower.push(format!(
-                "{work}: {ratio:.3} times the limit's instructions, {change:.1} % more than {expected:.3}"
+                "{}: {ratio:.3} times the limit's instructions, {change:.1} % more than {expected:.3}",
+                work.name()
             ));
         } else if *ratio < expected * (1.0 - TOLERANCE) {
-            _ = write!(
-                told,
-                "; {} has {:.1} % less than expected: UNDERGIRD_BLESS=1 keeps it so",
-                short(work),
-                -change
-            );
+            _ = write!(told, "; {work:?} has {:.1} % less than expected: UNDERGIRD_BLESS=1 keeps it so", -change);
         }
     }
     if slower.is_empty() {
@@ -141,8 +133,7 @@ fn count(root: &Path, binaries: &Path) -> Result<[[f64; 2]; 4], String> {
     )?;
     let database = place.join("limit.db");
     fs::copy(app.join("data/main.db"), &database).map_err(|error| format!("copy the database: {error}"))?;
-    let keys: Value = serde_json::from_str(&capture(text(&undergird)?, &["keys", text(&app)?, "--json"])?)
-        .map_err(|error| format!("undergird keys: {error}"))?;
+    let key = publishable_key(&undergird, &app)?;
 
     let start = |name: &str, arguments: &[&str]| {
         let costs = place.join(name);
@@ -158,27 +149,30 @@ fn count(root: &Path, binaries: &Path) -> Result<[[f64; 2]; 4], String> {
         start("undergird", &["serve", text(&app)?, "--listen", "127.0.0.1:0"])?,
         start("undergird-bench-limit", &[text(&database)?, "0"])?,
     ];
-    let publishable = keys["publishable_key"].as_str().unwrap_or_default();
+    let [ours, limit] = [Side::read(root, "undergird")?, Side::read(root, "limit")?];
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the client's runtime: {error}"))?;
     runtime.block_on(async {
-        let works = Works::prepare(sides[0].server.port, sides[1].server.port, publishable).await?;
-        works.verify().await?;
+        let sessions = [
+            Session::open(&ours, sides[0].server.port, Said { key, ..Said::default() }, false).await?,
+            Session::open(&limit, sides[1].server.port, Said::default(), false).await?,
+        ];
+        verify(&[("undergird", &sessions[0]), ("limit", &sessions[1])]).await?;
         let mut counts = [[0.0; 2]; 4];
-        for (work, counts) in counts.iter_mut().enumerate() {
-            for (side, counted) in sides.iter_mut().enumerate() {
-                let mut client = Client::connect(works.ports[side]).await?;
-                send(&works, &mut client, work, side, 0..WARM_UP).await?;
+        for (work, counts) in Work::ALL.into_iter().zip(&mut counts) {
+            for ((counted, session), count) in sides.iter_mut().zip(&sessions).zip(counts) {
+                let mut client = Client::connect(session.port).await?;
+                send(session, &mut client, work, 0..WARM_UP).await?;
                 let mut least = u64::MAX;
                 counted.zero()?;
                 for n in 0..COUNTS {
                     let first = WARM_UP + n * COUNTED;
-                    send(&works, &mut client, work, side, first..first + COUNTED).await?;
+                    send(session, &mut client, work, first..first + COUNTED).await?;
                     least = least.min(counted.dump()?);
                 }
-                counts[side] = least as f64 / COUNTED as f64;
+                *count = least as f64 / COUNTED as f64;
             }
         }
         Ok(counts)
@@ -187,17 +181,15 @@ fn count(root: &Path, binaries: &Path) -> Result<[[f64; 2]; 4], String> {
 
 /// Sends requests of a work, one after the other.
 async fn send(
-    works: &Works,
+    session: &Session,
     client: &mut Client,
-    work: usize,
-    side: usize,
+    work: Work,
     numbers: std::ops::Range<usize>,
 ) -> Result<(), String> {
-    let expected = if work == 3 { 201 } else { 200 };
     for n in numbers {
-        let (status, body) = client.send(&works.request(work, side, 0, n)).await?;
-        if status != expected {
-            return Err(format!("{}: status {status}: {}", WORKS[work], String::from_utf8_lossy(body)));
+        let (status, body) = client.send(&session.request(work, 1, n)).await?;
+        if status != session.expected(work) {
+            return Err(format!("{}: status {status}: {}", work.name(), String::from_utf8_lossy(body)));
         }
     }
     Ok(())

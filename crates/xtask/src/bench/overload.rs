@@ -5,17 +5,21 @@
 //! which no connection was free within [`UNSENT`] was never sent, and is told apart: the connections' number bounds what a client can ask
 //! of a server that answers late. The server has the first half of the machine's cores and the client the others (`taskset`).
 //!
-//! `--store` names an empty database to do it on; otherwise it is SQLite's. The database's server has whatever cores it likes.
+//! `--store` names an empty database to do it on; otherwise it is SQLite's. The database's server has whatever cores it likes. `--side`
+//! names another server of `bench/sides`.
 //!
 //! Absent: a verdict; `docs/performance.md` says what was seen.
 
 use super::client::Client;
-use super::{Works, capture, copy_directory, text};
+use super::data::{Data, STORE};
+use super::side::{Said, Session, Side, Work, publishable_key};
+use super::start::{Started, start};
+use super::{at, copy_directory, ms, text};
 use crate::process::{Running, run, run_with};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -40,6 +44,7 @@ struct Options {
     heavy: bool,
     built: bool,
     store: Option<String>,
+    side: String,
 }
 
 pub(crate) fn overload(root: &Path, given: &[String]) -> Result<(), String> {
@@ -52,54 +57,61 @@ pub(crate) fn overload(root: &Path, given: &[String]) -> Result<(), String> {
         let again: Vec<&str> = ["-c", &client, text(&program)?].into_iter().chain(again).collect();
         return run(root, "taskset", &again);
     }
-    let app = match &options.store {
-        Some(store) => seeded_app(root, &root.join("target/bench/overload-store"), &[(STORE, store)])?,
-        None => overload_app(root)?,
-    };
-    let publishable = undergird_keys(root, &app)?;
-    let undergird = root.join("target/release/undergird");
-    let server = format!("0-{}", (cores() / 2).saturating_sub(1));
-    // All clients have one address here.
-    let mut many = vec![("UNDERGIRD_LIMITS_CONNECTIONS_PER_ADDRESS", "10000")];
-    many.extend(options.store.as_deref().map(|store| (STORE, store)));
-    let arguments = ["-c", &server, text(&undergird)?, "serve", text(&app)?, "--listen", "127.0.0.1:0"];
-    let running = Running::start_with(Path::new("taskset"), &arguments, &many)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the client's runtime: {error}"))?;
     let set = tokio::task::LocalSet::new();
-    set.block_on(&runtime, phases(&running, &publishable, &options))
+    set.block_on(&runtime, async {
+        let started = match &options.store {
+            Some(store) => on_store(root, store).await?,
+            None => alone(root, &options.side, &MANY).await?,
+        };
+        phases(started, &options).await
+    })
 }
 
-/// The application that is measured, with its rows.
-pub(super) fn overload_app(root: &Path) -> Result<PathBuf, String> {
-    let app = root.join("target/bench/overload");
-    if app.join("data/main.db").exists() { Ok(app) } else { seeded_app(root, &app, &[]) }
+/// All clients have few addresses here.
+pub(super) const MANY: [(&str, &str); 2] =
+    [("UNDERGIRD_LIMITS_CONNECTIONS_PER_ADDRESS", "20000"), ("UNDERGIRD_LIMITS_CONNECTIONS", "20000")];
+
+/// Posts that there are.
+const ROWS: usize = 100_000;
+
+/// A side on SQLite, on the first half of the cores.
+pub(super) async fn alone(root: &Path, side: &str, environment: &[(&str, &str)]) -> Result<Started, String> {
+    let side = Side::read(root, side)?;
+    let mut data = Data::prepare(root, ROWS, None)?;
+    start(root, &side, &mut data, false, &["taskset", "-c", &server_cores()], environment).await
 }
 
-/// The setting that says where the rows are.
-const STORE: &str = "UNDERGIRD_STORES_MAIN_URL";
-
-/// The same anew.
-fn seeded_app(root: &Path, app: &Path, environment: &[(&str, &str)]) -> Result<PathBuf, String> {
-    let _ = fs::remove_dir_all(app);
-    copy_directory(&root.join("examples/blog"), app)?;
+/// Undergird on a database of a server's, on the first half of the cores.
+async fn on_store(root: &Path, store: &str) -> Result<Started, String> {
+    let app = root.join("target/bench/overload-store");
+    let _ = fs::remove_dir_all(&app);
+    copy_directory(&root.join("examples/blog"), &app)?;
     let undergird = root.join("target/release/undergird");
-    run_with(&undergird, &["seed", text(app)?, "--rows", "users=1000,posts=100000"], environment)?;
-    Ok(app.to_path_buf())
-}
-
-/// Its publishable key.
-pub(super) fn undergird_keys(root: &Path, app: &Path) -> Result<String, String> {
-    let undergird = root.join("target/release/undergird");
-    let keys: serde_json::Value = serde_json::from_str(&capture(text(&undergird)?, &["keys", text(app)?, "--json"])?)
-        .map_err(|error| format!("undergird keys: {error}"))?;
-    Ok(keys["publishable_key"].as_str().unwrap_or_default().to_owned())
+    let rows = format!("users={},posts={ROWS}", ROWS / 100);
+    run_with(&undergird, &["seed", text(&app)?, "--rows", &rows], &[(STORE, store)])?;
+    let environment: Vec<_> = MANY.into_iter().chain([(STORE, store)]).collect();
+    let server = server_cores();
+    let arguments = ["-c", &server, text(&undergird)?, "serve", text(&app)?, "--listen", "127.0.0.1:0"];
+    let running = Running::start_with(Path::new("taskset"), &arguments, &environment)?;
+    let said = Said { key: publishable_key(&undergird, &app)?, ..Said::default() };
+    let session = Session::open(&Side::read(root, "undergird")?, running.port, said, false).await?;
+    Ok(Started { running, session })
 }
 
 fn options(given: &[String]) -> Result<Options, String> {
-    let mut options = Options { seconds: 30, times: 10.0, connections: 1_000, heavy: false, built: false, store: None };
+    let mut options = Options {
+        seconds: 30,
+        times: 10.0,
+        connections: 1_000,
+        heavy: false,
+        built: false,
+        store: None,
+        side: "undergird".into(),
+    };
     let mut arguments = given.iter();
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|number| number.parse::<u32>().ok()).ok_or(USAGE);
@@ -107,6 +119,7 @@ fn options(given: &[String]) -> Result<Options, String> {
             "--built" => options.built = true,
             "--heavy" => options.heavy = true,
             "--store" => options.store = Some(arguments.next().ok_or(USAGE)?.clone()),
+            "--side" => arguments.next().ok_or(USAGE)?.clone_into(&mut options.side),
             "--seconds" => options.seconds = number()?.into(),
             "--times" => options.times = number()?.into(),
             "--connections" => options.connections = number()? as usize,
@@ -117,22 +130,28 @@ fn options(given: &[String]) -> Result<Options, String> {
 }
 
 const USAGE: &str = "usage: cargo xtask overload [--seconds N] [--times N] [--connections N] [--heavy (long lists)] \
-    [--store URL (an empty database)] \
+    [--store URL (an empty database)] [--side NAME (of bench/sides)] \
     [--built (use the release binaries as they are)]";
+
+/// The first half of the machine's cores.
+fn server_cores() -> String {
+    format!("0-{}", (cores() / 2).saturating_sub(1))
+}
 
 /// The second half of the machine's cores.
 pub(super) fn client_cores() -> String {
     format!("{}-{}", cores() / 2, cores().saturating_sub(1))
 }
 
-pub(super) fn cores() -> usize {
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).max(2)
 }
 
-async fn phases(running: &Running, publishable: &str, options: &Options) -> Result<(), String> {
-    let works = Works::prepare(running.port, running.port, publishable).await?;
-    let requests =
-        Rc::new(Requests { works, mix: if options.heavy { Mix::Long } else { Mix::Short }, next: RefCell::default() });
+async fn phases(started: Started, options: &Options) -> Result<(), String> {
+    let Started { running, session } = started;
+    let running = &running;
+    let mix = if options.heavy { Mix::Long } else { Mix::Short };
+    let requests = Rc::new(Requests { session, mix, next: RefCell::default() });
     let mut peak = 0.0f64;
     for width in WIDTHS {
         let begun = Instant::now();
@@ -183,14 +202,14 @@ enum Mix {
 }
 
 /// Reads of one row, by turns.
-pub(super) fn reads(works: Works) -> Rc<Requests> {
-    Rc::new(Requests { works, mix: Mix::Reads, next: RefCell::default() })
+pub(super) fn reads(session: Session) -> Rc<Requests> {
+    Rc::new(Requests { session, mix: Mix::Reads, next: RefCell::default() })
 }
 
 /// What is asked for, in turn: of twenty requests 12 read one row, 4 list 20, 2 list 20 with authors, 2 create; with `heavy`, 18 list
 /// 200 with authors and 2 create.
 pub(super) struct Requests {
-    works: Works,
+    session: Session,
     mix: Mix,
     next: RefCell<usize>,
 }
@@ -199,19 +218,15 @@ impl Requests {
     /// The next request, and whether it writes.
     fn next(&self) -> (String, bool) {
         let n = self.next.replace_with(|n| *n + 1);
-        let run = usize::try_from(std::process::id()).unwrap_or(0);
         let work = match (n % 10, self.mix) {
-            (_, Mix::Reads) => 0,
-            (9, _) => 3,
-            (_, Mix::Long) => {
-                let path = "/rest/v1/posts?select=*,author:users(id,name)&status=eq.published&order=created_at.desc";
-                return (self.works.get(&format!("{path}&limit=200")), false);
-            }
-            (0..6, _) => 0,
-            (6 | 7, _) => 1,
-            _ => 2,
+            (_, Mix::Reads) => Work::R1,
+            (9, _) => Work::W1,
+            (_, Mix::Long) => return (self.session.long(), false),
+            (0..6, _) => Work::R1,
+            (6 | 7, _) => Work::R2,
+            _ => Work::R3,
         };
-        (self.works.request(work, 0, run, n), work == 3)
+        (self.session.request(work, 1, n), work == Work::W1)
     }
 }
 
@@ -286,15 +301,6 @@ impl std::fmt::Display for Seen {
         write!(f, "{unsent} never sent; {}; health p99 {:.1} ms, {ill} failed", self.times(), ms(self.health(0.99)))?;
         self.first_bad.as_ref().map_or(Ok(()), |bad| write!(f, "; the first wrong one: {bad}"))
     }
-}
-
-pub(super) fn at(sorted: &[Duration], share: f64) -> Duration {
-    let last = sorted.len().saturating_sub(1);
-    sorted.get(((sorted.len() as f64 * share) as usize).min(last)).copied().unwrap_or_default()
-}
-
-pub(super) fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 /// Each of `width` clients asks again when it was answered.
@@ -389,7 +395,7 @@ async fn open(
     let mut pulse = Client::connect(running.port).await?;
     let begun = Instant::now();
     let health = {
-        let seen = seen.clone();
+        let (seen, health) = (seen.clone(), requests.session.health());
         tokio::task::spawn_local(async move {
             for beat in 0.. {
                 let at = begun + PULSE * beat;
@@ -397,7 +403,7 @@ async fn open(
                     return;
                 }
                 tokio::time::sleep_until(at.into()).await;
-                let answer = pulse.send("GET /health/ready HTTP/1.1\r\nhost: bench\r\n\r\n").await;
+                let answer = pulse.send(&health).await;
                 let well = matches!(answer, Ok((200, _)));
                 let mut seen = seen.borrow_mut();
                 seen.ill += usize::from(!well);

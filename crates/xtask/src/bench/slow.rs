@@ -7,10 +7,11 @@
 //!
 //! Absent: a verdict; `docs/performance.md` says what was seen.
 
-use super::Works;
-use super::overload::{at, client_cores, closed, cores, ms, overload_app, reads, undergird_keys};
-use super::text;
-use crate::process::{Running, run};
+use super::overload::{MANY, alone, client_cores, closed, reads};
+use super::side::Work;
+use super::start::Started;
+use super::{at, ms, text};
+use crate::process::run;
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -29,12 +30,13 @@ const WINDOWS: usize = 8;
 const BY_ADDRESS: usize = 5_000;
 
 pub(crate) fn slow(root: &Path, given: &[String]) -> Result<(), String> {
-    const USAGE: &str = "usage: cargo xtask slow [--part N] [--built (use the release binaries as they are)]";
-    let (mut part, mut built) = (1, false);
+    const USAGE: &str = "usage: cargo xtask slow [--part N] [--side NAME (of bench/sides)] [--built (use the release binaries as they are)]";
+    let (mut part, mut built, mut side) = (1, false, "undergird".to_owned());
     let mut arguments = given.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--built" => built = true,
+            "--side" => arguments.next().ok_or(USAGE)?.clone_into(&mut side),
             "--part" => {
                 part = arguments.next().and_then(|part| part.parse().ok()).filter(|part| *part > 0).ok_or(USAGE)?
             }
@@ -46,28 +48,26 @@ pub(crate) fn slow(root: &Path, given: &[String]) -> Result<(), String> {
         let program = root.join("target/release/xtask");
         let client = client_cores();
         let part = part.to_string();
-        return run(root, "taskset", &["-c", &client, text(&program)?, "slow", "--built", "--part", &part]);
+        return run(
+            root,
+            "taskset",
+            &["-c", &client, text(&program)?, "slow", "--built", "--part", &part, "--side", &side],
+        );
     }
-    let app = overload_app(root)?;
-    let publishable = undergird_keys(root, &app)?;
-    let server = format!("0-{}", (cores() / 2).saturating_sub(1));
-    let many = [("UNDERGIRD_LIMITS_CONNECTIONS_PER_ADDRESS", "20000"), ("UNDERGIRD_LIMITS_CONNECTIONS", "20000")];
-    let undergird = root.join("target/release/undergird");
-    let arguments = ["-c", &server, text(&undergird)?, "serve", text(&app)?, "--listen", "127.0.0.1:0"];
-    let running = Running::start_with(Path::new("taskset"), &arguments, &many)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the client's runtime: {error}"))?;
-    tokio::task::LocalSet::new().block_on(&runtime, measure(&running, &publishable, part))
+    tokio::task::LocalSet::new().block_on(&runtime, async { measure(alone(root, &side, &MANY).await?, part).await })
 }
 
-async fn measure(running: &Running, publishable: &str, part: usize) -> Result<(), String> {
-    let works = Works::prepare(running.port, running.port, publishable).await?;
-    let long = works.get("/rest/v1/posts?limit=1000");
-    let head = works.post("/rest/v1/posts", "", &works.token);
-    let body = head.replace("content-length: 0", "content-length: 100000");
-    let requests = reads(works);
+async fn measure(started: Started, part: usize) -> Result<(), String> {
+    let Started { running, session } = started;
+    let (long, health) = (session.long(), session.health());
+    let create = session.request(Work::W1, 1, 0);
+    let head = create.split("content-length:").next().unwrap_or_default();
+    let body = format!("{head}content-length: 100000\r\n\r\n");
+    let requests = reads(session);
     let before = closed(running.port, &requests, 16, WINDOW).await?;
     println!("before: {:.0} answers/s, {}", before.rate(), before.times());
 
@@ -75,10 +75,7 @@ async fn measure(running: &Running, publishable: &str, part: usize) -> Result<()
     let mut idle = Vec::new();
     for number in 0..IDLE / part {
         let mut stream = connect(running.port, number).await?;
-        stream
-            .write_all(b"GET /health/live HTTP/1.1\r\nhost: bench\r\n\r\n")
-            .await
-            .map_err(|error| error.to_string())?;
+        stream.write_all(health.as_bytes()).await.map_err(|error| error.to_string())?;
         let mut answer = [0u8; 4_096];
         stream.read(&mut answer).await.map_err(|error| error.to_string())?;
         idle.push(stream);
@@ -90,14 +87,14 @@ async fn measure(running: &Running, publishable: &str, part: usize) -> Result<()
     let [heads, bodies, deaf] = &ended;
     for number in 0..SLOW / part {
         let stream = connect(running.port, number).await?;
-        drip(stream, b"GET /rest/v1/posts HTTP/1.1\r\n".to_vec(), b"x", heads);
+        drip(stream, b"GET /posts HTTP/1.1\r\n".to_vec(), b"x", heads);
         let stream = connect(running.port, number + BY_ADDRESS).await?;
         drip(stream, body.clone().into_bytes(), &[b' '; 100], bodies);
     }
     for number in 0..DEAF / part {
         let mut stream = connect(running.port, number).await?;
         // More than any buffer on the way takes.
-        let many = long.repeat(20);
+        let many = long.repeat(100);
         let ended = deaf.clone();
         tokio::task::spawn_local(async move {
             let begun = Instant::now();

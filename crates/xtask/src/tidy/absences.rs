@@ -141,7 +141,7 @@ pub const RULES: &[Rule] = &[
         because: "only the composition root names a concrete store",
         words: &["undergird_store_sqlite", "undergird_store_postgres", "undergird_store_mysql"],
         within: Within::Code,
-        crates: Crates::NotIn(&["server", "store-sqlite", "store-postgres", "store-mysql"]),
+        crates: Crates::NotIn(&["server", "store-sqlite", "store-postgres", "store-mysql", "bench"]),
         except: &[],
     },
     Rule {
