@@ -19,7 +19,9 @@ use crate::records::{
 };
 use crate::revocations::{Revocation, SKEW_MICROS};
 use crate::service_keys::USES_WRITTEN_EVERY_MICROS;
-use crate::signing::{Derived, HANDOVER, KeyRing, SigningAlgorithm, SigningError, StoredKey};
+use crate::signing::{
+    Derived, HANDOVER, KeyRing, NewSigningKey, SigningAlgorithm, SigningError, SigningKeyError, StoredKey,
+};
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -157,7 +159,20 @@ impl Core {
         core.load_keys().await?;
         if !core.identifier.ring.read().can_sign() {
             // Keys sealed under another secret API key are retired with it: whoever learned that one shall not sign for ever.
-            core.add_key(None).await?;
+            let new = match core.current_algorithm().await? {
+                SigningAlgorithm::Hs256 => {
+                    tracing::warn!(
+                        "the shared secret that signed tokens cannot be opened with this secret key: they are signed with ES256 until \
+                         `undergird keys rotate --algorithm HS256` gives it again"
+                    );
+                    NewSigningKey::Of(SigningAlgorithm::default())
+                }
+                algorithm => NewSigningKey::Of(algorithm),
+            };
+            core.add_key(new).await.map_err(|error| match error {
+                SigningKeyError::Failed(failure) => failure,
+                other => Failure::Internal(other.to_string()),
+            })?;
         }
         core.load_revocations(0).await?;
         core.load_service_keys().await?;
@@ -245,16 +260,25 @@ impl Core {
         Ok(newest.and_then(|row| row.text("algorithm")).and_then(SigningAlgorithm::of).unwrap_or_default())
     }
 
-    /// Makes a signing key, of the algorithm of the last one unless another is named; the ones before it sign no more, and verify
-    /// until their last token ran out.
-    pub(crate) async fn add_key(&self, algorithm: Option<SigningAlgorithm>) -> Result<(), Failure> {
+    /// Makes a signing key, of the algorithm of the last one unless another is named, or takes a shared secret for one; the ones before
+    /// it sign no more, and verify until their last token ran out.
+    pub(crate) async fn add_key(&self, new: NewSigningKey) -> Result<(), SigningKeyError> {
         let moment = self.engine.moment();
-        let algorithm = match algorithm {
-            Some(algorithm) => algorithm,
-            None => self.current_algorithm().await?,
-        };
         let id = self.new_id(moment.now)?;
-        let key = StoredKey::generate(&self.derived, algorithm, id, moment.now).map_err(broken)?;
+        let algorithm = match &new {
+            NewSigningKey::AsBefore => self.current_algorithm().await?,
+            NewSigningKey::Of(algorithm) => *algorithm,
+            NewSigningKey::Shared(_) => SigningAlgorithm::Hs256,
+        };
+        let key = match (&new, algorithm) {
+            (NewSigningKey::Shared(secret), _) => {
+                let secret = secret.expose().as_bytes();
+                StoredKey::shared(&self.derived, secret, id, moment.now).map_err(|_| SigningKeyError::SecretTooShort)?
+            }
+            // Nobody would know one that is made here.
+            (_, SigningAlgorithm::Hs256) => return Err(SigningKeyError::SecretMissing),
+            (_, algorithm) => StoredKey::generate(&self.derived, algorithm, id, moment.now).map_err(broken)?,
+        };
         let done = self.engine.transaction(Isolation::Serializable, move |transaction| {
             let key = key.clone();
             Box::pin(async move {
@@ -278,7 +302,7 @@ impl Core {
             })
         });
         done.await?;
-        self.load_keys().await
+        Ok(self.load_keys().await?)
     }
 
     /// Reads what other processes changed, when they say so and each second, and removes what ran out, each ten minutes. Never ends

@@ -61,7 +61,7 @@ pub use core::Options;
 pub use fetch::{Fetch, FetchError, Fetcher, Incoming, Outgoing};
 pub use mail::{Smtp, SmtpTls, TemplateMistake, Templates, Transport};
 pub use service_keys::ServiceKey;
-pub use signing::SigningAlgorithm;
+pub use signing::{NewSigningKey, SHARED_SECRET_MIN, SigningAlgorithm, SigningKeyError};
 
 use crate::core::Core;
 use serde_json::Value as Json;
@@ -136,13 +136,12 @@ impl Auth {
         self.0.sweep().await
     }
 
-    /// Makes a new signing key, of the algorithm of the old one unless another is named. The old one signs no more, and verifies until
-    /// its last token ran out.
+    /// Has a new key sign. The old one signs no more, and verifies until its last token ran out.
     ///
     /// # Errors
-    /// A failure of the store.
-    pub async fn rotate_signing_key(&self, algorithm: Option<SigningAlgorithm>) -> Result<(), Failure> {
-        self.0.add_key(algorithm).await
+    /// HS256 without a secret or with a short one, or a failure of the store.
+    pub async fn rotate_signing_key(&self, new: NewSigningKey) -> Result<(), SigningKeyError> {
+        self.0.add_key(new).await
     }
 
     /// Makes a key for a service account, told this once.

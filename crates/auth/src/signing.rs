@@ -1,5 +1,6 @@
-//! The keys that sign access tokens, made here, sealed at rest: ES256 (ECDSA on P-256 with SHA-256, RFC 7518 §3.4) or EdDSA (Ed25519,
-//! RFC 8037). The algorithm belongs to the key.
+//! The keys that sign access tokens, sealed at rest: ES256 (ECDSA on P-256 with SHA-256, RFC 7518 §3.4) or EdDSA (Ed25519, RFC 8037), made
+//! here; or, for those who must, a secret shared with others, for HS256 (HMAC with SHA-256, RFC 7518 §3.2). The algorithm belongs to the
+//! key: a public key is never a MAC's, and a secret is in no key set.
 //!
 //! Why ring itself and not `jsonwebtoken`: docs/decisions, "Tokens are signed with ring directly".
 //!
@@ -17,7 +18,10 @@ use ring::signature::{
     UnparsedPublicKey,
 };
 use serde_json::{Value as Json, json};
+use std::fmt;
 use std::sync::Arc;
+use undergird_engine::Failure;
+use undergird_engine::accounts::Secret;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -29,17 +33,26 @@ pub enum SigningAlgorithm {
     Es256,
     /// Ed25519.
     EdDsa,
+    /// HMAC with SHA-256, of a secret that others have too: whoever verifies can also sign.
+    Hs256,
 }
+
+/// Fewest octets of a shared secret (RFC 7518 §3.2: as many as the hash has).
+pub const SHARED_SECRET_MIN: usize = 32;
+
+/// How the document of a shared secret begins, so that no private key of another kind is taken for one.
+const SHARED: &[u8] = b"HS256:";
 
 impl SigningAlgorithm {
     /// All of them.
-    pub const ALL: [SigningAlgorithm; 2] = [SigningAlgorithm::Es256, SigningAlgorithm::EdDsa];
+    pub const ALL: [SigningAlgorithm; 3] = [SigningAlgorithm::Es256, SigningAlgorithm::EdDsa, SigningAlgorithm::Hs256];
 
     /// As it stands in `alg` of tokens and key sets.
     pub fn name(self) -> &'static str {
         match self {
             SigningAlgorithm::Es256 => "ES256",
             SigningAlgorithm::EdDsa => "EdDSA",
+            SigningAlgorithm::Hs256 => "HS256",
         }
     }
 
@@ -48,12 +61,17 @@ impl SigningAlgorithm {
         SigningAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    /// A fresh private key as PKCS #8, and its pair.
+    /// A fresh private key as PKCS #8 (a shared secret by itself), and its pair.
     fn generate(self) -> Result<(Zeroizing<Vec<u8>>, Pair), SigningError> {
         let random = SystemRandom::new();
         let document = match self {
             SigningAlgorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random),
             SigningAlgorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&random),
+            SigningAlgorithm::Hs256 => {
+                let mut secret = Zeroizing::new([0u8; SHARED_SECRET_MIN]);
+                random.fill(&mut *secret).map_err(|_| SigningError)?;
+                return shared(&*secret);
+            }
         };
         let document = Zeroizing::new(document.map_err(|_| SigningError)?.as_ref().to_vec());
         let pair = self.pair(&document).ok_or(SigningError)?;
@@ -68,6 +86,10 @@ impl SigningAlgorithm {
                 pair.ok().map(Pair::P256)
             }
             SigningAlgorithm::EdDsa => Ed25519KeyPair::from_pkcs8(document).ok().map(Pair::Ed25519),
+            SigningAlgorithm::Hs256 => {
+                let secret = document.strip_prefix(SHARED).filter(|secret| secret.len() >= SHARED_SECRET_MIN)?;
+                Some(Pair::Shared(hmac::Key::new(hmac::HMAC_SHA256, secret)))
+            }
         }
     }
 
@@ -86,6 +108,8 @@ impl SigningAlgorithm {
             SigningAlgorithm::EdDsa => {
                 json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(public) })
             }
+            // Nothing of it is public.
+            SigningAlgorithm::Hs256 => return Some(json!({ "kty": "oct", "alg": self.name(), "kid": kid })),
         };
         jwk["alg"] = self.name().into();
         jwk["use"] = "sig".into();
@@ -95,7 +119,7 @@ impl SigningAlgorithm {
         Some(jwk)
     }
 
-    /// What verifies with a public key of ours.
+    /// What verifies with a public key of ours; a shared secret has none.
     fn verifier(self, jwk: &Json) -> Option<UnparsedPublicKey<Vec<u8>>> {
         let member = |name: &str| jwk.get(name).and_then(Json::as_str);
         let octets = |name: &str| URL_SAFE_NO_PAD.decode(member(name)?).ok().filter(|octets| octets.len() == 32);
@@ -105,20 +129,29 @@ impl SigningAlgorithm {
                 Some(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))
             }
             (SigningAlgorithm::EdDsa, "OKP", "Ed25519") => Some(UnparsedPublicKey::new(&ED25519, octets("x")?)),
-            (SigningAlgorithm::Es256 | SigningAlgorithm::EdDsa, _, _) => None,
+            (SigningAlgorithm::Es256 | SigningAlgorithm::EdDsa | SigningAlgorithm::Hs256, _, _) => None,
         }
     }
+}
+
+/// The document of a shared secret, and its pair.
+fn shared(secret: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Pair), SigningError> {
+    let document = Zeroizing::new([SHARED, secret].concat());
+    let pair = SigningAlgorithm::Hs256.pair(&document).ok_or(SigningError)?;
+    Ok((document, pair))
 }
 
 /// A private key, ready to sign.
 enum Pair {
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+    Shared(hmac::Key),
 }
 
 impl Pair {
     fn public(&self) -> &[u8] {
         match self {
+            Pair::Shared(_) => &[],
             Pair::P256(pair) => pair.public_key().as_ref(),
             Pair::Ed25519(pair) => pair.public_key().as_ref(),
         }
@@ -128,6 +161,7 @@ impl Pair {
         match self {
             Pair::P256(_) => SigningAlgorithm::Es256,
             Pair::Ed25519(_) => SigningAlgorithm::EdDsa,
+            Pair::Shared(_) => SigningAlgorithm::Hs256,
         }
     }
 }
@@ -219,6 +253,45 @@ impl KeyType for Octets32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SigningError;
 
+/// Which key shall sign from now on.
+pub enum NewSigningKey {
+    /// A fresh one, of the algorithm of the key before.
+    AsBefore,
+    /// A fresh one of this algorithm; not of HS256, whose secret nobody would know.
+    Of(SigningAlgorithm),
+    /// A secret that others have too, for HS256: its octets as they are.
+    Shared(Secret),
+}
+
+/// Why a signing key was not made.
+#[derive(Debug)]
+pub enum SigningKeyError {
+    /// HS256 without a secret.
+    SecretMissing,
+    /// A secret that could be guessed.
+    SecretTooShort,
+    /// As for what else is stored.
+    Failed(Failure),
+}
+
+impl fmt::Display for SigningKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SigningKeyError::SecretMissing => {
+                f.write_str("HS256 signs with a secret that others have too, and none is given")
+            }
+            SigningKeyError::SecretTooShort => write!(f, "the secret has fewer than {SHARED_SECRET_MIN} octets"),
+            SigningKeyError::Failed(failure) => write!(f, "the key was not made: {failure:?}"),
+        }
+    }
+}
+
+impl From<Failure> for SigningKeyError {
+    fn from(failure: Failure) -> SigningKeyError {
+        SigningKeyError::Failed(failure)
+    }
+}
+
 /// A key as it is stored.
 #[derive(Clone)]
 pub(crate) struct StoredKey {
@@ -238,7 +311,20 @@ impl StoredKey {
         kid: Uuid,
         now: i64,
     ) -> Result<StoredKey, SigningError> {
-        let (document, pair) = algorithm.generate()?;
+        StoredKey::sealed(derived, algorithm, algorithm.generate()?, (kid, now))
+    }
+
+    /// A secret that others have too, sealed. One that is shorter than [`SHARED_SECRET_MIN`] is none.
+    pub(crate) fn shared(derived: &Derived, secret: &[u8], kid: Uuid, now: i64) -> Result<StoredKey, SigningError> {
+        StoredKey::sealed(derived, SigningAlgorithm::Hs256, shared(secret)?, (kid, now))
+    }
+
+    fn sealed(
+        derived: &Derived,
+        algorithm: SigningAlgorithm,
+        (document, pair): (Zeroizing<Vec<u8>>, Pair),
+        (kid, now): (Uuid, i64),
+    ) -> Result<StoredKey, SigningError> {
         let kid = kid.to_string();
         Ok(StoredKey {
             public: algorithm.jwk(&kid, pair.public()).ok_or(SigningError)?,
@@ -255,10 +341,27 @@ impl StoredKey {
 struct VerifyingKey {
     kid: String,
     algorithm: SigningAlgorithm,
-    key: UnparsedPublicKey<Vec<u8>>,
-    public: Json,
+    key: Verifier,
+    /// For the key set. A shared secret is not in it.
+    public: Option<Json>,
     /// No token of this key lives longer. `None` while it signs.
     until: Option<i64>,
+}
+
+/// What verifies: a public key by its own algorithm, or a shared secret by its MAC. Neither can be taken for the other.
+enum Verifier {
+    Public(UnparsedPublicKey<Vec<u8>>),
+    Shared(hmac::Key),
+}
+
+impl Verifier {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Verifier::Public(key) => key.verify(message, signature).is_ok(),
+            // In constant time.
+            Verifier::Shared(key) => hmac::verify(key, message, signature).is_ok(),
+        }
+    }
 }
 
 /// How long a new key is known before it signs, so that all nodes can verify its first token: they look each second. Microseconds.
@@ -284,7 +387,7 @@ impl SigningKey {
         self.pair.algorithm()
     }
 
-    /// A signature, 64 octets: r and s of either algorithm.
+    /// A signature: r and s of 32 octets each, or a MAC of 32.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
         match &self.pair {
             Pair::P256(pair) => {
@@ -292,6 +395,7 @@ impl SigningKey {
                 signature.map(|signature| signature.as_ref().to_vec()).map_err(|_| SigningError)
             }
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Pair::Shared(key) => Ok(hmac::sign(key, message).as_ref().to_vec()),
         }
     }
 }
@@ -305,7 +409,7 @@ pub(crate) struct KeyRing {
 
 impl KeyRing {
     /// The ring of the stored keys. The newest that is not retired and can be opened signs: one sealed under another secret API
-    /// key cannot, and goes on verifying alone.
+    /// key cannot, and goes on verifying alone, unless it is a shared secret, which cannot do that either.
     pub(crate) fn new(derived: &Derived, mut stored: Vec<StoredKey>, token_life: i64) -> Arc<KeyRing> {
         stored.sort_by_key(|key| std::cmp::Reverse(key.created_at));
         let open = |key: &StoredKey| key.algorithm.pair(&derived.open(&key.kid, &key.private).ok()?);
@@ -319,11 +423,18 @@ impl KeyRing {
             })
             .collect();
         let verifying = stored.iter().filter_map(|key| {
+            let (verifier, public) = match key.algorithm {
+                SigningAlgorithm::Hs256 => match open(key)? {
+                    Pair::Shared(secret) => (Verifier::Shared(secret), None),
+                    Pair::P256(_) | Pair::Ed25519(_) => return None,
+                },
+                algorithm => (Verifier::Public(algorithm.verifier(&key.public)?), Some(key.public.clone())),
+            };
             Some(VerifyingKey {
                 kid: key.kid.clone(),
                 algorithm: key.algorithm,
-                key: key.algorithm.verifier(&key.public)?,
-                public: key.public.clone(),
+                key: verifier,
+                public,
                 until: key.retired_at.map(|at| at.saturating_add(token_life).saturating_add(HANDOVER)),
             })
         });
@@ -354,13 +465,13 @@ impl KeyRing {
     ) -> bool {
         let key = self.verifying.iter().find(|key| key.kid == kid && key.algorithm == algorithm);
         let live = key.filter(|key| key.until.is_none_or(|until| now < until));
-        live.is_some_and(|key| key.key.verify(message, signature).is_ok())
+        live.is_some_and(|key| key.key.verify(message, signature))
     }
 
     /// The public keys whose tokens may still live.
     pub(crate) fn key_set(&self, now: i64) -> Json {
         let live = self.verifying.iter().filter(|key| key.until.is_none_or(|until| now < until));
-        json!({ "keys": live.map(|key| key.public.clone()).collect::<Vec<_>>() })
+        json!({ "keys": live.filter_map(|key| key.public.clone()).collect::<Vec<_>>() })
     }
 }
 
@@ -369,7 +480,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    use SigningAlgorithm::{EdDsa, Es256};
+    use SigningAlgorithm::{EdDsa, Es256, Hs256};
 
     fn key(derived: &Derived, algorithm: SigningAlgorithm, id: u128, now: i64) -> StoredKey {
         StoredKey::generate(derived, algorithm, Uuid::from_u128(id), now).unwrap()
@@ -427,11 +538,44 @@ mod tests {
     #[test]
     fn a_stored_key_of_another_algorithm_is_none() {
         let derived = Derived::new(&Keys::generate().unwrap()).unwrap();
-        for (made, said) in [(Es256, EdDsa), (EdDsa, Es256)] {
+        for (made, said) in [(Es256, EdDsa), (EdDsa, Es256), (Es256, Hs256), (EdDsa, Hs256), (Hs256, Es256)] {
             let mut key = key(&derived, made, 1, 10);
             key.algorithm = said;
             let ring = KeyRing::new(&derived, vec![key], 100);
             assert!(!ring.can_sign() && ring.key_set(20)["keys"].as_array().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_shared_secret_is_in_no_key_set_and_goes_over_in_both_directions() {
+        let derived = Derived::new(&Keys::generate().unwrap()).unwrap();
+        let secret = [7u8; SHARED_SECRET_MIN];
+        let short = StoredKey::shared(&derived, &secret[1..], Uuid::from_u128(1), 10);
+        assert_eq!(short.err(), Some(SigningError));
+        let mut ours = key(&derived, Es256, 1, 10);
+        ours.retired_at = Some(50);
+        let shared = StoredKey::shared(&derived, &secret, Uuid::from_u128(2), 50).unwrap();
+        let ring = KeyRing::new(&derived, vec![ours.clone(), shared.clone()], 100);
+        let signer = ring.signer(50 + HANDOVER).unwrap();
+        assert_eq!((signer.kid(), signer.algorithm()), (shared.kid.as_str(), Hs256));
+        let signature = signer.sign(b"message").unwrap();
+        // As anybody would who has the secret.
+        assert!(hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &secret), b"message", &signature).is_ok());
+        assert!(ring.verify((&shared.kid, Hs256), b"message", &signature, 60));
+        assert!(!ring.verify((&shared.kid, Es256), b"message", &signature, 60));
+        let set = ring.key_set(60);
+        assert_eq!(set["keys"].as_array().unwrap().len(), 1, "{set}");
+        assert_eq!(set["keys"][0]["kid"], ours.kid.as_str());
+        // A MAC with our public key, in whatever form it is published, is no signature of that key, by neither name.
+        let forms = [
+            set["keys"][0].to_string().into_bytes(),
+            URL_SAFE_NO_PAD.decode(set["keys"][0]["x"].as_str().unwrap()).unwrap(),
+        ];
+        for form in forms {
+            let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &form), b"message");
+            for algorithm in SigningAlgorithm::ALL {
+                assert!(!ring.verify((&ours.kid, algorithm), b"message", mac.as_ref(), 60), "{algorithm:?}");
+            }
         }
     }
 }

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use undergird_auth::{
-    AdminError, Allowance, Allowances, AuditFault, AuditVerdict, Auth, Keys, NewAccount, Options, SigningAlgorithm,
+    AdminError, Allowance, Allowances, AuditFault, AuditVerdict, Auth, Keys, NewAccount, NewSigningKey, Options,
+    SigningAlgorithm,
 };
 use undergird_engine::accounts::*;
 use undergird_engine::{Engine, Failure, Isolation, Outcome, Record};
@@ -510,7 +511,7 @@ async fn the_owner_administers_accounts() {
 async fn signing_keys_rotate_and_are_sealed() {
     let world = world().await;
     let before = world.sign_up("ann@example.org", json!({ "name": "Ann" })).await.unwrap();
-    world.auth.rotate_signing_key(Some(SigningAlgorithm::EdDsa)).await.unwrap();
+    world.auth.rotate_signing_key(NewSigningKey::Of(SigningAlgorithm::EdDsa)).await.unwrap();
     assert!(world.caller(&before).is_ok(), "the old key verifies");
     let after = world.sign_in("ann@example.org", PASSWORD).await.unwrap();
     assert!(world.caller(&after).is_ok());

@@ -32,6 +32,13 @@ fn exit_codes_tell_success_failure_and_wrong_use_apart() {
     check(&["serve"], &[], 1, "undergird migrate");
     check(&["migrate"], &[], 0, "Done");
     check(&["migrate"], &[], 0, "is at the definition");
+    check(&["keys", "rotate", "--algorithm", "HS256"], &[], 2, "--secret-file");
+    check(&["keys", "rotate", "--secret-file", "undergird.toml"], &[], 2, "HS256 alone");
+    check(&["keys", "rotate", "--algorithm", "HS256", "--secret-file", "nowhere"], &[], 2, "nowhere");
+    blog.write("short", "too short\n");
+    check(&["keys", "rotate", "--algorithm", "HS256", "--secret-file", "short"], &[], 2, "fewer than 32 octets");
+    blog.write("secret", "a secret that others have as well\n");
+    check(&["keys", "rotate", "--algorithm", "HS256", "--secret-file", "secret"], &[], 0, "");
     check(&["dev"], &[("UNDERGIRD_STORES_MAIN_URL", "oracle://x")], 2, "oracle");
 }
 

@@ -5,7 +5,10 @@ use crate::cli::Exit;
 use crate::config::{Environment, data_directory};
 use crate::keys::{self, KeysProblem};
 use crate::say::{say, tell};
-use undergird_auth::{ServiceKey, SigningAlgorithm};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use undergird_auth::{NewSigningKey, ServiceKey, SigningAlgorithm, SigningKeyError};
+use undergird_engine::accounts::Secret;
 use undergird_plan::{Scope, Scopes};
 
 /// What it takes.
@@ -24,9 +27,12 @@ enum Command {
     Rotate {
         #[command(flatten)]
         application: Application,
-        /// ES256 or EdDSA; else that of the key before.
+        /// ES256, EdDSA, or HS256 with --secret-file; else that of the key before.
         #[arg(long, value_parser = algorithm)]
         algorithm: Option<SigningAlgorithm>,
+        /// For HS256: a file with the secret that others have too, at least 32 octets (`-`: standard input). A line's end after it is no part of it.
+        #[arg(long)]
+        secret_file: Option<PathBuf>,
     },
     /// Makes a key for a service account and prints it, this once. Rules decide what it may, by its roles.
     Add {
@@ -97,14 +103,46 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
                 Err(failure) => Err(Exit::failed(format!("the key was not revoked: {failure:?}"))),
             }
         }),
-        Some(Command::Rotate { application, algorithm }) => block_on(async {
+        Some(Command::Rotate { application, algorithm, secret_file }) => block_on(async {
+            let new = new_signing_key(algorithm, secret_file.as_deref())?;
             let server = super::users::open(&application).await?;
-            let rotated = server.auth().rotate_signing_key(algorithm).await;
+            let rotated = server.auth().rotate_signing_key(new).await;
             server.close().await;
-            rotated.map_err(|failure| Exit::failed(format!("the key was not made: {failure:?}")))
+            rotated.map_err(|error| match error {
+                SigningKeyError::SecretMissing | SigningKeyError::SecretTooShort => {
+                    Exit::wrong(format!("{error}: {SHARED}"))
+                }
+                SigningKeyError::Failed(_) => Exit::failed(error.to_string()),
+            })
         }),
     }
 }
+
+/// What HS256 wants.
+const SHARED: &str = "name a file with it by --algorithm HS256 --secret-file FILE";
+
+fn new_signing_key(algorithm: Option<SigningAlgorithm>, file: Option<&Path>) -> Result<NewSigningKey, Exit> {
+    match (algorithm, file) {
+        (Some(SigningAlgorithm::Hs256), Some(file)) => {
+            let mut text = String::new();
+            let read = if file == Path::new("-") {
+                std::io::stdin().take(SECRET_OCTETS_MAX).read_to_string(&mut text)
+            } else {
+                std::fs::File::open(file).and_then(|file| file.take(SECRET_OCTETS_MAX).read_to_string(&mut text))
+            };
+            read.map_err(|error| Exit::wrong(format!("{}: {error}", file.display())))?;
+            let end = text.trim_end_matches(['\r', '\n']).len();
+            text.truncate(end);
+            Ok(NewSigningKey::Shared(Secret::new(text)))
+        }
+        (_, Some(_)) => Err(Exit::wrong(format!("--secret-file is for HS256 alone: {SHARED}"))),
+        (Some(algorithm), None) => Ok(NewSigningKey::Of(algorithm)),
+        (None, None) => Ok(NewSigningKey::AsBefore),
+    }
+}
+
+/// Most octets of a secret's file.
+const SECRET_OCTETS_MAX: u64 = 64 << 10;
 
 /// A key in one line: whose, what it may, until when, and when it was last used.
 fn line(key: &ServiceKey) -> String {
@@ -126,7 +164,7 @@ fn scope(text: &str) -> Result<Scope, String> {
 }
 
 fn algorithm(name: &str) -> Result<SigningAlgorithm, String> {
-    SigningAlgorithm::of(name).ok_or_else(|| "ES256 or EdDSA".to_owned())
+    SigningAlgorithm::of(name).ok_or_else(|| "ES256, EdDSA or HS256".to_owned())
 }
 
 fn print(arguments: &Print) -> Result<(), Exit> {
