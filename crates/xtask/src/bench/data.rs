@@ -46,6 +46,8 @@ impl Data {
                 run(root, text(&undergird)?, &["seed", text(&seeded)?, "--rows", &many])?;
                 fs::write(seeded.join("seeded"), "").map_err(|error| format!("{}: {error}", seeded.display()))?;
             }
+            // It may be of an older build.
+            capture(text(&undergird)?, &["migrate", text(&seeded)?])?;
             return Ok(Data { root: root.to_path_buf(), seeded, place, postgres: None, databases: Vec::new() });
         };
         let name = format!("undergird_bench_{}_{rows}", std::process::id());
