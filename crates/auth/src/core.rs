@@ -20,7 +20,8 @@ use crate::records::{
 use crate::revocations::{Revocation, SKEW_MICROS};
 use crate::service_keys::USES_WRITTEN_EVERY_MICROS;
 use crate::signing::{
-    Derived, HANDOVER, KeyRing, NewSigningKey, SigningAlgorithm, SigningError, SigningKeyError, StoredKey,
+    Derived, HANDOVER, KeyRing, NewSigningKey, SHARED_SECRET_MIN, SigningAlgorithm, SigningError, SigningKeyError,
+    StoredKey,
 };
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
@@ -273,7 +274,10 @@ impl Core {
         let key = match (&new, algorithm) {
             (NewSigningKey::Shared(secret), _) => {
                 let secret = secret.expose().as_bytes();
-                StoredKey::shared(&self.derived, secret, id, moment.now).map_err(|_| SigningKeyError::SecretTooShort)?
+                if secret.len() < SHARED_SECRET_MIN {
+                    return Err(SigningKeyError::SecretTooShort);
+                }
+                StoredKey::shared(&self.derived, secret, id, moment.now).map_err(broken)?
             }
             // Nobody would know one that is made here.
             (_, SigningAlgorithm::Hs256) => return Err(SigningKeyError::SecretMissing),

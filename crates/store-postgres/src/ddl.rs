@@ -28,6 +28,10 @@ pub(crate) const HELPERS: &str = "undergird";
 /// The trigger that lets numbers given by hand count for the numbering of a key.
 pub(crate) const IDENTITY_TRIGGER: &str = "_undergird_identity";
 
+/// How the name of what was made before its migration, and has no place in a schema yet, begins. Constraints that are called so are not
+/// compared with the record.
+pub(crate) const UNPLACED: &str = "_undergird_new_";
+
 /// The statements that take the steps, in order, to be run in one transaction.
 pub fn statements(steps: &[Step], wanted: &Applied) -> Vec<String> {
     script(steps, wanted).into_iter().map(|line| line.sql).collect()

@@ -4,7 +4,7 @@
 //! tables that people add are theirs and no mismatch. What is compared as PostgreSQL's own text (defaults, checks) is compared only
 //! while its major version is the same, for another may write it otherwise. Absent: reading an unknown database into models.
 
-use crate::ddl::{self, HELPERS, IDENTITY_TRIGGER, RECORD, broken, create_index};
+use crate::ddl::{self, HELPERS, IDENTITY_TRIGGER, RECORD, UNPLACED, broken, create_index};
 use crate::types::{identifier, name, text};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -226,7 +226,7 @@ async fn objects(client: &impl GenericClient, applied: &Applied, home: &Home) ->
     let tables = named(applied.tables.iter().map(|table| table.name.as_str()).collect());
     let indexes = applied.tables.iter().flat_map(|table| &table.indexes).map(|index| index.name.as_str());
     let indexes = named(indexes.collect());
-    let sql = OBJECTS.replace("{trigger}", &text(IDENTITY_TRIGGER));
+    let sql = OBJECTS.replace("{trigger}", &text(IDENTITY_TRIGGER)).replace("{unplaced}", &text(UNPLACED));
     let rows = client
         .query(&sql, &[&home.schema, &tables, &indexes])
         .await
@@ -256,7 +256,7 @@ SELECT 'table ' || t.name, concat_ws(E'\n', t.kind,
       CASE WHEN k.contype = 'c' THEN 'CHECK' ELSE pg_get_constraintdef(k.oid) END,
       CASE WHEN NOT k.convalidated THEN 'NOT VALID' END), E'\n' ORDER BY k.conname)
     FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.oid AND k.contype IN ('p', 'u', 'f', 'x', 'c')
-      AND NOT starts_with(k.conname::text, '_undergird_new_')),
+      AND NOT starts_with(k.conname::text, {unplaced})),
   (SELECT 'numbered ' || g.tgenabled::text FROM pg_catalog.pg_trigger g WHERE g.tgrelid = t.oid AND g.tgname = {trigger}))
 FROM t
 UNION ALL
@@ -265,7 +265,7 @@ SELECT 'text ' || t.name, concat_ws(E'\n',
     FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
     WHERE d.adrelid = t.oid),
   (SELECT string_agg(quote_ident(k.conname) || ' ' || pg_get_constraintdef(k.oid), E'\n' ORDER BY k.conname)
-    FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.oid AND k.contype = 'c' AND NOT starts_with(k.conname::text, '_undergird_new_')))
+    FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.oid AND k.contype = 'c' AND NOT starts_with(k.conname::text, {unplaced})))
 FROM t
 UNION ALL
 SELECT 'index ' || c.relname, concat_ws(' ', CASE WHEN i.indisunique THEN 'UNIQUE' END, CASE WHEN NOT i.indisvalid THEN 'INVALID' END,

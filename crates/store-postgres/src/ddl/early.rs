@@ -11,7 +11,7 @@
 //! Absent: what is about tables or columns that the same steps make or change, and what comes after SQL by hand, which may be what makes
 //! it possible: that is done in the transaction. Foreign keys that remove or change rows, too: they must not before the migration is taken.
 
-use super::{Line, add_reference, create_index};
+use super::{Line, UNPLACED, create_index, foreign_key};
 use crate::checks;
 use crate::introspect::{self, Home};
 use crate::migrations;
@@ -22,16 +22,15 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 use undergird_store::StoreError;
 use undergird_store::migration::{Ready, Run, RunPart, Stage, ready};
-use undergird_store::schema::{self, Applied, OnDelete, Step, Table};
-
-/// How the name of what has no place in a schema yet begins. [`introspect`] passes over constraints that are called so.
-const PREFIX: &str = "_undergird_new_";
+use undergird_store::schema::{self, Applied, OnDelete, Step};
 
 /// The lock of whoever makes them: the octets of `undrbild`.
 const LOCK: i64 = 0x756e_6472_6269_6c64;
 
-/// How long to wait for somebody else who makes them, and for a table that others hold.
+/// How long to wait for somebody else who makes them.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long to try for the lock of a table that others hold; a test does not wait for a minute.
+const TABLE_WAIT_MAX: Duration = Duration::from_secs(if cfg!(test) { 10 } else { 60 });
 /// How often to look whether he still does.
 const LOOK: Duration = Duration::from_millis(100);
 /// For so long a statement that others queue behind waits for its lock before it gives way to them.
@@ -79,7 +78,7 @@ pub(super) fn early(step: &Step, steps: &[Step], wanted: &Applied) -> Option<Ear
             if !stays(on, &columns, steps) {
                 return None;
             }
-            constraint(table, &check.name, &checks::clause(table, check)?)?
+            constraint(on, &check.name, &checks::clause(table, check)?)?
         }
         Step::AddReference { table: on, reference } => {
             let is_there = stays(on, &BTreeSet::from([reference.column.as_str()]), steps)
@@ -88,10 +87,7 @@ pub(super) fn early(step: &Step, steps: &[Step], wanted: &Applied) -> Option<Ear
             if !is_there || reference.on_delete != OnDelete::Restrict {
                 return None;
             }
-            let place = add_reference(on, reference);
-            let says = place.split_once(" FOREIGN KEY ")?.1;
-            let says = format!("FOREIGN KEY {says}");
-            (place, Form::Constraint { table: on.clone(), name: reference.name.clone(), says })
+            constraint(on, &reference.name, &foreign_key(reference))?
         }
         Step::AlterColumn { table: on, from, to }
             if from.null && !to.null && from.ty == to.ty && to.default.is_none() =>
@@ -99,19 +95,27 @@ pub(super) fn early(step: &Step, steps: &[Step], wanted: &Applied) -> Option<Ear
             if !stays(on, &BTreeSet::from([to.name.as_str()]), steps) {
                 return None;
             }
-            let says = format!("CHECK ({} IS NOT NULL)", name(&to.name));
-            (format!("ALTER TABLE {} ADD {says}", name(on)), Form::Filled { table: on.clone(), says })
+            let says = filled(&to.name);
+            (addition(on, &says), Form::Filled { table: on.clone(), says })
         }
         _ => return None,
     };
     Some(Early { place, form, step: step.clone() })
 }
 
-/// A check as the transaction would add it, and as it is made before.
-fn constraint(table: &Table, called: &str, clause: &str) -> Option<(String, Form)> {
+/// A constraint as the transaction would add it, and as it is made before.
+fn constraint(table: &str, called: &str, clause: &str) -> Option<(String, Form)> {
     let says = clause.strip_prefix(&format!("CONSTRAINT {} ", name(called)))?.to_owned();
-    let place = format!("ALTER TABLE {} ADD {clause}", name(&table.name));
-    Some((place, Form::Constraint { table: table.name.clone(), name: called.to_owned(), says }))
+    Some((addition(table, clause), Form::Constraint { table: table.to_owned(), name: called.to_owned(), says }))
+}
+
+fn addition(table: &str, clause: &str) -> String {
+    format!("ALTER TABLE {} ADD {clause}", name(table))
+}
+
+/// What a check says of a column that must have a value.
+fn filled(column: &str) -> String {
+    format!("CHECK ({} IS NOT NULL)", name(column))
 }
 
 /// Whether a table and these columns of it are there before the steps, under the same names, with the same values.
@@ -187,7 +191,7 @@ fn temporary(statement: &str) -> String {
     let hash = statement
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{PREFIX}{hash:016x}")
+    format!("{UNPLACED}{hash:016x}")
 }
 
 /// What the transaction runs in a line's place where something was made for it: the naming of it; or the line, and that its check goes.
@@ -198,20 +202,15 @@ pub(super) fn named(line: &Line<'_>, built: &BTreeSet<String>) -> Option<String>
             let naming = || format!("ALTER INDEX {} RENAME TO {}", name(&temporary), name(&index.name));
             built.contains(&temporary).then(naming)
         }
-        Step::AddCheck { table, .. } | Step::AddReference { table, .. } => {
-            let called = match line.step {
-                Step::AddCheck { check, .. } => &check.name,
-                Step::AddReference { reference, .. } => &reference.name,
-                _ => return None,
-            };
+        Step::AddCheck { table, check: schema::Check { name: called, .. } }
+        | Step::AddReference { table, reference: schema::Reference { name: called, .. } } => {
             let temporary = temporary(&line.sql);
             let naming =
                 || format!("ALTER TABLE {} RENAME CONSTRAINT {} TO {}", name(table), name(&temporary), name(called));
             built.contains(&temporary).then(naming)
         }
         Step::AlterColumn { table, to, .. } => {
-            let place = format!("ALTER TABLE {} ADD CHECK ({} IS NOT NULL)", name(table), name(&to.name));
-            let temporary = temporary(&place);
+            let temporary = temporary(&addition(table, &filled(&to.name)));
             let both = || format!("{};\nALTER TABLE {} DROP CONSTRAINT {}", line.sql, name(table), name(&temporary));
             built.contains(&temporary).then(both)
         }
@@ -238,7 +237,7 @@ async fn found(client: &impl GenericClient, home: &Home) -> Result<Vec<Left>, to
          UNION ALL SELECT k.conname::text, k.convalidated, c.relname::text FROM pg_catalog.pg_constraint k \
          JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE n.nspname::text = $1 AND starts_with(k.conname::text, $2)";
-    let rows = client.query(text, &[&home.schema, &PREFIX]).await?;
+    let rows = client.query(text, &[&home.schema, &UNPLACED]).await?;
     Ok(rows.iter().map(|row| Left { name: row.get(0), valid: row.get(1), table: row.get(2) }).collect())
 }
 
@@ -262,10 +261,18 @@ pub(super) async fn build(client: &mut Client, run: &Run) -> Result<(), StoreErr
     result
 }
 
-/// Drops what was built and has found no place: for a migration that was refused, or changed before it was applied. Somebody who builds
-/// meanwhile is left alone.
-pub(super) async fn clear(client: &mut Client) -> Result<(), StoreError> {
-    let wrong = |error| super::broken("looking for indexes that have no place", &error);
+/// What is dropped of what was made and has found no place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leftovers {
+    /// All: for a migration that was refused, or changed before it was applied.
+    All,
+    /// Rules alone, which refuse rows of older nodes: for a migration that is to be tried again, which may take up the indexes then.
+    Rules,
+}
+
+/// Drops what was made and has found no place. Somebody who makes more meanwhile is left alone.
+pub(super) async fn clear(client: &mut Client, what: Leftovers) -> Result<(), StoreError> {
+    let wrong = |error| super::broken("looking for what has no place", &error);
     let home = introspect::home(client).await?;
     if !home.exists
         || found(client, &home).await.map_err(wrong)?.is_empty()
@@ -275,7 +282,9 @@ pub(super) async fn clear(client: &mut Client) -> Result<(), StoreError> {
     }
     let mut result = Ok(());
     for left in found(client, &home).await.map_err(wrong)? {
-        result = result.and(remove(client, &home, &left).await);
+        if what == Leftovers::All || left.table.is_some() {
+            result = result.and(remove(client, &home, &left).await);
+        }
     }
     let _ = client.query_one("SELECT pg_advisory_unlock($1)", &[&LOCK]).await;
     result
@@ -300,7 +309,7 @@ async fn remove(client: &Client, home: &Home, left: &Left) -> Result<(), StoreEr
 /// Runs a statement that takes a moment, once it has a lock that others would queue behind: it waits for that as a migration does, and
 /// gives way.
 async fn briefly(client: &Client, statement: &str) -> Result<(), tokio_postgres::Error> {
-    let until = Instant::now() + WAIT_MAX;
+    let until = Instant::now() + TABLE_WAIT_MAX;
     loop {
         let transaction = format!("BEGIN; SET LOCAL lock_timeout = {LOCK_PATIENCE_MILLIS}; {statement}; COMMIT");
         let Err(error) = client.batch_execute(&transaction).await else { return Ok(()) };

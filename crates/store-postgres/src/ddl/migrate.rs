@@ -90,19 +90,21 @@ pub async fn apply(client: &mut Client, run: &Run, functions: &str) -> Result<Ou
             Err(error) => Err(error),
         };
         let came = match came {
-            Err(refused @ StoreError::SchemaMismatch(_)) => {
-                // Somebody must change something first, and what was built would slow down every write until then. That it cannot be
-                // dropped is the lesser news.
-                let _ = early::clear(client).await;
-                return Err(refused);
+            Ok(came) => came,
+            Err(error) => {
+                // Until somebody has changed something, or tries again, what was built would slow down every write, and a rule would refuse
+                // what older nodes may write. That it cannot be dropped is the lesser news.
+                let refused = matches!(error, StoreError::SchemaMismatch(_));
+                let leftovers = if refused { early::Leftovers::All } else { early::Leftovers::Rules };
+                let _ = early::clear(client, leftovers).await;
+                return Err(error);
             }
-            came => came?,
         };
         if came.outcome == Outcome::Taken {
             outcome = Outcome::Taken;
         }
         let Some(pause) = came.more else {
-            early::clear(client).await?;
+            early::clear(client, early::Leftovers::All).await?;
             return Ok(outcome);
         };
         tokio::time::sleep(pause).await;

@@ -252,3 +252,30 @@ async fn a_reference_that_removes_rows_removes_none_before_the_migration_is_take
         assert_eq!(reviewed.contains("NOT VALID"), early, "{reviewed}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_gives_up_leaves_no_rule_behind() {
+    let book = "book_id = { type = \"int\", optional = true }";
+    let Some((database, first)) = filled_library("", book).await else { return };
+    let book = "book_id = { type = \"ref\", to = \"books\", optional = true, on_delete = \"restrict\" }";
+    let second = library(", max = 40", book);
+    // The check of the notes can be made, and the reference cannot while somebody writes books.
+    let (writer, wire) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(wire);
+    writer.batch_execute("BEGIN; INSERT INTO books (name) VALUES ('open')").await.unwrap();
+    let store = database.open().await;
+    let change = run(2, &first, vec![RunPart::Schema(second.clone())]);
+    let applying = tokio::spawn({
+        let (store, change) = (database.open().await, change.clone());
+        async move { store.apply(&change).await }
+    });
+    until(&database, MADE, 1).await;
+    let told = applying.await.unwrap();
+    assert!(matches!(&told, Err(StoreError::Unavailable(_))), "{told:?}");
+    assert_eq!(database.number(MADE).await, 0);
+    database.execute(&["INSERT INTO notes (title, slug) VALUES ('older nodes', repeat('x', 41))"]).await;
+    database.execute(&["DELETE FROM notes WHERE title = 'older nodes'"]).await;
+    writer.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(store.apply(&change).await, Ok(Outcome::Taken));
+    assert_eq!(store.schema().await.unwrap(), Some(second));
+}

@@ -88,6 +88,11 @@ pub(super) fn describe(which: MailOperation) -> Json {
     let sent = ("200", "Queued, if there is anybody to send it to.", json!({ "type": "object" }));
     let mail: &[u16] = &[400, 413, 422, 429, 500, 503, 504, 507];
     let owner: &[u16] = &[400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504, 507];
+    let other = json!({
+        "type": "object",
+        "required": ["code", "msg"],
+        "properties": { "code": { "const": "200" }, "msg": { "type": "string" } },
+    });
     let (summary, about, body, (status, told, content), errors) = match which {
         MailOperation::Otp => (
             "Send a link and a code to sign in with",
@@ -115,9 +120,13 @@ pub(super) fn describe(which: MailOperation) -> Json {
         ),
         MailOperation::Verify => (
             "A session for what was in a mail",
-            "It is used up by this. `token` with `email`, or `token_hash` alone.",
+            "It is used up by this. `token` with `email`, or `token_hash` alone. Where both addresses confirm a change, the first of them gives no session.",
             Some("auth.verify"),
-            ("200", "A session.", schema("auth.session")),
+            (
+                "200",
+                "A session, or that the other address is to confirm as well.",
+                json!({ "anyOf": [schema("auth.session"), other] }),
+            ),
             &[400, 403, 409, 413, 422, 429, 500, 503, 504, 507][..],
         ),
         MailOperation::Follow => (
